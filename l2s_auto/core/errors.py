@@ -1,0 +1,39 @@
+"""Errors that a user can mend, told apart from errors of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Offence:
+    """One thing that is wrong with the input.
+
+    where     the file, option or field
+    found     the value found there
+    expected  the value that would be right
+    mend      what the user can do about it
+    """
+
+    where: str
+    found: str
+    expected: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: found {self.found}; expected {self.expected}. {self.mend}"
+
+
+class UserError(ValueError):
+    """The input is wrong: one message that names every offender (exit code 2)."""
+
+    def __init__(self, summary: str, offences: Sequence[Offence] = ()) -> None:
+        self.summary = summary
+        self.offences = tuple(offences)
+        super().__init__("\n".join([summary, *(f"  - {offence}" for offence in self.offences)]))
+
+    @classmethod
+    def single(cls, summary: str, *, where: str, found: str, expected: str, mend: str) -> UserError:
+        """A UserError with exactly one offence."""
+        return cls(summary, [Offence(where, found, expected, mend)])

@@ -1,0 +1,178 @@
+"""What the data dictate: Fingerprint (what was measured) and Plan (what follows from it). JSON on disk.
+
+All axes are those of the canonical orientation (closest to R, A, S); lengths are in millimetres, extents in voxels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Triple = tuple[float, float, float]
+Voxels = tuple[int, int, int]
+
+
+class Strict(BaseModel):
+    """A frozen record that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Statistics(Strict):
+    """Summary of a set of intensities."""
+
+    mean: float
+    std: float
+    minimum: float
+    percentile_00_5: float
+    median: float
+    percentile_99_5: float
+    maximum: float
+    count: int = Field(ge=0)
+
+
+class CaseFingerprint(Strict):
+    """One case: its grid, and how bright each label is in the normalised image.
+
+    label_mean, label_std  label value -> one number a channel, in normalised units (about [0, 1])
+    label_volume           label value -> mm³, for labels present in the case
+    """
+
+    id: str
+    subject: str
+    shape: Voxels
+    spacing: Triple
+    label_volume: dict[int, float]
+    label_mean: dict[int, tuple[float, ...]]
+    label_std: dict[int, tuple[float, ...]]
+
+
+class Fingerprint(Strict):
+    """What was measured on the training cases.
+
+    intensity          one summary a channel, original units, over the foreground (labels other than 0)
+    unlabelled_sample  normalised intensities of the first channel where no label is, a random sample over all
+                       cases, lightly smoothed; the planner clusters it
+    """
+
+    dataset: str
+    channels: tuple[str, ...]
+    labels: dict[int, str]
+    cases: tuple[CaseFingerprint, ...]
+    intensity: tuple[Statistics, ...]
+    unlabelled_sample: tuple[float, ...] = ()
+
+
+class LabelPlan(Strict):
+    """An output class of the network, in the order of its logits; the first is background, value 0."""
+
+    value: int
+    name: str
+
+
+class Topology(Strict):
+    """U-Net, one entry a stage, the first at full resolution."""
+
+    features: tuple[int, ...]
+    kernels: tuple[Voxels, ...]
+    strides: tuple[Voxels, ...]
+    convolutions_encoder: tuple[int, ...]
+    convolutions_decoder: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Topology:
+        n = len(self.features)
+        if not (len(self.kernels) == len(self.strides) == len(self.convolutions_encoder) == n):
+            raise ValueError("features, kernels, strides and convolutions_encoder need one entry a stage")
+        if len(self.convolutions_decoder) != n - 1:
+            raise ValueError("convolutions_decoder needs one entry fewer than there are stages")
+        return self
+
+
+class Normalisation(Strict):
+    """How a channel's intensities become about [0, 1].
+
+    percentile  each scan's own lower and upper percentile become 0 and 1 (MRI: units are arbitrary)
+    fixed       the given values, in original units, become 0 and 1 (CT: Hounsfield units mean something)
+    """
+
+    scheme: Literal["percentile", "fixed"]
+    lower: float
+    upper: float
+
+
+class ClassPrior(Strict):
+    """How bright a generation class is in the real images, normalised units, one entry a channel.
+
+    mean, mean_spread  average and standard deviation, over cases, of the class's mean
+    std, std_spread    average and standard deviation, over cases, of the class's standard deviation
+    """
+
+    mean: tuple[float, ...]
+    mean_spread: tuple[float, ...]
+    std: tuple[float, ...]
+    std_spread: tuple[float, ...]
+
+
+class EnrichedLabel(Strict):
+    """A value of the enriched label map: which output class it is a part of, which intensities it is drawn from.
+
+    target   index of the network's output class
+    generation_class  its intensities; enriched labels with the same one share their intensities
+    centre   for a cluster of tissue: its intensity in the normalised first channel; None for a label as it is
+    """
+
+    name: str
+    target: int = Field(ge=0)
+    generation_class: int = Field(ge=0)
+    centre: float | None = None
+
+
+class GenerationPlan(Strict):
+    """Label enrichment: every voxel belongs to an enriched label, every enriched label to a generation class.
+
+    priors is empty when there are no real images.
+    """
+
+    enriched: tuple[EnrichedLabel, ...]
+    priors: tuple[ClassPrior, ...] = ()
+    smoothing_mm: float = Field(default=0.0, ge=0)
+
+    @property
+    def classes(self) -> int:
+        """Number of generation classes."""
+        return 1 + max(label.generation_class for label in self.enriched)
+
+    @model_validator(mode="after")
+    def _priors(self) -> GenerationPlan:
+        if self.priors and len(self.priors) != self.classes:
+            raise ValueError(f"{self.classes} generation classes need as many priors, not {len(self.priors)}")
+        return self
+
+
+class Plan(Strict):
+    """Everything that the data dictate. Travels with the weights, so that prediction needs nothing else."""
+
+    version: int = 1
+    dataset: str
+    channels: tuple[str, ...]
+    labels: tuple[LabelPlan, ...]
+    spacing: Triple
+    patch: Voxels
+    batch: int = Field(ge=1)
+    topology: Topology
+    normalisation: tuple[Normalisation, ...]
+    generation: GenerationPlan
+    pairs: tuple[tuple[int, int], ...] = ()
+    iterations: int = Field(ge=1)
+
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """Original value of each output class."""
+        return tuple(label.value for label in self.labels)
+
+    @property
+    def input_channels(self) -> int:
+        """Channels that the network reads; a dataset without images is synthesised with one."""
+        return max(1, len(self.channels))

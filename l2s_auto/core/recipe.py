@@ -1,0 +1,34 @@
+"""What the user chooses: the parts, how long, the seed. JSON on disk beside the plan."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from l2s_auto.core.component import Component
+
+
+class Recipe(BaseModel):
+    """One training, by value. Nothing here depends on the data or on the machine.
+
+    iterations    updates of S_phi; None = the plan's
+    time_budget   seconds of training; None = no limit. Whichever ends first ends the training
+    hyper_every   theta is updated on every hyper_every-th iteration after the warm-up
+    warm_up       share of the training, in [0, 1), before theta moves
+    prior_share   share of synthetic images whose class intensities follow the real images'; the rest is uniform
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Component = Component(name="learn2synth")
+    augmenter: Component = Component(name="parametric")
+    network: Component = Component(name="unet")
+    loss: Component = Component(name="dice+cross-entropy")
+    optimiser: Component = Component(name="adam")
+    outer_optimiser: Component = Component(name="adam", options={"rate": 0.01})
+    hypergradient: Component = Component(name="unrolled")
+    iterations: int | None = Field(default=None, ge=1)
+    time_budget: float | None = Field(default=None, gt=0)
+    hyper_every: int = Field(default=10, ge=1)
+    warm_up: float = Field(default=0.3, ge=0, lt=1)
+    prior_share: float = Field(default=0.6, ge=0, le=1)
+    seed: int = Field(default=0, ge=0)
