@@ -21,10 +21,9 @@ def test_perfect_prediction_costs_nothing(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradient_is_the_numerical_one(name):
-    loss = LOSSES[name]()
-    assert torch.autograd.gradcheck(
-        lambda x: loss(x, TARGET[:1, :2, :2, :2]), LOGITS[:1, :, :2, :2, :2].clone().requires_grad_()
-    )
+    loss, target = LOSSES[name](), TARGET[:1, :2, :2, :2]
+    logits = LOGITS[:1, :, :2, :2, :2].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: loss(x, target), logits)
 
 
 @pytest.mark.parametrize("name", LOSSES)
