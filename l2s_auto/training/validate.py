@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from l2s_auto.core.plan import Plan
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
