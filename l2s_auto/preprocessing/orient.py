@@ -36,7 +36,8 @@ def orientation_of(affine: np.ndarray) -> Orientation:
 
     def rank(permutation: tuple[int, ...]) -> tuple[float, ...]:
         score = sum(abs(cosines[world, axis]) for world, axis in enumerate(permutation))
-        directions = [abs(round(float(c), 5)) for axis in permutation for c in cosines[:, axis]]
+        forward = [cosines[:, axis] * np.sign(_sign(cosines[:, axis], world)) for world, axis in enumerate(permutation)]
+        directions = [round(float(c), 5) for direction in forward for c in direction]
         return (round(score / _TIE), *directions)
 
     x, y, z = max(permutations(range(3)), key=rank)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import GenerationPlan, Plan, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.atomic import atomic_path
@@ -106,7 +107,10 @@ def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> None
         x, y, z = labels.shape
         image, geometry = None, prepare_grid((x, y, z), affine, plan)
         (place / "image.npy").unlink(missing_ok=True)
-    target = prepare_labels(labels, geometry, plan)
+    try:
+        target = prepare_labels(labels, geometry, plan)
+    except UserError as error:
+        raise UserError(f"{case.label}: {error.summary}", error.offences) from error
     _save(place / "enriched.npy", enrich(image, target, plan.generation, plan.spacing))
     _write(place / "geometry.json", json.dumps(geometry.to_json()))
     _write(key_file, key)
