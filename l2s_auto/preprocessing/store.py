@@ -35,13 +35,13 @@ class StoredCase:
 
     image     (C, *S) float32 memory map, normalised; None for a label map without an image
     enriched  (*S) memory map, index into plan.generation.enriched
-    geometry  the way back to the case's own grid
+    geometry  the way back to the case's own grid; None for a case made in memory
     """
 
     id: str
     image: np.ndarray | None
     enriched: np.ndarray
-    geometry: Geometry
+    geometry: Geometry | None = None
 
 
 def store_cases(

@@ -23,10 +23,11 @@ from l2s_auto.io.dataset import find_dataset, verify_dataset
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.planning.fingerprint import take_fingerprint
-from l2s_auto.planning.planner import make_plan
+from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.preprocessing.store import StoredCase, store_cases
 from l2s_auto.report.html import write_report
+from l2s_auto.synthesis.classes import enrich
 from l2s_auto.training.build import build_parts, fast_dtype, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.loop import Limits, train
@@ -91,7 +92,14 @@ def plan_and_train(
     plan = obtain_plan(found, run, options, memory_gb=memory_gb)
     write_json(run.recipe, recipe)
     write_json(run.splits, parts_of)
-    stored = store_cases(found, plan, run.preprocessed, workers=options.workers, progress=progress_to("Preprocessing"))
+    stored = store_cases(
+        found,
+        plan,
+        run.preprocessed,
+        enrich=enrich,
+        workers=options.workers,
+        progress=progress_to("Preprocessing"),
+    )
     if dry_run:
         return finish_dry_run(plan, recipe, method, stored, run, options)
     for name in folds:
@@ -175,9 +183,8 @@ def obtain_plan(dataset: Dataset, run: RunFolder, options: Options, *, memory_gb
             expected=f"the {len(dataset.cases)} cases of {dataset.name}",
             mend="Choose another folder with -o, or delete this one.",
         )
-    fingerprint = take_fingerprint(
-        dataset, read=read_for_fingerprint, workers=options.workers, progress=progress_to("Fingerprint")
-    )
+    read = functools.partial(read_for_fingerprint, normalisation=determine_normalisation(dataset.channels))
+    fingerprint = take_fingerprint(dataset, read=read, workers=options.workers, progress=progress_to("Fingerprint"))
     plan = make_plan(fingerprint, memory_gb=memory_gb, device=options.device.type)
     write_json(run.fingerprint, fingerprint)
     write_json(run.plan, plan)
