@@ -14,7 +14,7 @@ Arguments = Sequence[str] | None
 
 def plan_and_train(arguments: Arguments = None) -> int:
     """`l2s_plan_and_train`: from a dataset to a model."""
-    args = parsers.plan_and_train().parse_args(arguments)
+    args = parsers.plan_and_train().parse(arguments)
 
     def body() -> None:
         from l2s_auto.commands.availability import require_method
@@ -53,7 +53,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
 
 def predict(arguments: Arguments = None) -> int:
     """`l2s_predict`: from scans to segmentations. Exit code 1 if a case failed; the others are done."""
-    args = parsers.predict().parse_args(arguments)
+    args = parsers.predict().parse(arguments)
 
     def body() -> int | None:
         from l2s_auto.commands.device import resolve_device
@@ -80,7 +80,7 @@ def predict(arguments: Arguments = None) -> int:
 
 def evaluate(arguments: Arguments = None) -> int:
     """`l2s_evaluate`: segmentations against references."""
-    args = parsers.evaluate().parse_args(arguments)
+    args = parsers.evaluate().parse(arguments)
 
     def body() -> None:
         from l2s_auto.evaluation.metrics import evaluate_folders, format_table
@@ -97,7 +97,7 @@ def evaluate(arguments: Arguments = None) -> int:
 
 def demo(arguments: Arguments = None) -> int:
     """`l2s_demo`: everything, on phantoms made on the spot."""
-    args = parsers.demo().parse_args(arguments)
+    args = parsers.demo().parse(arguments)
 
     def body() -> None:
         from l2s_auto.commands.device import resolve_device
@@ -111,7 +111,7 @@ def demo(arguments: Arguments = None) -> int:
 
 def export_model(arguments: Arguments = None) -> int:
     """`l2s_export`: a model into one file."""
-    args = parsers.export_model().parse_args(arguments)
+    args = parsers.export_model().parse(arguments)
 
     def body() -> None:
         from l2s_auto.commands.availability import require_export_format
@@ -125,7 +125,7 @@ def export_model(arguments: Arguments = None) -> int:
 
 def import_model(arguments: Arguments = None) -> int:
     """`l2s_import`: one file into a model on this machine."""
-    args = parsers.import_model().parse_args(arguments)
+    args = parsers.import_model().parse(arguments)
 
     def body() -> None:
         from l2s_auto.inference.export import import_model
@@ -140,7 +140,7 @@ def import_model(arguments: Arguments = None) -> int:
 
 def experiment(arguments: Arguments = None) -> int:
     """`l2s_experiment`: an experiment of the method's paper."""
-    args = parsers.experiment().parse_args(arguments)
+    args = parsers.experiment().parse(arguments)
 
     def body() -> None:
         from l2s_auto.commands.availability import find_experiment

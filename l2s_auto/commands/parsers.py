@@ -7,7 +7,7 @@ import difflib
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from l2s_auto import __version__
 from l2s_auto.commands import values
@@ -38,8 +38,9 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--version", action="version", version=f"l2s_auto {__version__}")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
-        found, unknown = self.parse_known_args(args, namespace)
+    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """The options, from the command line if `arguments` is None. An unknown one is an error with a suggestion."""
+        found, unknown = self.parse_known_args(arguments)
         if unknown:
             known = list(self._option_string_actions)
             hints = []
