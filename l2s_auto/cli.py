@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from l2s_auto.commands import parsers
-from l2s_auto.commands.runner import INTERNAL_ERROR, run_command
+from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, run_command
 
 Arguments = Sequence[str] | None
 
@@ -55,24 +55,32 @@ def predict(arguments: Arguments = None) -> int:
     """`l2s_predict`: from scans to segmentations. Exit code 1 if a case failed; the others are done."""
     args = parsers.predict().parse(arguments)
 
-    def body() -> int | None:
+    def body() -> int:
         from l2s_auto.commands.device import resolve_device
+        from l2s_auto.commands.prediction import prediction_bar, print_summary
+        from l2s_auto.inference.load import last_model
         from l2s_auto.inference.predict import predict
 
-        failures = predict(
-            args.input,
-            args.output,
-            model=args.model,
-            device=resolve_device(args.device),
-            tta=args.tta,
-            overlap=args.overlap,
-            probabilities=args.probabilities,
-            part=None if args.part is None else (args.part.index, args.part.count),
-            skip_existing=args.skip_existing,
-            workers=args.workers,
-            fast=args.fast,
-        )
-        return INTERNAL_ERROR if failures else None
+        device = resolve_device(args.device)
+        model = args.model or last_model()
+        print(f"Model: {model}", flush=True)
+        with prediction_bar() as progress:
+            summary = predict(
+                args.input,
+                args.output,
+                model=model,
+                device=device,
+                tta=args.tta,
+                overlap=args.overlap,
+                probabilities=args.probabilities,
+                part=(args.part.index, args.part.count),
+                skip_existing=args.skip_existing,
+                workers=1 if args.workers is None else args.workers,
+                fast=args.fast,
+                progress=progress,
+            )
+        print_summary(summary)
+        return INTERNAL_ERROR if summary.failures else DONE
 
     advice = "What is written is whole; go on with the same command and --skip-existing."
     return run_command(body, command="l2s_predict", advice=advice)
@@ -83,14 +91,15 @@ def evaluate(arguments: Arguments = None) -> int:
     args = parsers.evaluate().parse(arguments)
 
     def body() -> None:
-        from l2s_auto.evaluation.metrics import evaluate_folders, format_table
+        from l2s_auto.commands.labels import read_labels
+        from l2s_auto.commands.tables import format_metrics
+        from l2s_auto.evaluation.metrics import evaluate_folders
+        from l2s_auto.io.json_files import write_json
 
+        metrics = evaluate_folders(args.predictions, args.references, read_labels(model=args.model, file=args.labels))
         output = args.output or args.predictions / "metrics.json"
-        metrics = evaluate_folders(
-            args.predictions, args.references, model=args.model, labels=args.labels, output=output
-        )
-        print(format_table(metrics))
-        print(f"Metrics: {output}")
+        write_json(output, metrics)
+        print(f"{format_metrics(metrics)}\nMetrics: {output}")
 
     return run_command(body, command="l2s_evaluate")
 

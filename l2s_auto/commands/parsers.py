@@ -114,7 +114,8 @@ def predict() -> Parser:
     share = "share of a window that overlaps the next, in [0, 1) (default: 0.5)"
     add("--overlap", type=values.overlap, default=0.5, metavar="X", help=share)
     add("--probabilities", action="store_true", help="also write the probability of each label")
-    add("--part", type=values.part, metavar="I/N", help="this job's share of the cases, e.g. 1/4")
+    whole = values.Part(1, 1)
+    add("--part", type=values.part, default=whole, metavar="I/N", help="this job's share of the cases, e.g. 1/4")
     add("--skip-existing", action="store_true", help="leave out cases whose segmentation is there already")
     _add_workers(parser)
     add("--fast", action="store_true", help="fewer overlapping windows and lower precision where the device gains")
@@ -135,7 +136,7 @@ def evaluate() -> Parser:
     add = parser.add_argument
     add("-p", "--predictions", type=Path, required=True, metavar="DIR", help="folder of segmentations")
     add("-r", "--references", type=Path, required=True, metavar="DIR", help="folder of references, same file names")
-    names = parser.add_mutually_exclusive_group()
+    names = parser.add_mutually_exclusive_group(required=True)
     names.add_argument("-m", "--model", type=Path, metavar="MODEL", help="model whose labels are compared")
     names.add_argument("--labels", type=Path, metavar="FILE", help="dataset.json with the labels' names and values")
     add("-o", "--output", type=Path, metavar="FILE", help="where to write (default: metrics.json in PREDICTIONS)")
