@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.experiments.phantoms import LABELS, write_dataset
 
+if TYPE_CHECKING:
+    from l2s_auto.experiments.demo_figure import Row
+
 TRAINING_SECONDS = 240.0
 """Training time that lets the whole demo end in about six minutes on two CPU cores."""
 
+_FOCUS = (LABELS["left deep nuclei"], LABELS["right deep nuclei"])
 _CONTRASTS = {"as in training": "imagesTs", "inverted": "imagesTs_inverted"}
 
 
@@ -20,14 +24,16 @@ def run_demo(
 ) -> Path:
     """Run the demo below `output` and return the picture `demo.png`.
 
-    Writes phantoms/ (the dataset), run/ (the model and its report), predictions/ and inverted/ (segmentations with
-    metrics.json), demo.png (a row a contrast: image, reference, prediction).
+    Writes phantoms/ (the dataset), run/ (the model and its report), predictionsTs/ and predictionsTs_inverted/
+    (segmentations, with metrics.json), and demo.png (a row a contrast: image, reference, prediction).
 
     time_budget  seconds of training
     Raises UserError if a demo is in that folder already.
     """
     from l2s_auto.evaluation.metrics import evaluate_folders
+    from l2s_auto.experiments.demo_figure import draw_comparison
     from l2s_auto.inference.predict import predict
+    from l2s_auto.io.json_files import write_json
     from l2s_auto.training.run import plan_and_train
 
     output = Path(output)
@@ -43,14 +49,16 @@ def run_demo(
     dataset = write_dataset(output / "phantoms", seed=seed)
     recipe = Recipe(time_budget=time_budget, seed=seed)
     run = plan_and_train(dataset=dataset, output=output / "run", recipe=recipe, device=device)
+    names = {value: name for name, value in LABELS.items() if value != 0}
     results: dict[str, Any] = {}
     for contrast, images in _CONTRASTS.items():
         predictions = output / images.replace("images", "predictions")
-        predict(dataset / images, predictions, model=run, device=device)
-        results[contrast] = evaluate_folders(
-            predictions, dataset / "labelsTs", model=run, output=predictions / "metrics.json"
-        )
-    picture = _draw(dataset, output)
+        summary = predict(dataset / images, predictions, model=run, device=device)
+        if summary.failures:
+            raise RuntimeError(f"phantoms could not be segmented: {summary.failures}")
+        results[contrast] = evaluate_folders(predictions, dataset / "labelsTs", names)
+        write_json(predictions / "metrics.json", results[contrast])
+    picture = draw_comparison(_first_case(dataset, output), output / "demo.png", focus=_FOCUS)
     print(format_results(results))
     print(f"Picture: {picture}\nReport: {run / 'report.html'}")
     return picture
@@ -76,6 +84,17 @@ def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
-def _draw(dataset: Path, output: Path) -> Path:
-    """demo.png of the first test case: a row a contrast."""
-    raise NotImplementedError
+def _first_case(dataset: Path, output: Path) -> list[Row]:
+    """The first test case in each contrast."""
+    from l2s_auto.experiments.demo_figure import Row
+    from l2s_auto.io.volumes import read_label_map, read_volume
+
+    label_file = min((dataset / "labelsTs").iterdir())
+    case = label_file.name.removesuffix(".nii.gz")
+    reference, affine = read_label_map(label_file)
+    rows: list[Row] = []
+    for contrast, images in _CONTRASTS.items():
+        image = read_volume(dataset / images / f"{case}_0000.nii.gz").data[0]
+        prediction, _ = read_label_map(output / images.replace("images", "predictions") / label_file.name)
+        rows.append(Row(contrast, image, reference, prediction, affine))
+    return rows
