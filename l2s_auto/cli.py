@@ -1,0 +1,176 @@
+"""The commands: each parses, calls, prints, and returns its exit code. Everything heavy is imported in the call."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from l2s_auto.commands import parsers
+from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, run_command
+
+Arguments = Sequence[str] | None
+
+
+def plan_and_train(arguments: Arguments = None) -> int:
+    """`l2s_plan_and_train`: from a dataset to a model."""
+    args = parsers.plan_and_train().parse(arguments)
+
+    def body() -> None:
+        from l2s_auto.commands.availability import require_method
+        from l2s_auto.commands.device import resolve_device
+        from l2s_auto.core.component import Component
+        from l2s_auto.core.recipe import Recipe
+        from l2s_auto.training.run import plan_and_train
+
+        require_method(args.method)
+        recipe = Recipe(
+            method=Component(name=args.method),
+            augmenter=Component(name=args.augmenter),
+            iterations=args.iterations,
+            time_budget=args.time_budget,
+            seed=args.seed,
+        )
+        run = plan_and_train(
+            dataset=args.dataset,
+            output=args.output,
+            recipe=recipe,
+            device=resolve_device(args.device),
+            fold=args.fold,
+            cv=args.cv,
+            splits=args.splits,
+            memory_gb=args.memory_gb,
+            workers=args.workers,
+            resume=args.resume,
+            init=args.init,
+            dry_run=args.dry_run,
+        )
+        print(f"Plan: {run / 'plan.json'}" if args.dry_run else f"Segment with: l2s_predict -i IN -o OUT -m {run}")
+
+    advice = "What is trained so far predicts; go on with the same command and --resume."
+    return run_command(body, command="l2s_plan_and_train", log=_run_log(args), advice=advice)
+
+
+def predict(arguments: Arguments = None) -> int:
+    """`l2s_predict`: from scans to segmentations. Exit code 1 if a case failed; the others are done."""
+    args = parsers.predict().parse(arguments)
+
+    def body() -> int:
+        from l2s_auto.commands.device import resolve_device
+        from l2s_auto.commands.prediction import prediction_bar, print_summary
+        from l2s_auto.inference.load import last_model
+        from l2s_auto.inference.predict import predict
+
+        device = resolve_device(args.device)
+        model = args.model or last_model()
+        print(f"Model: {model}", flush=True)
+        with prediction_bar() as progress:
+            summary = predict(
+                args.input,
+                args.output,
+                model=model,
+                device=device,
+                tta=args.tta,
+                overlap=args.overlap,
+                probabilities=args.probabilities,
+                part=(args.part.index, args.part.count),
+                skip_existing=args.skip_existing,
+                workers=1 if args.workers is None else args.workers,
+                fast=args.fast,
+                progress=progress,
+            )
+        print_summary(summary)
+        return INTERNAL_ERROR if summary.failures else DONE
+
+    advice = "What is written is whole; go on with the same command and --skip-existing."
+    return run_command(body, command="l2s_predict", advice=advice)
+
+
+def evaluate(arguments: Arguments = None) -> int:
+    """`l2s_evaluate`: segmentations against references."""
+    args = parsers.evaluate().parse(arguments)
+
+    def body() -> None:
+        from l2s_auto.commands.labels import read_labels
+        from l2s_auto.commands.tables import format_metrics
+        from l2s_auto.evaluation.metrics import evaluate_folders
+        from l2s_auto.io.json_files import write_json
+
+        metrics = evaluate_folders(args.predictions, args.references, read_labels(model=args.model, file=args.labels))
+        output = args.output or args.predictions / "metrics.json"
+        write_json(output, metrics)
+        print(f"{format_metrics(metrics)}\nMetrics: {output}")
+
+    return run_command(body, command="l2s_evaluate")
+
+
+def demo(arguments: Arguments = None) -> int:
+    """`l2s_demo`: everything, on phantoms made on the spot."""
+    args = parsers.demo().parse(arguments)
+
+    def body() -> None:
+        from l2s_auto.commands.device import resolve_device
+        from l2s_auto.experiments.demo import TRAINING_SECONDS, run_demo
+
+        seconds = args.time_budget or TRAINING_SECONDS
+        run_demo(args.output, seed=args.seed, time_budget=seconds, device=resolve_device(args.device))
+
+    return run_command(body, command="l2s_demo", log=args.output / "log.txt")
+
+
+def export_model(arguments: Arguments = None) -> int:
+    """`l2s_export`: a model into one file."""
+    args = parsers.export_model().parse(arguments)
+
+    def body() -> None:
+        from l2s_auto.commands.availability import require_export_format
+        from l2s_auto.inference.export import export_model
+
+        require_export_format(args.format)
+        print(f"Written: {export_model(args.model, args.output)}")
+
+    return run_command(body, command="l2s_export")
+
+
+def import_model(arguments: Arguments = None) -> int:
+    """`l2s_import`: one file into a model on this machine."""
+    args = parsers.import_model().parse(arguments)
+
+    def body() -> None:
+        from l2s_auto.inference.export import import_model
+        from l2s_auto.inference.last_model import remember_model
+
+        folder = import_model(args.file, args.output or Path("l2s_runs") / args.file.stem)
+        remember_model(folder)
+        print(f"Model: {folder}")
+
+    return run_command(body, command="l2s_import")
+
+
+def experiment(arguments: Arguments = None) -> int:
+    """`l2s_experiment`: an experiment of the method's paper."""
+    args = parsers.experiment().parse(arguments)
+
+    def body() -> None:
+        from l2s_auto.commands.availability import find_experiment
+
+        run = find_experiment(args.name)
+        print(f"Figure: {run(args.output or Path('l2s_experiments') / args.name)}")
+
+    return run_command(body, command="l2s_experiment")
+
+
+def list_commands() -> int:
+    """`python -m l2s_auto`: what there is."""
+    from l2s_auto import __version__
+
+    print(f"l2s_auto {__version__}: segmentation networks for your own scans\n")
+    for command, summary in parsers.SUMMARIES.items():
+        print(f"  {command:<20} {summary}")
+    print("\nEach command tells its options and examples with --help.")
+    return 0
+
+
+def _run_log(args: Namespace) -> Path:
+    """The log of the run folder; it is written only where that folder exists."""
+    return (args.output or Path("l2s_runs") / args.dataset.resolve().name) / "log.txt"

@@ -1,0 +1,218 @@
+"""The options of every command. Nothing but argparse is loaded, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from l2s_auto import __version__
+from l2s_auto.commands import values
+
+METHODS = ("learn2synth", "synthseg", "supervised", "mixed", "finetuned", "advchain")
+EXPERIMENTS = ("recovery", "methods", "contrast")
+SUMMARIES = {
+    "l2s_plan_and_train": "plan and train a network on a labelled dataset",
+    "l2s_predict": "segment scans with a trained model",
+    "l2s_evaluate": "compare segmentations with references",
+    "l2s_demo": "train, predict and evaluate on phantoms made on the spot",
+    "l2s_export": "pack a model into one file",
+    "l2s_import": "unpack a model on this machine",
+    "l2s_experiment": "run an experiment of the method's paper",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Options are never abbreviated; a misspelt one gets a suggestion. Ends with exit code 2 on a wrong one."""
+
+    def __init__(self, prog: str, *, description: str, examples: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=textwrap.fill(description, 80),
+            epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument("--version", action="version", version=f"l2s_auto {__version__}")
+
+    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """The options, from the command line if `arguments` is None. An unknown one is an error with a suggestion."""
+        found, unknown = self.parse_known_args(arguments)
+        if unknown:
+            known = list(self._option_string_actions)
+            hints = []
+            for option in unknown:
+                close = difflib.get_close_matches(option.split("=")[0], known, n=1)
+                hints.append(f"{option!r}" + (f" (did you mean {close[0]}?)" if close else ""))
+            self.error(f"there is no such option: {', '.join(hints)}")
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
+
+
+def plan_and_train() -> Parser:
+    """DATASET and everything that a training can be told."""
+    parser = Parser(
+        "l2s_plan_and_train",
+        description="Plan and train a segmentation network on a labelled dataset: one command from scans to a model.",
+        examples="""
+        l2s_plan_and_train Dataset004_Hippocampus
+        l2s_plan_and_train my_dataset -o runs/first --time-budget 2h --device cuda
+        l2s_plan_and_train my_dataset --dry-run            plan, and preview synthetic images
+        l2s_plan_and_train my_dataset -o runs/first --resume
+        l2s_plan_and_train label_maps_only --method synthseg
+        """,
+    )
+    add = parser.add_argument
+    add("dataset", type=Path, metavar="DATASET", help="folder in nnU-Net's raw layout, or with images/ and labels/")
+    add("-o", "--output", type=Path, metavar="RUN", help="run folder (default: l2s_runs/<dataset name>)")
+    methods = f"{', '.join(METHODS)}, or an import path package.module:Class"
+    add("--method", default="learn2synth", metavar="NAME", help=f"{methods} (default: %(default)s)")
+    augmenters = "parametric, parametric-random, nonparametric, or an import path package.module:Class"
+    add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
+    add("--iterations", type=values.count, metavar="N", help="updates of the network (default: the plan's)")
+    budget = "longest training time, e.g. 90s, 10m, 2h; the run always ends with a usable model"
+    add("--time-budget", type=values.duration, metavar="T", help=budget)
+    folds = parser.add_mutually_exclusive_group()
+    fold_help = "fold of 5 that is held out, or all to train on every case (default: 0)"
+    folds.add_argument("--fold", type=values.fold, default=0, metavar="K", help=fold_help)
+    folds.add_argument("--cv", action="store_true", help="cross-validation: all 5 folds in turn")
+    add("--splits", type=Path, metavar="FILE", help="your own splits, in the form of nnU-Net's splits_final.json")
+    _add_device(parser)
+    memory = "GB of memory that training may use on the device (default: what is free)"
+    add("--memory-gb", type=values.positive, metavar="X", help=memory)
+    _add_workers(parser)
+    add("--seed", type=values.count_or_zero, default=0, metavar="N", help="same seed, same weights (default: 0)")
+    add("--resume", action="store_true", help="go on from the last checkpoint in RUN")
+    add("--init", type=Path, metavar="MODEL", help="start from the weights of another model")
+    add("--dry-run", action="store_true", help="stop after the plan and a preview of synthetic images")
+    return parser
+
+
+def predict() -> Parser:
+    """Scans in, segmentations out."""
+    parser = Parser(
+        "l2s_predict",
+        description="Segment scans. IN and OUT are both files or both folders; every segmentation is on its scan's "
+        "own grid and has the labels' original values.",
+        examples="""
+        l2s_predict -i scan.nii.gz -o segmentation.nii.gz
+        l2s_predict -i scans -o segmentations -m l2s_runs/my_dataset
+        l2s_predict -i scans -o segmentations -m model.zip --part 1/4     first quarter of the scans
+        """,
+    )
+    add = parser.add_argument
+    add("-i", "--input", type=Path, required=True, metavar="IN", help="a scan, or a folder of scans")
+    add("-o", "--output", type=Path, required=True, metavar="OUT", help="file or folder for the segmentations")
+    add("-m", "--model", type=Path, metavar="MODEL", help="run folder, fold folder or exported zip (default: the last)")
+    _add_device(parser)
+    add("--tta", action="store_true", help="average over mirrored copies of the scan: slower, slightly better")
+    share = "share of a window that overlaps the next, in [0, 1) (default: 0.5)"
+    add("--overlap", type=values.overlap, default=0.5, metavar="X", help=share)
+    add("--probabilities", action="store_true", help="also write the probability of each label")
+    whole = values.Part(1, 1)
+    add("--part", type=values.part, default=whole, metavar="I/N", help="this job's share of the cases, e.g. 1/4")
+    add("--skip-existing", action="store_true", help="leave out cases whose segmentation is there already")
+    _add_workers(parser)
+    add("--fast", action="store_true", help="fewer overlapping windows and lower precision where the device gains")
+    return parser
+
+
+def evaluate() -> Parser:
+    """Predictions against references."""
+    parser = Parser(
+        "l2s_evaluate",
+        description="Compare segmentations with references: Dice, 95th percentile Hausdorff distance, normalised "
+        "surface Dice and volume error, a label and a case.",
+        examples="""
+        l2s_evaluate -p segmentations -r labelsTs -m l2s_runs/my_dataset
+        l2s_evaluate -p segmentations -r labelsTs --labels my_dataset/dataset.json -o metrics.json
+        """,
+    )
+    add = parser.add_argument
+    add("-p", "--predictions", type=Path, required=True, metavar="DIR", help="folder of segmentations")
+    add("-r", "--references", type=Path, required=True, metavar="DIR", help="folder of references, same file names")
+    names = parser.add_mutually_exclusive_group(required=True)
+    names.add_argument("-m", "--model", type=Path, metavar="MODEL", help="model whose labels are compared")
+    names.add_argument("--labels", type=Path, metavar="FILE", help="dataset.json with the labels' names and values")
+    add("-o", "--output", type=Path, metavar="FILE", help="where to write (default: metrics.json in PREDICTIONS)")
+    return parser
+
+
+def demo() -> Parser:
+    """The embedded default."""
+    parser = Parser(
+        "l2s_demo",
+        description="Make labelled head phantoms, train on them, segment others in two contrasts, and draw the result. "
+        "Nothing is downloaded.",
+        examples="""
+        l2s_demo
+        l2s_demo -o /tmp/demo --time-budget 1m
+        """,
+    )
+    add = parser.add_argument
+    add("-o", "--output", type=Path, default=Path("l2s_demo"), metavar="DIR", help="folder (default: %(default)s)")
+    add("--time-budget", type=values.duration, metavar="T", help="training time, e.g. 4m (default: about 4 minutes)")
+    add("--seed", type=values.count_or_zero, default=0, metavar="N", help="seed of phantoms and training (default: 0)")
+    _add_device(parser)
+    return parser
+
+
+def export_model() -> Parser:
+    """A model into one file."""
+    parser = Parser(
+        "l2s_export",
+        description="Pack a trained model into one file that predicts on any machine with l2s_auto.",
+        examples="""
+        l2s_export l2s_runs/my_dataset my_model.zip
+        """,
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="run folder or fold folder")
+    add("output", type=Path, metavar="OUT.zip", help="file to write")
+    add("--format", choices=("l2s", "nnunet"), default="l2s", help="form of the file (default: %(default)s)")
+    return parser
+
+
+def import_model() -> Parser:
+    """One file into a model on this machine."""
+    parser = Parser(
+        "l2s_import",
+        description="Unpack an exported model on this machine, so that l2s_predict uses it without -m.",
+        examples="""
+        l2s_import my_model.zip
+        l2s_import my_model.zip -o models/mine
+        """,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.zip", help="file that l2s_export wrote")
+    folder = "new folder for the model (default: l2s_runs/<name of the file>)"
+    parser.add_argument("-o", "--output", type=Path, metavar="RUN", help=folder)
+    return parser
+
+
+def experiment() -> Parser:
+    """An experiment of the paper."""
+    parser = Parser(
+        "l2s_experiment",
+        description=f"Run an experiment of the method's paper ({', '.join(EXPERIMENTS)}): a table, a JSON, a figure.",
+        examples="""
+        l2s_experiment recovery -o experiments/recovery
+        """,
+    )
+    parser.add_argument("name", metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder (default: l2s_experiments/NAME)")
+    return parser
+
+
+def _add_device(parser: Parser) -> None:
+    text = "auto, cpu, cuda, cuda:N or mps (default: auto)"
+    parser.add_argument("--device", default="auto", metavar="NAME", help=text)
+
+
+def _add_workers(parser: Parser) -> None:
+    text = "helper processes; 0 = everything in this process (default: from the machine)"
+    parser.add_argument("--workers", type=values.count_or_zero, metavar="N", help=text)

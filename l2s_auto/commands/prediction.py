@@ -1,0 +1,43 @@
+"""What a user sees of a prediction: a bar while it goes on, a few lines when it is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from l2s_auto.inference.predict import PredictionSummary, Progress
+
+
+@contextmanager
+def prediction_bar() -> Iterator[Callable[[Progress], None]]:
+    """While it is open, the callable draws how far the prediction is; nothing where no terminal watches."""
+    with tqdm(total=1.0, leave=False, disable=not sys.stderr.isatty(), bar_format="{l_bar}{bar}| {elapsed}") as bar:
+
+        def show(progress: Progress) -> None:
+            bar.total = max(1, progress.total)
+            bar.set_description(f"{progress.case} ({progress.done}/{progress.total})", refresh=False)
+            bar.n = min(progress.total, progress.done + (progress.share if progress.share < 1 else 0))
+            bar.refresh()
+
+        yield show
+
+
+def print_summary(summary: PredictionSummary) -> None:
+    """What was done, what failed and why, what to look at."""
+    for note in summary.notes:
+        print(f"Note: {note}")
+    skipped = f", {len(summary.skipped)} were there already" if summary.skipped else ""
+    print(f"{_scans(len(summary.done))} segmented in {summary.seconds:.0f} s{skipped}. Folder: {summary.folder}")
+    if summary.flagged:
+        print(f"Look at {', '.join(summary.flagged)}: qc.csv says why.")
+    for failure in summary.failures:
+        print(f"Failed: {failure.file}: {failure.reason}", file=sys.stderr)
+    if summary.failures:
+        print(f"{_scans(len(summary.failures))} failed; they are listed in failures.csv.", file=sys.stderr)
+
+
+def _scans(count: int) -> str:
+    return f"{count} scan{'' if count == 1 else 's'}"

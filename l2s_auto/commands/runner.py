@@ -1,0 +1,80 @@
+"""From a command's function to its exit code: 0 done, 1 internal error, 2 wrong input, 130 interrupted."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from l2s_auto import __version__
+from l2s_auto.core.errors import UserError
+
+DONE, INTERNAL_ERROR, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+
+def run_command(body: Callable[[], int | None], *, command: str, log: Path | None = None, advice: str = "") -> int:
+    """Call `body` and return the exit code; a number that `body` returns is the exit code.
+
+    log     file that a traceback is appended to; None, or where it cannot be written: `l2s_error.log` in the working
+            folder, else in the folder for temporary files
+    advice  what to do after an interruption, for the terminal
+    """
+    try:
+        with _terminate_as_interrupt():
+            return body() or DONE
+    except UserError as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted. {advice}".rstrip(), file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # the outermost frame: whatever went wrong becomes a log entry and an exit code
+        written = _log_traceback(log, command=command)
+        line = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"{command}: internal error ({line}). The full report is in {written}", file=sys.stderr)
+        return INTERNAL_ERROR
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """A cluster's SIGTERM ends a command as Ctrl-C does. Signals reach the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _log_traceback(log: Path | None, *, command: str) -> Path | str:
+    """Append the exception that is being handled to the first file that can be written; return that file."""
+    moment = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    line = " ".join([command, *sys.argv[1:]])
+    entry = f"{moment} l2s_auto {__version__}, Python {sys.version.split()[0]}\n{line}\n{traceback.format_exc()}\n"
+    fallback = "l2s_error.log"
+    candidates = [Path.cwd() / fallback, Path(tempfile.gettempdir()) / fallback]
+    if log is not None and log.parent.is_dir():
+        candidates.insert(0, log)
+    for path in candidates:
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(entry)
+            return path
+        except OSError:
+            continue
+    sys.stderr.write(entry)
+    return f"the lines above (no log file can be written in {os.getcwd()})"

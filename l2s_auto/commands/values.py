@@ -1,0 +1,95 @@
+"""Values as a user types them: durations, shares of a work list, folds, positive numbers. For argparse's `type=`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from dataclasses import dataclass
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Part:
+    """This job's share of a list of cases: number `index` of `count`, counted from 1."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def duration(text: str) -> float:
+    """Seconds in `90`, `90s`, `10m`, `1.5h` or `1h30m`; more than zero."""
+    compact = text.strip().lower().replace(" ", "")
+    terms = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", compact)
+    alone = len(terms) == 1
+    if not terms or "".join(n + u for n, u in terms) != compact or not (alone or all(u for _, u in terms)):
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a duration such as 90s, 10m, 1.5h or 1h30m")
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in terms)
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a duration of more than zero, such as 10m")
+    return seconds
+
+
+def part(text: str) -> Part:
+    """`2/4`: the second of four shares."""
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; expected I/N with I from 1 to N, such as 1/4 (first of four)"
+        )
+    return Part(int(match[1]), int(match[2]))
+
+
+def fold(text: str) -> int | str:
+    """`all`, or the number of a fold, counted from 0."""
+    if text == "all":
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a fold number (0, 1, 2, …) or all")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number, at least 1."""
+    return _whole(text, least=1)
+
+
+def count_or_zero(text: str) -> int:
+    """A whole number, at least 0."""
+    return _whole(text, least=0)
+
+
+def positive(text: str) -> float:
+    """A finite number greater than 0."""
+    value = _number(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number greater than 0")
+    return value
+
+
+def overlap(text: str) -> float:
+    """A share in [0, 1)."""
+    value = _number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number from 0 to less than 1, such as 0.5")
+    return value
+
+
+def _whole(text: str, *, least: int) -> int:
+    if not text.strip().isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number, at least {least}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a finite number")
+    return value

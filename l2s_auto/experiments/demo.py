@@ -1,0 +1,100 @@
+"""The embedded default: phantoms, a training with default options, prediction and evaluation in two contrasts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.experiments.phantoms import LABELS, write_dataset
+
+if TYPE_CHECKING:
+    from l2s_auto.experiments.demo_figure import Row
+
+TRAINING_SECONDS = 240.0
+"""Training time that lets the whole demo end in about six minutes on two CPU cores."""
+
+_FOCUS = (LABELS["left deep nuclei"], LABELS["right deep nuclei"])
+_CONTRASTS = {"as in training": "imagesTs", "inverted": "imagesTs_inverted"}
+
+
+def run_demo(
+    output: Path = Path("l2s_demo"), *, seed: int = 0, time_budget: float = TRAINING_SECONDS, device: str = "cpu"
+) -> Path:
+    """Run the demo below `output` and return the picture `demo.png`.
+
+    Writes phantoms/ (the dataset), run/ (the model and its report), predictionsTs/ and predictionsTs_inverted/
+    (segmentations, with metrics.json), and demo.png (a row a contrast: image, reference, prediction).
+
+    time_budget  seconds of training
+    Raises UserError if a demo is in that folder already.
+    """
+    from l2s_auto.evaluation.metrics import evaluate_folders
+    from l2s_auto.experiments.demo_figure import draw_comparison
+    from l2s_auto.inference.predict import predict
+    from l2s_auto.io.json_files import write_json
+    from l2s_auto.training.run import plan_and_train
+
+    output = Path(output)
+    if (output / "run").exists():
+        raise UserError.single(
+            "The folder holds a demo already.",
+            where=str(output),
+            found="run/",
+            expected="a new or empty folder",
+            mend="Choose another one with -o, or remove it.",
+        )
+    print(f"Making phantoms in {output / 'phantoms'}", flush=True)
+    dataset = write_dataset(output / "phantoms", seed=seed)
+    recipe = Recipe(time_budget=time_budget, seed=seed)
+    run = plan_and_train(dataset=dataset, output=output / "run", recipe=recipe, device=device)
+    names = {value: name for name, value in LABELS.items() if value != 0}
+    results: dict[str, Any] = {}
+    for contrast, images in _CONTRASTS.items():
+        predictions = output / images.replace("images", "predictions")
+        summary = predict(dataset / images, predictions, model=run, device=device)
+        if summary.failures:
+            raise RuntimeError(f"phantoms could not be segmented: {summary.failures}")
+        results[contrast] = evaluate_folders(predictions, dataset / "labelsTs", names)
+        write_json(predictions / "metrics.json", results[contrast])
+    picture = draw_comparison(_first_case(dataset, output), output / "demo.png", focus=_FOCUS)
+    print(format_results(results))
+    print(f"Picture: {picture}\nReport: {run / 'report.html'}")
+    return picture
+
+
+def format_results(results: dict[str, Any]) -> str:
+    """A small table of Dice: a row a label, a column a contrast, the mean last.
+
+    results  contrast -> what evaluate_folders gives (`mean` and `labels`, each metric a number or None)
+    """
+    names = [name for name in LABELS if name != "background"]
+    width = max(map(len, names))
+    lines = ["Dice".ljust(width) + "".join(f"  {contrast:>16}" for contrast in results)]
+    for name in names:
+        row = [metrics["labels"].get(name, {}).get("dice") for metrics in results.values()]
+        lines.append(name.ljust(width) + "".join(f"  {_number(dice):>16}" for dice in row))
+    means = [metrics["mean"]["dice"] for metrics in results.values()]
+    lines.append("mean".ljust(width) + "".join(f"  {_number(dice):>16}" for dice in means))
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _first_case(dataset: Path, output: Path) -> list[Row]:
+    """The first test case in each contrast."""
+    from l2s_auto.experiments.demo_figure import Row
+    from l2s_auto.io.volumes import read_label_map, read_volume
+
+    label_file = min((dataset / "labelsTs").iterdir())
+    case = label_file.name.removesuffix(".nii.gz")
+    reference, affine = read_label_map(label_file)
+    rows: list[Row] = []
+    for contrast, images in _CONTRASTS.items():
+        image = read_volume(dataset / images / f"{case}_0000.nii.gz").data[0]
+        prediction, _ = read_label_map(output / images.replace("images", "predictions") / label_file.name)
+        rows.append(Row(contrast, image, reference, prediction, affine))
+    return rows

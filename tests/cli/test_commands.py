@@ -1,0 +1,201 @@
+"""Help, exit codes and messages of the commands. The rooms behind them are replaced by small stand-ins."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from l2s_auto import cli
+from l2s_auto.commands import parsers
+from l2s_auto.commands.device import resolve_device
+from l2s_auto.core.errors import UserError
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "l2s_plan_and_train": cli.plan_and_train,
+    "l2s_predict": cli.predict,
+    "l2s_evaluate": cli.evaluate,
+    "l2s_demo": cli.demo,
+    "l2s_export": cli.export_model,
+    "l2s_import": cli.import_model,
+    "l2s_experiment": cli.experiment,
+}
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **contents: object) -> None:
+    """Put a module of that name with these contents in place of the real one."""
+    module = types.ModuleType(name)
+    vars(module).update(contents)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """Calls that reach the training; it returns the run folder without training."""
+    calls: list[dict] = []
+
+    def plan_and_train(**given: object) -> Path:
+        calls.append(given)
+        return Path("l2s_runs") / "heads"
+
+    stand_in(monkeypatch, "l2s_auto.training.run", plan_and_train=plan_and_train)
+    stand_in(monkeypatch, "l2s_auto.training.methods", METHODS={"learn2synth": None, "supervised": None})
+    return calls
+
+
+def raises(error: BaseException) -> Callable[..., None]:
+    def body(*_: object, **__: object) -> None:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_0_and_has_examples(name: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        COMMANDS[name](["--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert "examples:" in text and f"\n  {name}" in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_every_command_is_listed_and_has_a_script(capsys) -> None:
+    assert cli.list_commands() == 0
+    text = capsys.readouterr().out
+    assert set(COMMANDS) == set(parsers.SUMMARIES)
+    assert all(name in text for name in COMMANDS)
+    setup = (Path(__file__).resolve().parents[2] / "setup.py").read_text(encoding="utf-8")
+    for name, function in COMMANDS.items():
+        assert f"{name}=l2s_auto.cli:{function.__name__}" in setup
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "--time-bugdet", "10m"], "did you mean --time-budget?"),
+        (["data", "--iter", "10"], "there is no such option: '--iter'"),
+        (["data", "--time-budget", "soon"], "expected a duration such as"),
+        (["data", "--fold", "one"], "expected a fold number"),
+        (["data", "--memory-gb", "0"], "expected a number greater than 0"),
+        (["data", "--fold", "1", "--cv"], "not allowed with"),
+        ([], "DATASET"),
+    ],
+)
+def test_wrong_option_ends_with_2_and_says_what_is_right(arguments: list[str], message: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.plan_and_train(arguments)
+    text = capsys.readouterr().err
+    assert end.value.code == 2
+    assert message in text and "l2s_plan_and_train --help" in text
+
+
+def test_training_gets_what_was_asked_for(trained: list[dict], capsys) -> None:
+    options = (
+        "--method supervised --iterations 7 --time-budget 2m --fold all --seed 3 --workers 0 --device cpu --resume"
+    )
+    assert cli.plan_and_train(["Köpfe und Hälse", *options.split()]) == 0
+    (call,) = trained
+    recipe = call["recipe"]
+    assert call["dataset"] == Path("Köpfe und Hälse") and call["output"] is None
+    assert (recipe.method.name, recipe.iterations, recipe.time_budget, recipe.seed) == ("supervised", 7, 120.0, 3)
+    assert (call["fold"], call["cv"], call["device"], call["workers"]) == ("all", False, "cpu", 0)
+    assert call["resume"] is True and call["dry_run"] is False and call["memory_gb"] is None
+    assert "l2s_predict -i IN -o OUT -m" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["mixed", "finetuned", "advchain"])
+def test_announced_method_that_is_not_built(name: str, trained: list[dict], capsys) -> None:
+    assert cli.plan_and_train(["data", "--method", name, "--device", "cpu"]) == 2
+    text = capsys.readouterr().err
+    assert f"'{name}' is not available in this version; available: learn2synth, supervised." in text
+    assert len(text.splitlines()) == 1 and not trained
+
+
+def test_experiments_and_formats_that_are_not_built(capsys) -> None:
+    for name in parsers.EXPERIMENTS:
+        assert cli.experiment([name]) == 2
+        assert "not available in this version; available: none." in capsys.readouterr().err
+    assert cli.experiment(["recovry"]) == 2
+    assert "no such experiment" in capsys.readouterr().err
+
+
+def test_nnunet_export_is_not_built(monkeypatch, capsys) -> None:
+    stand_in(monkeypatch, "l2s_auto.inference.export", export_model=raises(AssertionError("must not be called")))
+    assert cli.export_model(["run", "out.zip", "--format", "nnunet"]) == 2
+    assert "'nnunet' is not available in this version; available: l2s." in capsys.readouterr().err
+
+
+def test_user_error_ends_with_2_and_no_traceback(monkeypatch, trained, capsys, tmp_path) -> None:
+    error = UserError.single("Wrong.", where="a.nii.gz", found="shape 3", expected="4", mend="Mend it.")
+    monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", raises(error))
+    monkeypatch.chdir(tmp_path)
+    assert cli.plan_and_train(["data", "--device", "cpu"]) == 2
+    text = capsys.readouterr().err
+    assert "a.nii.gz: found shape 3; expected 4. Mend it." in text and "Traceback" not in text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("run_exists", [True, False])
+def test_internal_error_ends_with_1_one_line_and_a_log(run_exists, monkeypatch, trained, capsys, tmp_path) -> None:
+    monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", raises(RuntimeError("broken\nbadly")))
+    monkeypatch.chdir(tmp_path)
+    if run_exists:
+        (tmp_path / "run").mkdir()
+    assert cli.plan_and_train(["data", "-o", str(tmp_path / "run"), "--device", "cpu"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    log = tmp_path / ("run/log.txt" if run_exists else "l2s_error.log")
+    assert str(log) in line and "RuntimeError: broken" in line
+    assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+def test_internal_error_appends_to_the_log(monkeypatch, trained, tmp_path) -> None:
+    monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", raises(RuntimeError("broken")))
+    log = tmp_path / "log.txt"
+    log.write_text("earlier\n", encoding="utf-8")
+    assert cli.plan_and_train(["data", "-o", str(tmp_path), "--device", "cpu"]) == 1
+    assert log.read_text(encoding="utf-8").startswith("earlier\n")
+
+
+def test_interruption_and_sigterm_end_with_130(monkeypatch, trained, capsys) -> None:
+    def terminated(**_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    handler = signal.getsignal(signal.SIGTERM)
+    for body in (raises(KeyboardInterrupt()), terminated):
+        monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", body)
+        assert cli.plan_and_train(["data", "--device", "cpu"]) == 130
+        assert "--resume" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "CPU", ""])
+def test_device_that_is_none(name: str) -> None:
+    with pytest.raises(UserError, match="auto, cpu, cuda, cuda:N or mps"):
+        resolve_device(name)
+
+
+def test_devices(monkeypatch) -> None:
+    import torch
+
+    assert resolve_device("cpu") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert resolve_device("auto") == "cpu"
+    for absent in ("cuda", "cuda:1", "mps"):
+        with pytest.raises(UserError, match=r"not available.*\n.*--device cpu"):
+            resolve_device(absent)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == resolve_device("mps") == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == resolve_device("cuda") == "cuda:0"
+    assert resolve_device("cuda:1") == "cuda:1"
+    with pytest.raises(UserError, match="a number below 2"):
+        resolve_device("cuda:2")
