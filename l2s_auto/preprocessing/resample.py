@@ -76,15 +76,16 @@ def resample_image(image: np.ndarray, shape: tuple[int, int, int], *, order: Ord
 
 
 def resample_labels(labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """(S) integers -> (*shape) of the same type: at each new voxel the label with the largest linear share.
+    """(S) integers -> (*shape) of the same type: at each new voxel the label with the largest share.
 
-    Never makes a new value. Labels are handled one after the other, each in the box that it occupies, so that memory
-    does not grow with their number. Of equal shares the smaller label wins.
+    Shares are interpolated with the cubic kernel; the linear one shrinks convex structures (a ball of 24 mm, taken to
+    1.5 mm and back, by 3 %). Never makes a new value. Labels are handled one after the other, each in the box that it
+    occupies, so that memory does not grow with their number. Of equal shares the smaller label wins.
     """
     if labels.shape == tuple(shape):
         return labels
     matrices = [
-        interpolation_matrix(o, n, order="linear", smooth=False) for o, n in zip(labels.shape, shape, strict=True)
+        interpolation_matrix(o, n, order="cubic", smooth=False) for o, n in zip(labels.shape, shape, strict=True)
     ]
     values = np.unique(labels)
     best = np.zeros(shape, dtype=np.float32)
@@ -98,7 +99,7 @@ def resample_labels(labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarr
 
 
 def _share(mask: np.ndarray, matrices: list[sparse.csr_matrix]) -> tuple[tuple[slice, ...], np.ndarray]:
-    """Linear interpolation of a mask, only where it is not zero: (where in the output, shares in [0, 1])."""
+    """Interpolation of a mask, only where it is not zero: (where in the output, shares of about [0, 1])."""
     source, target, parts = [], [], []
     for axis, matrix in enumerate(matrices):
         occupied = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from l2s_auto.planning.memory import activation_bytes, training_memory_gb, weight_count
+from l2s_auto.planning.topology import determine_topology
+
+CASES = [((1.0, 1.0, 1.0), (20, 28, 20), 8, 2), ((0.7, 0.7, 5.0), (48, 48, 8), 16, 1)]
+
+
+@pytest.mark.parametrize(("spacing", "patch", "features", "batch"), CASES)
+def test_agrees_with_what_autograd_keeps(spacing, patch, features, batch) -> None:
+    torch = pytest.importorskip("torch")
+    unet = pytest.importorskip("dynamic_network_architectures.architectures.unet")
+    topology, patch = determine_topology(spacing, patch, base_features=features)
+    network = unet.PlainConvUNet(
+        1,
+        len(topology.features),
+        topology.features,
+        torch.nn.Conv3d,
+        topology.kernels,
+        topology.strides,
+        topology.convolutions_encoder,
+        3,
+        topology.convolutions_decoder,
+        conv_bias=True,
+        norm_op=torch.nn.InstanceNorm3d,
+        norm_op_kwargs={"affine": True},
+        nonlin=torch.nn.ELU,
+    )
+    kept: dict[int, int] = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = network(torch.zeros(batch, 1, *patch))
+        torch.nn.functional.cross_entropy(logits, torch.zeros(batch, *patch, dtype=torch.long))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    measured = sum(size for place, size in kept.items() if place not in weights)
+    assert activation_bytes(topology, patch, batch, channels=1, classes=3) == pytest.approx(measured, rel=0.1)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert weight_count(topology, channels=1, classes=3) == pytest.approx(count, rel=0.01)
+
+
+def test_grows_with_batch_and_patch_and_a_hyper_step_costs_three_times() -> None:
+    topology, patch = determine_topology((1.0, 1.0, 1.0), (64, 64, 64), base_features=8)
+    kept = [activation_bytes(topology, patch, batch, channels=1, classes=3) for batch in (1, 2)]
+    assert kept[1] == 2 * kept[0]
+    plain, hyper = (training_memory_gb(topology, patch, 2, channels=1, classes=3, hyper=h) for h in (False, True))
+    assert 2.9 < hyper / plain < 3.1
