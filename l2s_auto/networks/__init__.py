@@ -1,1 +1,24 @@
-"""."""
+"""S_phi: networks that map (B, C, *S) images to (B, K, *S) logits, and how their weights are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from l2s_auto.core.component import Component, build
+from l2s_auto.networks.unet import unet
+from l2s_auto.networks.weights import call, load_weights, parameters, save_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from l2s_auto.core.plan import Topology
+
+NETWORKS = {"unet": unet}
+
+
+def build_network(component: Component, *, channels: int, classes: int, topology: Topology) -> torch.nn.Module:
+    """A network with fresh weights, drawn from PyTorch's global generator."""
+    return build(component, NETWORKS, kind="network", channels=channels, classes=classes, topology=topology)
+
+
+__all__ = ["NETWORKS", "build_network", "call", "load_weights", "parameters", "save_weights"]

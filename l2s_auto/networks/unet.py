@@ -1,0 +1,46 @@
+"""nnU-Net's plain U-Net, from `dynamic-network-architectures`, with a smooth activation."""
+
+from __future__ import annotations
+
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
+from dynamic_network_architectures.initialization.weight_init import InitWeights_He
+from torch import nn
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import Topology
+
+ACTIVATIONS = {"elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "leaky-relu": nn.LeakyReLU, "relu": nn.ReLU}
+
+
+def unet(*, channels: int, classes: int, topology: Topology, activation: str = "elu") -> PlainConvUNet:
+    """U-Net with instance normalisation: (B, channels, *S) -> (B, classes, *S).
+
+    activation  smooth by default: with a kinked one the second derivative, which the hypergradient is made of,
+                lacks the kinks' share
+    """
+    if activation not in ACTIVATIONS:
+        raise UserError.single(
+            "The network has no such activation.",
+            where="network option activation",
+            found=repr(activation),
+            expected=f"one of {', '.join(ACTIVATIONS)}",
+            mend="Correct the option.",
+        )
+    network = PlainConvUNet(
+        input_channels=channels,
+        n_stages=len(topology.features),
+        features_per_stage=list(topology.features),
+        conv_op=nn.Conv3d,
+        kernel_sizes=[list(kernel) for kernel in topology.kernels],
+        strides=[list(stride) for stride in topology.strides],
+        n_conv_per_stage=list(topology.convolutions_encoder),
+        num_classes=classes,
+        n_conv_per_stage_decoder=list(topology.convolutions_decoder),
+        conv_bias=True,
+        norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=ACTIVATIONS[activation],
+        nonlin_kwargs={},
+    )
+    network.apply(InitWeights_He(1e-2))
+    return network

@@ -1,0 +1,63 @@
+"""A network as a function of its weights, and weights on disk (safetensors: data only, no code)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch.func import functional_call
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.io.atomic import atomic_path
+
+
+def parameters(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights by name, each once, detached copies."""
+    return {name: p.detach().clone() for name, p in network.named_parameters()}
+
+
+def call(network: torch.nn.Module, params: Mapping[str, torch.Tensor], *inputs: object) -> torch.Tensor:
+    """network(*inputs) with `params` in place of its own weights; the module itself is left as it was.
+
+    nnU-Net's decoder holds the encoder, so each encoder weight has two names. With tie_weights=True,
+    functional_call swaps both in and its second restore leaves the *given* tensors in the module for good.
+    `named_parameters` names each weight once, and that one name is enough because the module is the same object.
+    """
+    return functional_call(network, dict(params), inputs, tie_weights=False)
+
+
+def save_weights(weights: torch.nn.Module | Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write weights atomically."""
+    named = parameters(weights) if isinstance(weights, torch.nn.Module) else weights
+    with atomic_path(Path(path)) as temporary:
+        save_file({name: p.detach().cpu().contiguous() for name, p in named.items()}, temporary)
+
+
+def load_weights(network: torch.nn.Module, path: Path) -> None:
+    """Put the weights of a file into the network. UserError if they are not this network's."""
+    try:
+        loaded = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError.single(
+            "The weights cannot be read.",
+            where=str(path),
+            found=str(error),
+            expected="a safetensors file written by l2s_auto",
+            mend="Copy the model again, or train it again.",
+        ) from error
+    own = dict(network.named_parameters())
+    wrong = sorted({*own, *loaded} - {name for name in {*own} & {*loaded} if own[name].shape == loaded[name].shape})
+    if wrong:
+        raise UserError.single(
+            "The weights do not fit the network of the plan.",
+            where=str(path),
+            found=f"{len(wrong)} tensors that are missing, too many or of another shape, such as {wrong[0]}",
+            expected="the tensors of the network that plan.json and recipe.json describe",
+            mend="Use plan.json, recipe.json and weights.safetensors of one training.",
+        )
+    with torch.no_grad():
+        for name, p in own.items():
+            p.copy_(loaded[name])

@@ -1,0 +1,112 @@
+"""Batches of label map patches become clean synthetic images, on the device: draw first, apply second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from l2s_auto.core.plan import GenerationPlan
+from l2s_auto.core.types import Batch
+from l2s_auto.synthesis.deform import (
+    Deformation,
+    DeformationRanges,
+    draw_deformation,
+    sampling_grid,
+    warp_labels,
+)
+from l2s_auto.synthesis.intensity import Mixture, PriorTensors, blur, draw_mixture, gamma, paint
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All that is random in a batch of images; the same draw gives the same images."""
+
+    deformation: Deformation
+    mixture: Mixture
+    texture: torch.Tensor
+    blur: torch.Tensor
+    gamma: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Widths of the fixed randomness.
+
+    largest_blur    voxels, sigma of the blur is U(0, largest_blur) an axis
+    gamma           standard deviation of log(gamma)
+    prior_widening  the real images' spreads are multiplied by it
+    """
+
+    deformation: DeformationRanges = field(default_factory=DeformationRanges)
+    largest_blur: float = 0.8
+    gamma: float = 0.3
+    prior_widening: float = 1.0
+
+
+class Generator:
+    """Clean synthetic images from boxes of the enriched label map.
+
+    spacing      mm
+    shape        voxels of the images
+    prior_share  share of images whose class intensities follow the real images' (0 without a prior)
+    """
+
+    def __init__(
+        self,
+        generation: GenerationPlan,
+        *,
+        channels: int,
+        spacing: tuple[float, ...],
+        shape: tuple[int, ...],
+        prior_share: float,
+        device: torch.device,
+        ranges: Ranges | None = None,
+    ) -> None:
+        self.channels, self.spacing, self.shape = channels, spacing, shape
+        self.classes, self.prior_share = generation.classes, prior_share
+        self.ranges = ranges or Ranges()
+        self.class_of = torch.tensor([label.generation_class for label in generation.enriched], device=device)
+        self.target_of = torch.tensor([label.target for label in generation.enriched], device=device)
+        self.prior = _prior_tensors(generation, channels, device)
+
+    def draw(self, batch: int, generator: torch.Generator) -> Draw:
+        """Everything random for `batch` images."""
+        device, size = generator.device, (batch, self.channels, *self.shape)
+        return Draw(
+            deformation=draw_deformation(batch, self.shape, self.spacing, self.ranges.deformation, generator),
+            mixture=draw_mixture(
+                batch,
+                self.channels,
+                self.classes,
+                generator,
+                prior=self.prior,
+                prior_share=self.prior_share,
+                prior_widening=self.ranges.prior_widening,
+            ),
+            texture=torch.randn(size, generator=generator, device=device),
+            blur=self.ranges.largest_blur * torch.rand((batch, 3), generator=generator, device=device),
+            gamma=torch.exp(
+                self.ranges.gamma * torch.randn((batch, self.channels), generator=generator, device=device)
+            ),
+        )
+
+    @torch.no_grad()
+    def apply(self, boxes: torch.Tensor, draw: Draw) -> Batch:
+        """(B, *box) enriched labels -> image (B, C, *shape) in [0, 1] and target (B, *shape)."""
+        grid = sampling_grid(draw.deformation, shape=self.shape, box=tuple(boxes.shape[1:]), spacing=self.spacing)
+        enriched = warp_labels(boxes, grid)
+        image = paint(self.class_of[enriched], draw.mixture, draw.texture)
+        return Batch(gamma(blur(image, draw.blur), draw.gamma), self.target_of[enriched])
+
+
+def _prior_tensors(generation: GenerationPlan, channels: int, device: torch.device) -> PriorTensors | None:
+    if not generation.priors:
+        return None
+
+    def stack(name: str) -> torch.Tensor:
+        values = torch.tensor([getattr(prior, name) for prior in generation.priors], device=device)
+        assert values.shape == (generation.classes, channels), f"{name} of the priors is {tuple(values.shape)}"
+        return values.T.contiguous()
+
+    return PriorTensors(stack("mean"), stack("mean_spread"), stack("std"), stack("std_spread"))
