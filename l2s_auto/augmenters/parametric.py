@@ -1,4 +1,4 @@
-"""The paper's parametric A_theta: a bias field of three frequencies and Gaussian noise (arXiv 2411.16719, section 3)."""
+"""The parametric A_theta of the paper: bias field of three frequencies, Gaussian noise (arXiv 2411.16719)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Parametric(nn.Module):
     exponents, sigma  values that learning starts from
     """
 
+    SCALE = 10.0
+
     def __init__(self, *, exponents: Sequence[float] = (0.25, 0.25, 0.25), sigma: float = 0.05) -> None:
         super().__init__()
         if len(exponents) != len(NODES) or not all(0 < e < 1 for e in exponents) or sigma <= 0:
             raise ValueError(f"{len(NODES)} exponents in (0, 1) and sigma > 0 are needed, not {exponents}, {sigma}")
         self.raw_exponents = nn.Parameter(torch.tensor([logit(e) for e in exponents]))
         self.raw_sigma = nn.Parameter(torch.tensor(softplus_inverse(self.SCALE * sigma)))
-
-    SCALE = 10.0
 
     def exponents(self) -> torch.Tensor:
         return self.raw_exponents.sigmoid()

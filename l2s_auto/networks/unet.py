@@ -42,5 +42,7 @@ def unet(*, channels: int, classes: int, topology: Topology, activation: str = "
         nonlin=ACTIVATIONS[activation],
         nonlin_kwargs={},
     )
+    # Heads at lower resolutions are for deep supervision; unused weights would have no gradient.
+    network.decoder.seg_layers = nn.ModuleList([network.decoder.seg_layers[-1]])
     network.apply(InitWeights_He(1e-2))
     return network

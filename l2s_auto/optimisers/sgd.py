@@ -28,10 +28,7 @@ class SGD:
     ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         buffer = {name: self.momentum * state["buffer"][name] + g for name, g in grads.items()}
         rate = self.rate * rate_scale
-        if self.nesterov:
-            step = {name: g + self.momentum * buffer[name] for name, g in grads.items()}
-        else:
-            step = buffer
+        step = {name: g + self.momentum * buffer[name] for name, g in grads.items()} if self.nesterov else buffer
         return {name: p - rate * step[name] for name, p in params.items()}, {"buffer": buffer}
 
     def vjp(self, v: Params, grads: Params, state: State, *, rate_scale: float = 1.0) -> dict[str, torch.Tensor]:

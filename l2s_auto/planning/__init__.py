@@ -1,1 +1,1 @@
-"""."""
+"""What the data dictate: measure a dataset (fingerprint), decide what follows from it (plan)."""

@@ -1,1 +1,31 @@
-"""."""
+"""Methods of training: what each iteration does with the parts. One small file each."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from l2s_auto.core.types import TrainState
+from l2s_auto.training.build import Parts
+from l2s_auto.training.methods.learn2synth import Learn2Synth
+from l2s_auto.training.methods.supervised import Supervised
+from l2s_auto.training.methods.synthseg import SynthSeg
+from l2s_auto.training.step import StepResult
+
+
+class Method(Protocol):
+    """needs_images  whether label maps alone are not enough."""
+
+    needs_images: bool
+
+    def augmenter(self) -> torch.nn.Module | None:
+        """The method's own augmenter; None = the recipe's."""
+        ...
+
+    def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
+        """One iteration; progress is the share of the training that is done, in [0, 1)."""
+        ...
+
+
+METHODS = {"learn2synth": Learn2Synth, "supervised": Supervised, "synthseg": SynthSeg}

@@ -1,0 +1,226 @@
+"""Measure a dataset: grids, intensities, label volumes. One case in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from typing import Protocol
+
+import numpy as np
+from scipy import ndimage
+
+from l2s_auto.core.plan import CaseFingerprint, Fingerprint, Statistics, Triple
+from l2s_auto.core.types import Case, Dataset
+
+SMOOTHING = 0.7  # sigma of the smoothing before tissue is clustered, in units of the smallest voxel edge
+_UNLABELLED = 20_000  # intensities kept of unlabelled tissue, over all cases: enough for a histogram
+_FOREGROUND = 200_000  # intensities kept of the foreground for percentiles, a channel over all cases
+
+
+class MeasurableCase(Protocol):
+    """A case as the fingerprint wants it, in canonical axes, cropped as for training.
+
+    image    (C, *S) float32, normalised; C = 0 without an image
+    raw      (C, *S) float32, original units
+    labels   (*S) original label values
+    spacing  mm
+    """
+
+    @property
+    def image(self) -> np.ndarray: ...
+    @property
+    def raw(self) -> np.ndarray: ...
+    @property
+    def labels(self) -> np.ndarray: ...
+    @property
+    def spacing(self) -> Triple: ...
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Of one case's foreground, one entry a channel: what adds up over cases, and a sample for percentiles."""
+
+    count: int
+    total: np.ndarray
+    squares: np.ndarray
+    minimum: np.ndarray
+    maximum: np.ndarray
+    sample: np.ndarray  # (C, N)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    case: CaseFingerprint
+    foreground: _Moments
+    unlabelled: np.ndarray
+
+
+def take_fingerprint(
+    dataset: Dataset,
+    *,
+    read: Callable[[Case], MeasurableCase],
+    workers: int = 0,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fingerprint:
+    """Measure every case of a dataset.
+
+    read      brings a case into canonical axes and normalises it; importable by name if workers > 0
+    workers   processes; 0 = all in this one
+    seed      of the random samples; the same seed gives the same fingerprint, whatever the workers
+    progress  called with (cases done, cases in all)
+    """
+    n = len(dataset.cases)
+    jobs = [(index, case) for index, case in enumerate(dataset.cases)]
+    measure = partial(
+        _measure, read=read, seed=seed, unlabelled=max(1, _UNLABELLED // n), foreground=max(1, _FOREGROUND // n)
+    )
+    measured: list[_Measured] = []
+    for one in _run(measure, jobs, workers=workers):
+        measured.append(one)
+        if progress:
+            progress(len(measured), n)
+    sample = np.concatenate([m.unlabelled for m in measured])
+    return Fingerprint(
+        dataset=dataset.name,
+        channels=dataset.channels,
+        labels=dataset.labels,
+        cases=tuple(m.case for m in measured),
+        intensity=_summaries([m.foreground for m in measured], channels=len(dataset.channels)),
+        unlabelled_sample=tuple(round(float(value), 4) for value in sample),
+    )
+
+
+def _run(
+    measure: Callable[[tuple[int, Case]], _Measured], jobs: list[tuple[int, Case]], *, workers: int
+) -> Iterator[_Measured]:
+    """Results in the order of the jobs."""
+    if workers <= 0:
+        yield from map(measure, jobs)
+        return
+    done = 0
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for result in pool.map(measure, jobs):
+                yield result
+                done += 1
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"A worker process was killed, probably for lack of memory, near case {jobs[done][1].id}. "
+            "Use fewer workers; with --workers 0 all runs in one process."
+        ) from error
+
+
+def _measure(
+    job: tuple[int, Case],
+    *,
+    read: Callable[[Case], MeasurableCase],
+    seed: int,
+    unlabelled: int,
+    foreground: int,
+) -> _Measured:
+    index, case = job
+    rng = np.random.default_rng([seed, index])
+    data = read(case)
+    image, labels = data.image, data.labels
+    voxel = float(np.prod(data.spacing))
+    values, counts = np.unique(labels, return_counts=True)
+    mean, std = _per_label(image, labels, values)
+    x, y, z = labels.shape
+    fingerprint = CaseFingerprint(
+        id=case.id,
+        subject=case.group,
+        shape=(x, y, z),
+        spacing=data.spacing,
+        label_volume={int(value): count * voxel for value, count in zip(values.tolist(), counts.tolist(), strict=True)},
+        label_mean=mean,
+        label_std=std,
+    )
+    return _Measured(
+        case=fingerprint,
+        foreground=_moments(data.raw[:, labels != 0], rng, size=foreground),
+        unlabelled=_unlabelled(image, labels, data.spacing, rng, size=unlabelled),
+    )
+
+
+def _per_label(
+    image: np.ndarray, labels: np.ndarray, values: np.ndarray
+) -> tuple[dict[int, tuple[float, ...]], dict[int, tuple[float, ...]]]:
+    """Mean and standard deviation of each label in each channel."""
+    if len(image) == 0:
+        return {}, {}
+    flat = np.searchsorted(values, labels.ravel())
+    counts = np.bincount(flat, minlength=len(values))
+    means, stds = [], []
+    for channel in image:
+        intensity = channel.ravel().astype(np.float64)
+        mean = np.bincount(flat, weights=intensity, minlength=len(values)) / counts
+        deviation = np.bincount(flat, weights=(intensity - mean[flat]) ** 2, minlength=len(values)) / counts
+        means.append(mean)
+        stds.append(np.sqrt(deviation))
+    keys = [int(value) for value in values]
+    return (
+        dict(zip(keys, (tuple(m.tolist()) for m in np.stack(means, axis=1)), strict=True)),
+        dict(zip(keys, (tuple(s.tolist()) for s in np.stack(stds, axis=1)), strict=True)),
+    )
+
+
+def _unlabelled(
+    image: np.ndarray, labels: np.ndarray, spacing: Triple, rng: np.random.Generator, *, size: int
+) -> np.ndarray:
+    """A random sample of the first channel, lightly smoothed, where no label is."""
+    outside = np.flatnonzero(labels == 0)
+    if len(image) == 0 or outside.size == 0:
+        return np.zeros(0, dtype=np.float32)
+    sigma = [SMOOTHING * min(spacing) / s for s in spacing]
+    smooth = ndimage.gaussian_filter(image[0], sigma, mode="nearest")
+    chosen = rng.choice(outside, size=min(size, outside.size), replace=False)
+    return smooth.ravel()[np.sort(chosen)]
+
+
+def _moments(values: np.ndarray, rng: np.random.Generator, *, size: int) -> _Moments:
+    """Of (C, N) foreground intensities."""
+    channels, count = values.shape
+    wide = values.astype(np.float64)
+    chosen = rng.integers(count, size=min(size, count)) if count else np.zeros(0, dtype=np.int64)
+    empty = np.zeros(channels)
+    return _Moments(
+        count=count,
+        total=wide.sum(axis=1),
+        squares=(wide**2).sum(axis=1),
+        minimum=wide.min(axis=1) if count else empty + np.inf,
+        maximum=wide.max(axis=1) if count else empty - np.inf,
+        sample=values[:, chosen],
+    )
+
+
+def _summaries(parts: list[_Moments], *, channels: int) -> tuple[Statistics, ...]:
+    """One summary a channel; mean, deviation and range are exact, percentiles are those of the sample."""
+    count = sum(part.count for part in parts)
+    if channels and count == 0:
+        return tuple(
+            Statistics(mean=0, std=0, minimum=0, percentile_00_5=0, median=0, percentile_99_5=0, maximum=0, count=0)
+            for _ in range(channels)
+        )
+    summaries = []
+    for channel in range(channels):
+        mean = sum(part.total[channel] for part in parts) / count
+        variance = sum(part.squares[channel] for part in parts) / count - mean**2
+        low, middle, high = np.percentile(np.concatenate([part.sample[channel] for part in parts]), [0.5, 50, 99.5])
+        summaries.append(
+            Statistics(
+                mean=float(mean),
+                std=float(np.sqrt(max(0.0, variance))),
+                minimum=float(min(part.minimum[channel] for part in parts)),
+                percentile_00_5=float(low),
+                median=float(middle),
+                percentile_99_5=float(high),
+                maximum=float(max(part.maximum[channel] for part in parts)),
+                count=count,
+            )
+        )
+    return tuple(summaries)

@@ -1,0 +1,109 @@
+"""From a volume as stored to the network's input: orient, crop, normalise, resample; and label maps likewise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import Normalisation, Plan, Triple
+from l2s_auto.core.types import Volume
+from l2s_auto.preprocessing.crop import crop, nonzero_box
+from l2s_auto.preprocessing.geometry import Geometry, geometry_of
+from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST, finite, normalise
+from l2s_auto.preprocessing.orient import orientation_of, to_canonical
+from l2s_auto.preprocessing.resample import resample_image, resample_labels
+from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities
+
+__all__ = [
+    "Geometry",
+    "Prepared",
+    "prepare",
+    "prepare_grid",
+    "prepare_labels",
+    "restore_labels",
+    "restore_logits",
+    "restore_probabilities",
+]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network's input and the way back.
+
+    image     (C, *S) float32 in [-0.5, 1.5], canonical axes, the plan's spacing
+    geometry  how to bring a result back to the volume's own grid
+    """
+
+    image: np.ndarray
+    geometry: Geometry
+
+
+def prepare(volume: Volume, plan: Plan) -> Prepared:
+    """A scan on its own grid -> the network's input on the plan's grid.
+
+    The same volume stored in another axis order gives the same image, bit by bit.
+    Raises UserError if the scan has another number of channels than the plan.
+    """
+    wanted = plan.input_channels
+    if len(volume.data) != wanted:
+        names = ", ".join(plan.channels) or "one image"
+        raise UserError.single(
+            "The scan does not fit the model.",
+            where="number of channels",
+            found=str(len(volume.data)),
+            expected=f"{wanted} ({names})",
+            mend="Give one file a channel, in the order of the training data.",
+        )
+    schemes = plan.normalisation or (Normalisation(scheme="percentile", lower=0.5, upper=99.5),)
+    image, _, geometry = prepare_native(volume, schemes, spacing=plan.spacing)
+    resampled = resample_image(image, geometry.resampled)
+    if resampled is not image:
+        np.clip(resampled, LOWEST, HIGHEST, out=resampled)  # cubic interpolation overshoots at edges
+    return Prepared(image=resampled, geometry=geometry)
+
+
+def prepare_native(
+    volume: Volume, schemes: tuple[Normalisation, ...], *, spacing: Triple | None
+) -> tuple[np.ndarray, np.ndarray, Geometry]:
+    """The steps before resampling: (normalised image, the same in original units, geometry)."""
+    canonical = to_canonical(finite(volume.data), orientation_of(volume.affine))
+    box = nonzero_box(canonical)
+    x, y, z = volume.data.shape[1:]
+    raw = np.ascontiguousarray(crop(canonical, box))
+    return normalise(raw, schemes), raw, geometry_of((x, y, z), volume.affine, spacing, box=box)
+
+
+def prepare_grid(shape: tuple[int, int, int], affine: np.ndarray, plan: Plan) -> Geometry:
+    """The geometry of a label map without an image: nothing is cropped."""
+    return geometry_of(shape, affine, plan.spacing)
+
+
+def prepare_labels(labels: np.ndarray, geometry: Geometry, plan: Plan) -> np.ndarray:
+    """(X, Y, Z) original label values on the file's grid -> (*S) int64 indices of the network's classes.
+
+    Raises UserError if the map holds values that the plan does not know.
+    """
+    inside = geometry.enter(labels)
+    values = np.unique(inside)
+    index = {value: position for position, value in enumerate(plan.label_values)}
+    unknown = [int(value) for value in values if int(value) not in index]
+    if unknown:
+        raise UserError.single(
+            "A label map holds values that are not among the dataset's labels.",
+            where="label map",
+            found=", ".join(map(str, unknown[:20])),
+            expected=f"values among {', '.join(map(str, index))}",
+            mend="Add the values to the dataset's labels, or remove them from the label map.",
+        )
+    lookup = np.array([index[int(value)] for value in values], dtype=np.int16)
+    classes = lookup[np.searchsorted(values, inside)]
+    return resample_labels(classes, geometry.resampled).astype(np.int64)
+
+
+def restore_labels(classes: np.ndarray, geometry: Geometry, plan: Plan) -> np.ndarray:
+    """(*S) class indices on the plan's grid -> (X, Y, Z) int32 original label values on the file's grid."""
+    values = np.asarray(plan.label_values, dtype=np.int32)
+    inside = resample_labels(np.asarray(classes), geometry.cropped)
+    return geometry.leave(values[inside], fill=plan.label_values[0])

@@ -1,0 +1,103 @@
+"""Label enrichment: every voxel of a case gets a label, unlabelled tissue by its intensity.
+
+Synthesis draws intensities label by label, so tissue without a label would come out as one flat region. Here it is
+split into clusters of lightly smoothed intensities. The clusters start from the plan's centres and are adapted to the
+case, so that cluster i is the same tissue in every case.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, Triple
+
+_ROUNDS = 5  # Lloyd iterations a case: few, so that a case without some tissue cannot drag its centre far away
+_BINS = 512
+
+
+def target_of(generation: GenerationPlan) -> np.ndarray:
+    """(E,) int64: the network's output class of each enriched label."""
+    return np.array([label.target for label in generation.enriched], dtype=np.int64)
+
+
+def class_of(generation: GenerationPlan) -> np.ndarray:
+    """(E,) int64: the generation class of each enriched label."""
+    return np.array([label.generation_class for label in generation.enriched], dtype=np.int64)
+
+
+def enriched_type(generation: GenerationPlan) -> np.dtype:
+    """The smallest type that holds the enriched labels: uint8, or int16 beyond 256 of them."""
+    return np.dtype(np.uint8 if len(generation.enriched) <= 256 else np.int16)
+
+
+def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationPlan, spacing: Triple) -> np.ndarray:
+    """Split what the plan wants split.
+
+    image    (C, *S) normalised; the first channel is clustered. None, or C = 0, if the plan has no clusters
+    target   (*S) index of the network's output class
+    spacing  mm
+    -> (*S) index into generation.enriched, uint8 or int16
+    """
+    kind = enriched_type(generation)
+    whole, clusters = _by_target(generation.enriched)
+    present = np.unique(target)
+    lacking = [int(value) for value in present if value not in whole and value not in clusters]
+    assert not lacking, f"the plan has no enriched label for output class {lacking}"
+    lookup = np.zeros(int(present.max()) + 1, dtype=kind)
+    for value in present:
+        lookup[value] = whole.get(value, 0)
+    enriched = lookup[target]
+    split = [int(value) for value in present if value not in whole]
+    if not split:
+        return enriched
+    assert image is not None and len(image), "clusters of tissue need an image"
+    smooth = ndimage.gaussian_filter(
+        np.asarray(image[0], dtype=np.float32), [generation.smoothing_mm / s for s in spacing], mode="nearest"
+    )
+    for value in split:
+        where = target == value
+        indices, centres = clusters[value]
+        enriched[where] = indices.astype(kind)[assign(smooth[where], adapt(smooth[where], centres))]
+    return enriched
+
+
+def _by_target(labels: tuple[EnrichedLabel, ...]) -> tuple[dict[int, int], dict[int, tuple[np.ndarray, np.ndarray]]]:
+    """(output class -> enriched label that is all of it, output class -> (its clusters, their rising centres))."""
+    whole = {label.target: index for index, label in enumerate(labels) if label.centre is None}
+    grouped: dict[int, list[tuple[float, int]]] = {}
+    for index, label in enumerate(labels):
+        if label.centre is not None:
+            grouped.setdefault(label.target, []).append((label.centre, index))
+    both = sorted(set(whole) & set(grouped))
+    assert not both, f"output classes {both} are both whole and split into clusters"
+    clusters = {}
+    for target, members in grouped.items():
+        centres, indices = zip(*sorted(members), strict=True)
+        clusters[target] = (np.array(indices), np.array(centres, dtype=np.float64))
+    return whole, clusters
+
+
+def assign(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Nearest of the rising centres: values of any shape -> index of the same shape."""
+    return np.searchsorted((centres[1:] + centres[:-1]) / 2, values)
+
+
+def adapt(values: np.ndarray, centres: np.ndarray, *, rounds: int = _ROUNDS) -> np.ndarray:
+    """Lloyd's iterations in one dimension, on a histogram: (N,) values, (K,) rising centres -> (K,) rising centres.
+
+    A cluster that no value belongs to keeps its centre.
+    """
+    if values.size == 0:
+        return centres
+    lowest, highest = float(values.min()), float(values.max())
+    if highest <= lowest:
+        return centres
+    counts, edges = np.histogram(values, bins=_BINS, range=(lowest, highest))
+    middles = (edges[1:] + edges[:-1]) / 2
+    for _ in range(rounds):
+        nearest = assign(middles, centres)
+        weight = np.bincount(nearest, weights=counts, minlength=len(centres))
+        total = np.bincount(nearest, weights=counts * middles, minlength=len(centres))
+        centres = np.where(weight > 0, total / np.maximum(weight, 1), centres)
+    return centres

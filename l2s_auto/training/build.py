@@ -1,0 +1,113 @@
+"""Recipe and plan -> the parts of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from l2s_auto.augmenters import AUGMENTERS
+from l2s_auto.core.component import build
+from l2s_auto.core.plan import Plan
+from l2s_auto.core.protocols import Hypergradient, Loss, UpdateRule
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.types import TrainState
+from l2s_auto.hypergradients import HYPERGRADIENTS
+from l2s_auto.losses import LOSSES
+from l2s_auto.networks import build_network, parameters
+from l2s_auto.optimisers import OPTIMISERS
+from l2s_auto.preprocessing.store import StoredCase
+from l2s_auto.synthesis.generator import Generator
+from l2s_auto.synthesis.intensity import Shares
+from l2s_auto.training.data import BoxSampler
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a step is made of. Nothing in it changes but the random generators.
+
+    autocast  dtype of first-order passes through the network; None = the weights' own
+    """
+
+    plan: Plan
+    recipe: Recipe
+    network: torch.nn.Module
+    augmenter: torch.nn.Module
+    loss: Loss
+    rule: UpdateRule
+    outer_rule: UpdateRule
+    hypergradient: Hypergradient
+    generator: Generator
+    sampler: BoxSampler
+    random: torch.Generator
+    device: torch.device
+    autocast: torch.dtype | None
+
+
+def fast_dtype(device: torch.device) -> torch.dtype | None:
+    """bfloat16 where the device computes with it natively, else None."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return torch.bfloat16
+    return None
+
+
+def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
+    """The network of a plan and a recipe, with fresh weights."""
+    return build_network(recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology)
+
+
+def build_parts(
+    plan: Plan,
+    recipe: Recipe,
+    cases: Sequence[StoredCase],
+    *,
+    augmenter: torch.nn.Module | None = None,
+    device: torch.device,
+    autocast: torch.dtype | None = None,
+) -> Parts:
+    """Make every part; seeds PyTorch's global generator, from which the weights are drawn.
+
+    augmenter  the method's own, instead of the recipe's
+    """
+    torch.manual_seed(recipe.seed)
+    random = torch.Generator(device).manual_seed(recipe.seed)
+    target_of = np.array([label.target for label in plan.generation.enriched])
+    return Parts(
+        plan=plan,
+        recipe=recipe,
+        network=make_network(plan, recipe).to(device),
+        augmenter=(augmenter or build(recipe.augmenter, AUGMENTERS, kind="augmenter")).to(device),
+        loss=build(recipe.loss, LOSSES, kind="loss"),
+        rule=build(recipe.optimiser, OPTIMISERS, kind="optimiser"),
+        outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
+        hypergradient=build(recipe.hypergradient, HYPERGRADIENTS, kind="hypergradient"),
+        generator=Generator(
+            plan.generation,
+            channels=plan.input_channels,
+            spacing=plan.spacing,
+            shape=plan.patch,
+            shares=Shares(prior=recipe.prior_share, transfer=recipe.transfer_share),
+            device=device,
+        ),
+        sampler=BoxSampler(cases, target_of=target_of, rng=np.random.default_rng(recipe.seed), device=device),
+        random=random,
+        device=device,
+        autocast=autocast,
+    )
+
+
+def initial_state(parts: Parts) -> TrainState:
+    """The state before the first step."""
+    phi, theta = parameters(parts.network), parameters(parts.augmenter)
+    return TrainState(
+        step=0,
+        seconds=0.0,
+        phi=phi,
+        inner_state=parts.rule.init(phi),
+        theta=theta,
+        outer_state=parts.outer_rule.init(theta),
+    )

@@ -1,0 +1,110 @@
+"""Boxes of preprocessed cases, as batches on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from l2s_auto.preprocessing.store import StoredCase
+
+#: Voxels remembered a label and case, to centre boxes on.
+REMEMBERED = 256
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Same-sized boxes of several cases.
+
+    enriched  (B, *box) int64 enriched labels
+    image     (B, C, *box) float32 normalised real intensities; None if the cases have no images
+    """
+
+    enriched: torch.Tensor
+    image: torch.Tensor | None
+
+
+class BoxSampler:
+    """Draws boxes at random. Where a box leaves its case, the case's border continues.
+
+    foreground_share  share of the boxes that are centred on a voxel of a label (each label as likely as another);
+                      the rest lie anywhere inside the case
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[StoredCase],
+        *,
+        target_of: np.ndarray,
+        rng: np.random.Generator,
+        device: torch.device,
+        foreground_share: float = 0.5,
+    ) -> None:
+        assert cases, "a sampler needs at least one case"
+        self.cases, self.target_of = list(cases), target_of
+        self.rng, self.device, self.foreground_share = rng, device, foreground_share
+        self._places: dict[int, dict[int, np.ndarray]] = {}
+
+    def sample(
+        self, batch: int, patch: tuple[int, ...], *, margin: float = 0.0, images: bool = False, labels: bool = True
+    ) -> Boxes:
+        """`batch` boxes that are `margin` (share of the patch) larger than `patch`, about the same centres."""
+        box = tuple(int(np.ceil(n * (1 + margin))) for n in patch)
+        enriched, image = [], []
+        for number in self._choose(batch):
+            index = self._indices(number, patch, box)
+            case = self.cases[number]
+            if labels:
+                enriched.append(np.asarray(case.enriched[index]).astype(np.int64))
+            if images:
+                image.append(np.asarray(case.image[(slice(None), *index)], dtype=np.float32))
+        return Boxes(self._stack(enriched), self._stack(image) if images else None)
+
+    def _stack(self, arrays: list[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(self.device)
+
+    def _choose(self, batch: int) -> np.ndarray:
+        """Case numbers; a batch holds different cases as long as there are enough."""
+        return self.rng.choice(len(self.cases), size=batch, replace=batch > len(self.cases))
+
+    def _indices(self, number: int, patch: tuple[int, ...], box: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+        shape = self.cases[number].enriched.shape
+        centre = self._centre(number)
+        start = []
+        for n, p, c in zip(shape, patch, centre, strict=True):
+            # The patch stays inside the case where it fits, and is centred on it where it does not.
+            first = c - p // 2
+            start.append(int(np.clip(first, 0, n - p)) if n >= p else (n - p) // 2)
+        grown = [s - (b - p) // 2 for s, b, p in zip(start, box, patch, strict=True)]
+        return np.ix_(*(np.clip(np.arange(g, g + b), 0, n - 1) for g, b, n in zip(grown, box, shape, strict=True)))
+
+    def _centre(self, number: int) -> np.ndarray:
+        shape = self.cases[number].enriched.shape
+        places = self._places_of(number)
+        if places and self.rng.random() < self.foreground_share:
+            label = list(places)[self.rng.integers(len(places))]
+            return places[label][self.rng.integers(len(places[label]))]
+        return np.array([self.rng.integers(n) for n in shape])
+
+    def _places_of(self, number: int) -> dict[int, np.ndarray]:
+        """Some voxels of each foreground label of a case, found once."""
+        if number not in self._places:
+            target = self.target_of[np.asarray(self.cases[number].enriched)]
+            places = {}
+            order = np.random.default_rng(number)  # of its own, so that what is remembered does not depend on when
+            for label in np.unique(target[target > 0]):
+                flat = np.flatnonzero(target == label)
+                chosen = order.choice(flat, size=min(REMEMBERED, len(flat)), replace=False)
+                places[int(label)] = np.stack(np.unravel_index(chosen, target.shape), 1)
+            self._places[number] = places
+        return self._places[number]
+
+    def state(self) -> dict[str, Any]:
+        """State of the random numbers, for a checkpoint."""
+        return self.rng.bit_generator.state
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.rng.bit_generator.state = state

@@ -1,0 +1,62 @@
+"""history.jsonl: one JSON object a logged step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from l2s_auto.training.step import StepResult
+
+
+def mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+class History:
+    """Collects losses between two lines, and keeps the file equal to the state that training goes on from.
+
+    path        the file
+    first_step  lines of later steps, written after the checkpoint that is resumed from, are dropped
+    """
+
+    def __init__(self, path: Path, *, first_step: int) -> None:
+        self.path = path
+        self._synth: list[float] = []
+        self._real: list[float] = []
+        kept = [line for line in _lines(path) if json.loads(line)["iteration"] <= first_step]
+        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def add(self, result: StepResult) -> None:
+        """Note the losses of an iteration."""
+        if result.loss_synth is not None:
+            self._synth.append(result.loss_synth)
+        if result.loss_real is not None:
+            self._real.append(result.loss_real)
+
+    def write(self, *, iteration: int, seconds: float, theta: dict[str, float], val_dice: float | None) -> None:
+        """One line: mean losses since the last line; null where there is none."""
+        line = {
+            "iteration": iteration,
+            "seconds": round(seconds, 3),
+            "loss_synth": mean(self._synth),
+            "loss_real": mean(self._real),
+            "theta": theta,
+            "val_dice": val_dice,
+        }
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._synth, self._real = [], []
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines of the file; one that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            json.loads(line)
+        except ValueError:
+            continue
+        lines.append(line)
+    return lines

@@ -1,0 +1,28 @@
+"""Learn2Synth: S_phi learns from synthetic images alone, A_theta from real ones through S_phi's update."""
+
+from __future__ import annotations
+
+import torch
+
+from l2s_auto.core.types import TrainState
+from l2s_auto.training.build import Parts
+from l2s_auto.training.schedule import decay
+from l2s_auto.training.step import StepResult, hyper_step, synthetic_step
+
+
+class Learn2Synth:
+    """After a warm-up in which theta rests, every k-th iteration is a hyper-step; the others are plain.
+
+    A young network learns fastest from clean images, which would teach theta to remove all noise: hence the warm-up.
+    """
+
+    needs_images = True
+
+    def augmenter(self) -> torch.nn.Module | None:
+        return None
+
+    def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
+        recipe = parts.recipe
+        if progress >= recipe.warm_up and state.step % recipe.hyper_every == 0:
+            return hyper_step(parts, state, rate_scale=decay(progress), outer_rate_scale=decay(progress))
+        return synthetic_step(parts, state, rate_scale=decay(progress))

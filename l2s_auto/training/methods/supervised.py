@@ -1,0 +1,51 @@
+"""Supervised training on the labelled real scans, deformed as synthetic ones are, with mild changes of intensity."""
+
+from __future__ import annotations
+
+import torch
+
+from l2s_auto.augmenters import Randomised
+from l2s_auto.core.types import Batch, TrainState
+from l2s_auto.synthesis.deform import sampling_grid, warp_image, warp_labels
+from l2s_auto.synthesis.intensity import rescale
+from l2s_auto.training.build import Parts
+from l2s_auto.training.schedule import decay
+from l2s_auto.training.step import MARGIN, StepResult, first_order_update, network_loss
+
+
+class Supervised:
+    """The network, loss, deformation and schedule of the other methods; real images in place of synthetic ones.
+
+    exponent, sigma  largest exponent of the bias field and largest noise of the mild augmentation
+    """
+
+    needs_images = True
+
+    def __init__(self, *, exponent: float = 0.2, sigma: float = 0.05) -> None:
+        self._augmenter = Randomised(exponent=exponent, sigma=sigma)
+
+    def augmenter(self) -> torch.nn.Module | None:
+        return self._augmenter
+
+    def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
+        batch = draw_augmented(parts)
+        state, loss = first_order_update(
+            parts,
+            state,
+            lambda phi: network_loss(parts, phi, batch.image, batch.target),
+            rate_scale=decay(progress),
+        )
+        return StepResult(state, None, loss)
+
+
+@torch.no_grad()
+def draw_augmented(parts: Parts) -> Batch:
+    """Deformed patches of real scans with a mild bias field and noise."""
+    plan = parts.plan
+    boxes = parts.sampler.sample(plan.batch, plan.patch, margin=MARGIN, images=True)
+    assert boxes.image is not None
+    draw = parts.generator.draw(plan.batch, parts.random)
+    grid = sampling_grid(draw.deformation, shape=plan.patch, box=tuple(boxes.enriched.shape[1:]), spacing=plan.spacing)
+    image = warp_image(boxes.image, grid)
+    image = parts.augmenter(image, parts.augmenter.draw(image, parts.random))
+    return Batch(rescale(image), parts.generator.target_of[warp_labels(boxes.enriched, grid)])

@@ -1,0 +1,23 @@
+"""SynthSeg (Billot et al., Medical Image Analysis 2023): domain randomisation with fixed, wide ranges."""
+
+from __future__ import annotations
+
+import torch
+
+from l2s_auto.augmenters import Randomised
+from l2s_auto.core.types import TrainState
+from l2s_auto.training.build import Parts
+from l2s_auto.training.schedule import decay
+from l2s_auto.training.step import StepResult, synthetic_step
+
+
+class SynthSeg:
+    """Learn2Synth's plain iteration with nothing to learn in the augmenter."""
+
+    needs_images = False
+
+    def augmenter(self) -> torch.nn.Module | None:
+        return Randomised()
+
+    def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
+        return synthetic_step(parts, state, rate_scale=decay(progress))

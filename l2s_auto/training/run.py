@@ -1,0 +1,258 @@
+"""From a dataset to a trained, validated model: fingerprint, plan, preprocess, train, validate, report."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from l2s_auto.core.component import build
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import Fingerprint, Plan
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.types import Dataset
+from l2s_auto.inference.load import remember_model
+from l2s_auto.io.dataset import find_dataset, verify_dataset
+from l2s_auto.io.json_files import read_model, write_json
+from l2s_auto.io.splits import make_splits, read_splits
+from l2s_auto.planning.fingerprint import take_fingerprint
+from l2s_auto.planning.planner import make_plan
+from l2s_auto.preprocessing.read import read_for_fingerprint
+from l2s_auto.preprocessing.store import StoredCase, store_cases
+from l2s_auto.report.html import write_report
+from l2s_auto.training.build import build_parts, fast_dtype, initial_state
+from l2s_auto.training.checkpoint import load_checkpoint
+from l2s_auto.training.loop import Limits, train
+from l2s_auto.training.methods import METHODS, Method
+from l2s_auto.training.preview import write_preview
+from l2s_auto.training.run_folder import RunFolder, start_logging
+from l2s_auto.training.transfer import transfer_weights
+from l2s_auto.training.validate import mean_dice, validate_fold
+
+LOGGER = logging.getLogger("l2s_auto")
+#: Below this many bytes of images, worker processes cost more than they save.
+WORTH_WORKERS = 500_000_000
+Splits = list[dict[str, list[str]]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What belongs to the machine or to this call, and so never travels with the model."""
+
+    device: torch.device
+    workers: int
+    resume: bool = False
+    init: Path | None = None
+
+
+def plan_and_train(
+    *,
+    dataset: Path,
+    output: Path | None = None,
+    recipe: Recipe | None = None,
+    device: str = "cpu",
+    fold: str | int = 0,
+    cv: bool = False,
+    splits: Path | None = None,
+    memory_gb: float | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    init: Path | None = None,
+    dry_run: bool = False,
+) -> Path:
+    """Everything from a labelled dataset to a model and its report -> the run folder.
+
+    fold  the fold of the splits that is held out, or "all" for none; ignored with cv, which trains every fold
+    Raises UserError for everything that the user can mend, before anything that takes long.
+    """
+    recipe = recipe or Recipe()
+    method: Method = build(recipe.method, METHODS, kind="method")
+    found = find_dataset(dataset)
+    require_images(found, method, recipe)
+    run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
+    parts_of = split_dataset(found, splits)
+    folds = choose_folds(fold, cv, len(parts_of))
+    run.check(recipe, folds, resume=resume)
+    options = Options(torch.device(device), choose_workers(workers, found), resume, init)
+
+    run.path.mkdir(parents=True, exist_ok=True)
+    start_logging(run.log)
+    LOGGER.info(
+        "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
+    )
+    verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
+    plan = obtain_plan(found, run, options, memory_gb=memory_gb)
+    write_json(run.recipe, recipe)
+    write_json(run.splits, parts_of)
+    stored = store_cases(found, plan, run.preprocessed, workers=options.workers, progress=progress_to("Preprocessing"))
+    if dry_run:
+        return finish_dry_run(plan, recipe, method, stored, run, options)
+    for name in folds:
+        train_fold(name, found, plan, recipe, method, stored, parts_of, run, options)
+        remember_model(run.path)
+        write_report(run.path)
+    LOGGER.info("Report: %s", run.path / "report.html")
+    return run.path
+
+
+def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
+    """UserError if the method learns from real images and there are none."""
+    if method.needs_images and not dataset.has_images:
+        raise UserError.single(
+            f"The method {recipe.method.name} learns from real images too.",
+            where=str(dataset.folder),
+            found="label maps without images",
+            expected="an image for each label map",
+            mend="Add the images, or train on label maps alone with --method synthseg.",
+        )
+
+
+def split_dataset(dataset: Dataset, path: Path | None) -> Splits:
+    """The user's splits, or our own by subject; none for a single group of cases."""
+    if path is not None:
+        return read_splits(path, [case.id for case in dataset.cases])
+    return make_splits(dataset.cases)
+
+
+def choose_folds(fold: str | int, cv: bool, count: int) -> list[str]:
+    """Names of the folds to train: "all", or numbers below `count`."""
+    if cv:
+        return [str(number) for number in range(count)]
+    name = str(fold)
+    if name != "all" and not (name.isdigit() and int(name) < count):
+        raise UserError.single(
+            "There is no such fold.",
+            where="--fold",
+            found=name,
+            expected=f"a number from 0 to {count - 1}, or all",
+            mend="Correct the number, or hold nothing out with --fold all.",
+        )
+    return [name]
+
+
+def choose_workers(workers: int | None, dataset: Dataset) -> int:
+    """The number asked for; else none for small datasets, and one a core for large ones."""
+    if workers is not None:
+        return workers
+    size = sum(path.stat().st_size for case in dataset.cases for path in case.images if path.is_file())
+    return (os.cpu_count() or 1) if size > WORTH_WORKERS else 0
+
+
+def progress_to(title: str) -> Callable[[int, int], None]:
+    """A callback (done, total) that draws a bar."""
+    bar: tqdm | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(desc=title, total=total, mininterval=0.5 if sys.stderr.isatty() else 30.0, leave=False)
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return show
+
+
+def obtain_plan(dataset: Dataset, run: RunFolder, options: Options, *, memory_gb: float | None) -> Plan:
+    """The plan in the run folder if there is one (of the same cases), else a new one."""
+    plan = run.known_plan()
+    if plan is not None and run.fingerprint.exists():
+        known = read_model(run.fingerprint, Fingerprint)
+        if [case.id for case in known.cases] == [case.id for case in dataset.cases]:
+            LOGGER.info("Using the plan in %s", run.plan)
+            return plan
+        raise UserError.single(
+            "The run folder belongs to other cases.",
+            where=str(run.fingerprint),
+            found=f"a fingerprint of {len(known.cases)} cases of {known.dataset}",
+            expected=f"the {len(dataset.cases)} cases of {dataset.name}",
+            mend="Choose another folder with -o, or delete this one.",
+        )
+    fingerprint = take_fingerprint(
+        dataset, read=read_for_fingerprint, workers=options.workers, progress=progress_to("Fingerprint")
+    )
+    plan = make_plan(fingerprint, memory_gb=memory_gb, device=options.device.type)
+    write_json(run.fingerprint, fingerprint)
+    write_json(run.plan, plan)
+    LOGGER.info(
+        "Plan: spacing %s mm, patch %s, batch %d, features %s, %d generation classes",
+        " x ".join(f"{s:.2f}" for s in plan.spacing),
+        " x ".join(map(str, plan.patch)),
+        plan.batch,
+        "-".join(map(str, plan.topology.features)),
+        plan.generation.classes,
+    )
+    return plan
+
+
+def finish_dry_run(
+    plan: Plan, recipe: Recipe, method: Method, stored: Sequence[StoredCase], run: RunFolder, options: Options
+) -> Path:
+    """A picture of synthetic images, and nothing trained."""
+    parts = build_parts(plan, recipe, stored, augmenter=method.augmenter(), device=options.device)
+    LOGGER.info("Plan: %s. Preview of synthetic images: %s", run.plan, write_preview(parts, run.path / "preview.png"))
+    return run.path
+
+
+def train_fold(
+    name: str,
+    dataset: Dataset,
+    plan: Plan,
+    recipe: Recipe,
+    method: Method,
+    stored: Sequence[StoredCase],
+    splits: Splits,
+    run: RunFolder,
+    options: Options,
+) -> None:
+    """Train and validate one fold."""
+    ids = {case.id for case in dataset.cases}
+    held_out = set() if name == "all" else set(splits[int(name)]["val"])
+    learned_from = ids if name == "all" else set(splits[int(name)]["train"])
+    assert not held_out & learned_from, "a validation case is never learned from"
+    learn = [case for case in stored if case.id in learned_from]
+    check = [case for case in stored if case.id in held_out and case.image is not None]
+    parts = build_parts(
+        plan, recipe, learn, augmenter=method.augmenter(), device=options.device, autocast=fast_dtype(options.device)
+    )
+    state = initial_state(parts)
+    if options.init is not None:
+        taken, left = transfer_weights(state, options.init, device=str(options.device))
+        LOGGER.info(
+            "From %s: %d tensors taken; %d left: %s", options.init, len(taken), len(left), ", ".join(left) or "none"
+        )
+    if options.resume and run.resumable(name):
+        state = load_checkpoint(run.fold(name) / "checkpoint", options.device)
+        LOGGER.info("Fold %s goes on from iteration %d", name, state.step)
+    limits = Limits(
+        iterations=recipe.iterations or (None if recipe.time_budget else plan.iterations),
+        time_budget=recipe.time_budget,
+    )
+    LOGGER.info("Fold %s: %d cases to learn from, %d held out", name, len(learn), len(held_out))
+    state = train(
+        parts,
+        method,
+        state,
+        folder=run.fold(name),
+        limits=limits,
+        validate=functools.partial(mean_dice, parts, cases=check),
+        title=f"{recipe.method.name}, fold {name}",
+    )
+    metrics = validate_fold(
+        parts,
+        state.phi,
+        [case for case in dataset.cases if case.id in held_out],
+        run.fold(name) / "validation",
+        progress=progress_to("Validating"),
+    )
+    if metrics["mean"]["dice"] is not None:
+        LOGGER.info(
+            "Fold %s: mean Dice %.3f on %d held-out cases", name, metrics["mean"]["dice"], len(metrics["cases"])
+        )

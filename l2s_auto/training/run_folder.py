@@ -1,0 +1,114 @@
+"""The run folder: what stands where, the log, and whether a training may start or go on there."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.plan import Plan
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.io.json_files import read_model
+from l2s_auto.training.checkpoint import has_checkpoint
+
+LOGGER = logging.getLogger("l2s_auto")
+#: What may differ between a training and its resumption.
+MAY_CHANGE = {"iterations", "time_budget"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run; see the contract of the run folder in docs/using.md."""
+
+    path: Path
+
+    @property
+    def fingerprint(self) -> Path:
+        return self.path / "fingerprint.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.json"
+
+    @property
+    def splits(self) -> Path:
+        return self.path / "splits.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.path / "preprocessed"
+
+    def fold(self, name: str) -> Path:
+        return self.path / f"fold_{name}"
+
+    def check(self, recipe: Recipe, folds: list[str], *, resume: bool) -> None:
+        """UserError unless training these folds here loses nothing and mixes nothing."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError.single(
+                "The run folder cannot be made.",
+                where=str(self.path),
+                found="a file",
+                expected="a folder, or nothing",
+                mend="Choose another folder with -o.",
+            )
+        trained = [name for name in folds if (self.fold(name) / "weights.safetensors").exists()]
+        if trained and not resume:
+            raise UserError.single(
+                "There is a trained model already, and it would be overwritten.",
+                where=str(self.path),
+                found=", ".join(f"fold_{name}" for name in trained),
+                expected="a run folder without these folds",
+                mend="Add --resume to go on, choose another folder with -o, or delete the folds.",
+            )
+        if self.recipe.exists() and any(self.path.glob("fold_*/weights.safetensors")):
+            self._check_recipe(recipe)
+
+    def _check_recipe(self, recipe: Recipe) -> None:
+        old = read_model(self.recipe, Recipe).model_dump()
+        new = recipe.model_dump()
+        changed = [name for name in new if name not in MAY_CHANGE and new[name] != old[name]]
+        if changed:
+            raise UserError(
+                "This run was begun with other options.",
+                [
+                    Offence(
+                        str(self.recipe),
+                        f"{name} = {old[name]}, and {new[name]} is asked for",
+                        "the options that the run was begun with",
+                        "Repeat them, or choose another folder with -o.",
+                    )
+                    for name in changed
+                ],
+            )
+
+    def known_plan(self) -> Plan | None:
+        """The plan that a former call wrote here, or that the user edited."""
+        return read_model(self.plan, Plan) if self.plan.exists() else None
+
+    def resumable(self, name: str) -> bool:
+        return has_checkpoint(self.fold(name) / "checkpoint")
+
+
+def start_logging(path: Path) -> None:
+    """Messages go to the terminal and, with the time, to the log file."""
+    for handler in list(LOGGER.handlers):
+        LOGGER.removeHandler(handler)
+        handler.close()
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    terminal = logging.StreamHandler(sys.stdout)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    file = logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOGGER.addHandler(terminal)
+    LOGGER.addHandler(file)

@@ -1,0 +1,128 @@
+"""One iteration, as the paper's algorithm reads: the one place where the parts meet.
+
+1. Draw label maps, make clean images from them, augment them by A_theta:  x = A_theta(G(y), noise).
+2. Update S_phi on the synthetic loss alone:                              phi' = U(phi, d loss(S_phi(x), y)/d phi).
+3. On a hyper-step, look at real scans through the updated network:       theta' = theta - d loss(S_phi'(real))/d theta.
+
+S_phi is never updated on a real image here; real images move theta and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from l2s_auto.core.protocols import Params
+from l2s_auto.core.types import Batch, TrainState
+from l2s_auto.hypergradients.unrolled import gradients, leaves
+from l2s_auto.networks import call
+from l2s_auto.synthesis.intensity import rescale
+from l2s_auto.training.build import Parts
+
+#: How much larger than the patch the box is that a deformation reads from.
+MARGIN = 0.3
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The state after an iteration, and what it cost: loss_real is None where no real scan was looked at."""
+
+    state: TrainState
+    loss_synth: float | None
+    loss_real: float | None = None
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """A clean synthetic batch and the augmenter's random numbers for it."""
+
+    clean: Batch
+    noise: Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class TwoPasses:
+    """The bilevel problem of one hyper-step: both losses as functions of phi and theta, everything random fixed."""
+
+    parts: Parts
+    synthetic: Synthetic
+    real: Batch
+
+    def synth_loss(self, phi: Params, theta: Params) -> torch.Tensor:
+        image = augment(self.parts, theta, self.synthetic)
+        return self.parts.loss(call(self.parts.network, phi, image), self.synthetic.clean.target)
+
+    def real_loss(self, phi: Params) -> torch.Tensor:
+        return self.parts.loss(call(self.parts.network, phi, self.real.image), self.real.target)
+
+
+def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
+    """Clean images from label maps of random cases, with the augmenter's random numbers."""
+    batch = batch or parts.plan.batch
+    boxes = parts.sampler.sample(batch, parts.plan.patch, margin=MARGIN)
+    clean = parts.generator.apply(boxes.enriched, parts.generator.draw(batch, parts.random))
+    return Synthetic(clean, parts.augmenter.draw(clean.image, parts.random))
+
+
+def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
+    """Patches of labelled real scans, as they are."""
+    boxes = parts.sampler.sample(batch or parts.plan.batch, parts.plan.patch, images=True)
+    assert boxes.image is not None
+    return Batch(boxes.image, parts.generator.target_of[boxes.enriched])
+
+
+def augment(parts: Parts, theta: Params, synthetic: Synthetic) -> torch.Tensor:
+    """A_theta, and the scale that networks read: (B, C, *S)."""
+    return rescale(call(parts.augmenter, theta, synthetic.clean.image, synthetic.noise))
+
+
+def first_order_update(
+    parts: Parts, state: TrainState, loss: Callable[[Params], torch.Tensor], *, rate_scale: float
+) -> tuple[TrainState, float]:
+    """Move phi down the gradient of `loss`."""
+    phi = leaves(state.phi)
+    value = loss(phi)
+    grads = gradients(value, phi)
+    with torch.no_grad():
+        new_phi, inner_state = parts.rule.update(state.phi, grads, state.inner_state, rate_scale=rate_scale)
+    return replace_state(state, phi=new_phi, inner_state=inner_state), value.item()
+
+
+def network_loss(parts: Parts, phi: Params, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """First-order loss, through the network in the device's fast precision, the loss itself in float32."""
+    with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=parts.autocast is not None):
+        logits = call(parts.network, phi, image)
+    return parts.loss(logits.float(), target)
+
+
+def synthetic_step(parts: Parts, state: TrainState, *, rate_scale: float) -> StepResult:
+    """Items 1 and 2: theta as it is, phi moves."""
+    synthetic = draw_synthetic(parts)
+    with torch.no_grad():
+        image = augment(parts, state.theta, synthetic)
+    state, loss = first_order_update(
+        parts,
+        state,
+        lambda phi: network_loss(parts, phi, image, synthetic.clean.target),
+        rate_scale=rate_scale,
+    )
+    return StepResult(state, loss)
+
+
+def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate_scale: float) -> StepResult:
+    """Items 1 to 3: phi moves on the synthetic loss, theta by the hypergradient."""
+    problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts))
+    step = parts.hypergradient(problem, state.phi, state.theta, parts.rule, state.inner_state, rate_scale=rate_scale)
+    with torch.no_grad():
+        theta, outer_state = parts.outer_rule.update(
+            state.theta, step.theta_grad, state.outer_state, rate_scale=outer_rate_scale
+        )
+    state = replace_state(state, phi=step.phi, inner_state=step.inner_state, theta=theta, outer_state=outer_state)
+    return StepResult(state, step.synth_loss, step.real_loss)
+
+
+def replace_state(state: TrainState, **changes: object) -> TrainState:
+    """The state with some of it exchanged."""
+    return TrainState(**{**state.__dict__, **changes})  # type: ignore[arg-type]

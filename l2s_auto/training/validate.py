@@ -1,0 +1,103 @@
+"""Dice on held-out cases while training, and all metrics on their own grids at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from l2s_auto.core.protocols import Params
+from l2s_auto.core.types import Case
+from l2s_auto.evaluation.metrics import evaluate_case, summarise
+from l2s_auto.evaluation.overlap import dice
+from l2s_auto.inference.sliding_window import sliding_window_logits
+from l2s_auto.io.json_files import write_json
+from l2s_auto.io.volumes import read_label_map
+from l2s_auto.networks import call
+from l2s_auto.preprocessing.pipeline import prepare, restore_logits
+from l2s_auto.preprocessing.read import read_image
+from l2s_auto.preprocessing.store import StoredCase
+from l2s_auto.training.build import Parts
+
+#: Cases that are looked at while training goes on; all of them are at the end.
+LOOKED_AT = 12
+
+
+def network_with(parts: Parts, phi: Params) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The network with the weights phi, in the device's fast precision."""
+
+    @torch.no_grad()
+    def run(image: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=parts.autocast is not None):
+            return call(parts.network, phi, image).float()
+
+    return run
+
+
+def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float | None:
+    """Mean Dice over labels and some of the held-out cases, on the preprocessed grid; None if there are none."""
+    target_of = np.array([label.target for label in parts.plan.generation.enriched])
+    scores = []
+    for case in evenly(cases, LOOKED_AT):
+        logits = sliding_window_logits(
+            network_with(parts, phi),
+            torch.from_numpy(np.asarray(case.image)),
+            parts.plan.patch,
+            len(parts.plan.labels),
+            device=parts.device,
+        )
+        prediction, reference = logits.cpu().numpy().argmax(0), target_of[np.asarray(case.enriched)]
+        values = (dice(prediction == k, reference == k) for k in range(1, len(parts.plan.labels)))
+        scores += [value for value in values if value is not None]
+    return float(np.mean(scores)) if scores else None
+
+
+def evenly(cases: Sequence[StoredCase], count: int) -> list[StoredCase]:
+    """At most `count` of the cases, evenly spread over their order."""
+    if len(cases) <= count:
+        return list(cases)
+    return [cases[i] for i in np.linspace(0, len(cases) - 1, count).round().astype(int)]
+
+
+def validate_fold(
+    parts: Parts, phi: Params, cases: Sequence[Case], folder: Path, *, progress: Callable[[int, int], None]
+) -> dict:
+    """Predict held-out cases on their own grids and write `folder`/metrics.json; returns its content."""
+    plan, results, notes = parts.plan, [], []
+    for number, case in enumerate(cases):
+        if case.images and case.label is not None:
+            results.append({"case": case.id, "labels": segment_and_compare(parts, phi, case)})
+        progress(number + 1, len(cases))
+    if not cases:
+        notes.append("no case was held out, so there is nothing to validate on")
+    elif not results:
+        notes.append("the held-out cases have no images")
+    names = {label.value: label.name for label in plan.labels if label.value != 0}
+    metrics = summarise(results, names, notes=notes)
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def segment_and_compare(parts: Parts, phi: Params, case: Case) -> dict:
+    """Metrics of one case, on the grid of its label map."""
+    plan = parts.plan
+    assert case.label is not None
+    volume = read_image(case)
+    prepared = prepare(volume, plan)
+    logits = sliding_window_logits(
+        network_with(parts, phi),
+        torch.from_numpy(prepared.image),
+        plan.patch,
+        len(plan.labels),
+        device=parts.device,
+    )
+    prediction = restore_logits(logits, prepared.geometry, plan)
+    reference, _ = read_label_map(case.label)
+    return evaluate_case(
+        prediction,
+        reference,
+        volume.spacing,
+        {label.value: label.name for label in plan.labels if label.value != 0},
+    )

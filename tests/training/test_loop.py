@@ -1,0 +1,128 @@
+"""The loop: seeds, resumption, limits, interruption, files."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.training.checkpoint import FILE, load_checkpoint, save_checkpoint
+from l2s_auto.training.loop import Limits, train
+
+CPU = torch.device("cpu")
+
+
+def run(made, folder, *, iterations=6, validate=lambda phi: 0.5, **limits):
+    parts, method, state = made
+    return train(
+        parts,
+        method,
+        state,
+        folder=folder,
+        limits=Limits(iterations=iterations, time_budget=None, log_every=2, **limits),
+        validate=validate,
+        title="test",
+    )
+
+
+def history(folder):
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def same(one, two):
+    return all(torch.equal(one.phi[k], two.phi[k]) for k in one.phi) and all(
+        torch.equal(one.theta[k], two.theta[k]) for k in one.theta
+    )
+
+
+@pytest.mark.parametrize("method", ["learn2synth", "synthseg", "supervised"])
+def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(make_parts, tmp_path, method):
+    first, second = (run(make_parts(method), tmp_path / str(i)) for i in range(2))
+    assert same(first, second)
+    assert not same(first, run(make_parts(method, seed=1), tmp_path / "other"))
+
+
+def test_a_resumed_training_is_the_one_that_was_never_stopped(make_parts, tmp_path):
+    whole = run(make_parts(), tmp_path / "whole")
+    parts, method, state = make_parts()
+
+    class Stops:
+        """The method, with a signal in the middle, as Ctrl-C gives."""
+
+        def step(self, parts, state, *, progress):
+            if state.step == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            return method.step(parts, state, progress=progress)
+
+    with pytest.raises(KeyboardInterrupt):
+        run((parts, Stops(), state), tmp_path / "stopped")
+    assert (tmp_path / "stopped" / "weights.safetensors").exists()
+    fresh, method, _ = make_parts()
+    state = load_checkpoint(tmp_path / "stopped" / "checkpoint", CPU)
+    assert state.step == 3
+    assert same(run((fresh, method, state), tmp_path / "stopped"), whole)
+    iterations = [line["iteration"] for line in history(tmp_path / "stopped")]
+    assert iterations == sorted(iterations) and iterations[-1] == 6
+
+
+def test_history_shows_theta_moving(make_parts, tmp_path):
+    run(make_parts(), tmp_path)
+    lines = history(tmp_path)
+    assert [line["iteration"] for line in lines][-1] == 6
+    assert set(lines[0]) == {"iteration", "seconds", "loss_synth", "loss_real", "theta", "val_dice"}
+    assert lines[0]["theta"]["sigma"] != lines[-1]["theta"]["sigma"]
+    assert lines[-1]["val_dice"] == 0.5
+
+
+def test_lines_after_the_checkpoint_and_torn_lines_are_dropped(make_parts, tmp_path):
+    (tmp_path / "history.jsonl").write_text('{"iteration": 3}\n{"iteration": 99}\n{"iterat')
+    parts, method, state = make_parts()
+    state.step = 4
+    run((parts, method, state), tmp_path)
+    assert [line["iteration"] for line in history(tmp_path)] == [3, 6, 6]
+
+
+def test_a_time_budget_ends_the_training(make_parts, tmp_path):
+    parts, method, state = make_parts("synthseg")
+    limits = Limits(iterations=None, time_budget=0.3)
+    state = train(parts, method, state, folder=tmp_path, limits=limits, validate=lambda phi: None, title="t")
+    assert state.step >= 1 and 0.3 <= state.seconds < 5
+
+
+def test_checkpoint_is_the_state(make_parts, tmp_path):
+    parts, method, state = make_parts()
+    state = method.step(parts, state, progress=0.0).state
+    state.rng = {"torch": parts.random.get_state(), "sampler": parts.sampler.state()}
+    save_checkpoint(state, tmp_path)
+    loaded = load_checkpoint(tmp_path, CPU)
+    assert same(state, loaded)
+    assert loaded.rng["sampler"] == state.rng["sampler"]
+    assert torch.equal(loaded.rng["torch"], state.rng["torch"])
+    assert loaded.inner_state["count"] == 1
+    assert torch.equal(
+        loaded.inner_state["mean"][next(iter(state.phi))], state.inner_state["mean"][next(iter(state.phi))]
+    )
+
+
+def test_a_kill_during_a_checkpoint_write_leaves_the_last_one(make_parts, tmp_path, monkeypatch):
+    """The new file is written beside the old one; dying at any moment before the exchange keeps the old one."""
+    _, _, state = make_parts()
+    save_checkpoint(state, tmp_path)
+
+    def dies(tensors, path, metadata):
+        with open(path, "wb") as file:
+            file.write(b"half a checkp")
+        raise SystemExit(137)
+
+    monkeypatch.setattr("l2s_auto.training.checkpoint.save_file", dies)
+    with pytest.raises(SystemExit):
+        save_checkpoint(state, tmp_path)
+    assert same(load_checkpoint(tmp_path, CPU), state)
+
+
+def test_a_broken_checkpoint_is_an_error(tmp_path):
+    (tmp_path / FILE).write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="checkpoint cannot be read"):
+        load_checkpoint(tmp_path, CPU)

@@ -1,0 +1,122 @@
+"""Iterations of every method: what moves, and what must not."""
+
+import numpy as np
+import pytest
+import torch
+
+from l2s_auto.training.data import BoxSampler
+from l2s_auto.training.methods import METHODS
+from l2s_auto.training.step import draw_real, draw_synthetic, hyper_step, synthetic_step
+
+
+def moved(before, after):
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_moves_every_weight_and_nothing_in_place(make_parts, method):
+    parts, chosen, state = make_parts(method)
+    before = {k: p.clone() for k, p in state.phi.items()}
+    result = chosen.step(parts, state, progress=0.0)
+    assert moved(before, state.phi) == set()
+    weights = {name for name in before if name.endswith("weight")}
+    assert weights <= moved(before, result.state.phi)
+
+
+def test_theta_moves_on_every_hyper_step_and_on_no_other(make_parts):
+    parts, method, state = make_parts(hyper_every=3)
+    for step in range(9):
+        before, state.step = state.theta, step
+        result = method.step(parts, state, progress=0.0)
+        state = result.state
+        is_hyper = step % 3 == 0
+        assert moved(before, state.theta) == (set(before) if is_hyper else set())
+        assert (result.loss_real is not None) == is_hyper
+        assert result.loss_synth is not None
+
+
+def test_theta_rests_in_the_warm_up(make_parts):
+    parts, method, state = make_parts(warm_up=0.5, hyper_every=1)
+    assert method.step(parts, state, progress=0.49).loss_real is None
+    assert method.step(parts, state, progress=0.5).loss_real is not None
+
+
+def test_phi_never_depends_on_a_real_image(make_parts, cases):
+    """Other real images: theta takes another way, phi the same as long as theta was the same."""
+    parts, _, state = make_parts()
+    other_parts, _, other = make_parts()
+    for case in other_parts.sampler.cases:
+        case.image[:] = 1 - case.image
+    one = hyper_step(parts, state, rate_scale=1.0, outer_rate_scale=1.0)
+    two = hyper_step(other_parts, other, rate_scale=1.0, outer_rate_scale=1.0)
+    assert moved(one.state.phi, two.state.phi) == set()
+
+
+def test_a_hyper_step_moves_phi_as_a_plain_step_does(make_parts):
+    (parts, _, state), (same, _, again) = make_parts(), make_parts()
+    plain = synthetic_step(parts, state, rate_scale=1.0)
+    hyper = hyper_step(same, again, rate_scale=1.0, outer_rate_scale=1.0)
+    for name, value in plain.state.phi.items():
+        torch.testing.assert_close(hyper.state.phi[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_synthseg_has_no_theta_and_supervised_no_synthetic_image(make_parts):
+    assert make_parts("synthseg")[2].theta == {}
+    parts, method, state = make_parts("supervised")
+    result = method.step(parts, state, progress=0.0)
+    assert result.loss_synth is None and result.loss_real is not None
+
+
+def test_batches_have_the_shapes_of_the_plan(make_parts, plan):
+    parts, _, _ = make_parts()
+    synthetic, real = draw_synthetic(parts), draw_real(parts)
+    for batch in (synthetic.clean, real):
+        assert batch.image.shape == (plan.batch, 1, *plan.patch)
+        assert batch.target.shape == (plan.batch, *plan.patch)
+        assert batch.target.max() < len(plan.labels)
+
+
+class TestBoxSampler:
+    """Boxes of cases."""
+
+    def make(self, cases, **options):
+        return BoxSampler(
+            cases,
+            target_of=np.array([0, 0, 1, 2]),
+            rng=np.random.default_rng(0),
+            device=torch.device("cpu"),
+            **options,
+        )
+
+    def test_a_box_that_covers_the_case_holds_it_with_its_border_repeated(self, cases):
+        box = self.make(cases[:1]).sample(1, (12, 9, 10), images=True)
+        expected = np.pad(cases[0].enriched, ((1, 1), (0, 0), (1, 1)), mode="edge")
+        assert np.array_equal(box.enriched[0].numpy(), expected)
+        assert box.image.shape == (1, 1, 12, 9, 10)
+
+    def test_boxes_on_foreground_hold_a_label(self, cases):
+        sampler = self.make(cases, foreground_share=1.0)
+        for _ in range(20):
+            enriched = sampler.sample(2, (4, 4, 4)).enriched
+            assert ((enriched == 2) | (enriched == 3)).flatten(1).any(1).all()
+
+    def test_boxes_stay_inside_a_case_that_is_large_enough(self, cases):
+        """Every place of the case is reached, and nothing outside of it."""
+        case = cases[0]
+        case.enriched[:] = (np.arange(case.enriched.size) % 251).reshape(case.enriched.shape)
+        sampler = self.make([case], foreground_share=0.0)
+        sampler.target_of = np.zeros(256, dtype=int)
+        windows = {
+            case.enriched[x : x + 4, y : y + 4, z : z + 4].tobytes()
+            for x in range(7)
+            for y in range(6)
+            for z in range(5)
+        }
+        for _ in range(50):
+            box = sampler.sample(1, (4, 4, 4)).enriched[0].numpy().astype(np.uint8)
+            assert box.tobytes() in windows
+
+    def test_a_margin_grows_the_box_about_the_same_centre(self, cases):
+        plain, grown = (self.make(cases[:1]).sample(1, (4, 4, 4), margin=m).enriched[0] for m in (0.0, 0.5))
+        assert grown.shape == (6, 6, 6)
+        assert torch.equal(grown[1:-1, 1:-1, 1:-1], plain)
