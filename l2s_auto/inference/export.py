@@ -1,0 +1,144 @@
+"""A model as one file that can be sent to somebody, and back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from l2s_auto import __version__
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import Plan
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.inference.load import ModelFiles, find_model, load_model, read_plan
+from l2s_auto.inference.model_zip import LICENSE, PLAN, README, RECIPE, WEIGHTS, extract_model
+from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.json_files import read_model
+
+FORMATS = ("l2s", "nnunet")
+LICENSE_NOTE = """\
+The program that reads this model, l2s_auto, is under the Apache License 2.0
+(https://www.apache.org/licenses/LICENSE-2.0).
+
+The weights were learnt from the dataset named in README.txt. Whoever shares this file decides under which terms, in
+agreement with the terms of that dataset. This note grants no rights to either.
+"""
+#: Fixed, so that the same model gives the same bytes: the earliest time that a zip can hold.
+TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+
+
+def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = "l2s") -> Path:
+    """Run folder or fold folder -> one zip with weights, plan, recipe, a licence note and a text that explains it.
+
+    The zip appears whole or not at all. Raises UserError for what is not a model and for a format that is not there.
+    """
+    _check_format(format)
+    model_path, zip_path = Path(model_path), Path(zip_path)
+    _check_target(zip_path)
+    files = find_model(model_path)
+    plan, recipe = read_plan(files.plan), read_model(files.recipe, Recipe)
+    zip_path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(zip_path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        _add_text(archive, PLAN, files.plan.read_text(encoding="utf-8"))
+        _add_text(archive, RECIPE, files.recipe.read_text(encoding="utf-8"))
+        _add_text(archive, LICENSE, LICENSE_NOTE)
+        _add_text(archive, README, _readme(plan, recipe, files))
+        for weights in files.weights:
+            member = zipfile.ZipInfo(f"{weights.parent.name}/{WEIGHTS}", TIMESTAMP)
+            with weights.open("rb") as source, archive.open(member, "w", force_zip64=True) as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+    return zip_path
+
+
+def import_model(zip_path: Path | str, folder: Path | str) -> Path:
+    """Exported zip -> a new run folder that predicts. The folder appears whole or not at all.
+
+    Raises UserError if the zip is not a model that loads, or if the folder exists and is not empty.
+    """
+    zip_path, folder = Path(zip_path), Path(folder)
+    if not zip_path.is_file():
+        raise UserError.single(
+            "There is no zip to import.",
+            where=str(zip_path),
+            found="a folder" if zip_path.is_dir() else "no such file",
+            expected="a zip written by l2s_export",
+            mend="Correct the path.",
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError.single(
+            "The model would overwrite something.",
+            where=str(folder),
+            found="a folder that is not empty" if folder.is_dir() else "a file",
+            expected="a new or empty folder",
+            mend="Name another folder, or remove this one.",
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}_", dir=folder.parent) as temporary:
+        unpacked = Path(temporary) / folder.name
+        extract_model(zip_path, unpacked)
+        load_model(unpacked)  # a model that does not load is refused before it has a name
+        if folder.is_dir():
+            folder.rmdir()
+        os.replace(unpacked, folder)
+    return folder
+
+
+def _check_format(format: str) -> None:
+    if format == "nnunet":
+        raise UserError.single(
+            "Export to nnU-Net is not available yet.",
+            where="--format",
+            found="nnunet",
+            expected="l2s",
+            mend="Use --format l2s.",
+        )
+    if format not in FORMATS:
+        raise UserError.single(
+            "There is no such format of export.",
+            where="--format",
+            found=repr(format),
+            expected=f"one of {', '.join(FORMATS)}",
+            mend="Use --format l2s.",
+        )
+
+
+def _check_target(zip_path: Path) -> None:
+    if zip_path.suffix.lower() != ".zip" or zip_path.is_dir():
+        raise UserError.single(
+            "The model is exported to a zip file.",
+            where=str(zip_path),
+            found="a folder" if zip_path.is_dir() else f"the suffix {zip_path.suffix!r}",
+            expected="a file name that ends with .zip",
+            mend="Name the file, such as model.zip.",
+        )
+
+
+def _add_text(archive: zipfile.ZipFile, name: str, text: str) -> None:
+    member = zipfile.ZipInfo(name, TIMESTAMP)
+    member.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(member, text.encode("utf-8"))
+
+
+def _readme(plan: Plan, recipe: Recipe, files: ModelFiles) -> str:
+    labels = "\n".join(f"  {label.value:>5}  {label.name}" for label in plan.labels)
+    channels = ", ".join(plan.channels) or "one, of any contrast (trained on label maps alone)"
+    spacing = " x ".join(f"{s:.3g}" for s in plan.spacing)
+    return f"""\
+A segmentation model of l2s_auto {__version__}
+
+Dataset    {plan.dataset}
+Method     {recipe.method.name}
+Channels   {channels}
+Spacing    {spacing} mm (scans of any spacing and orientation are accepted)
+Networks   {len(files.weights)} ({", ".join(files.folds)})
+
+Labels (value in the segmentation, name)
+{labels}
+
+To segment a scan, or a folder of scans:
+  l2s_predict -i IN -o OUT -m THIS_FILE.zip
+
+Research software: it is not a medical device, and its output needs the eyes of somebody qualified.
+"""

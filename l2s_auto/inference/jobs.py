@@ -1,0 +1,154 @@
+"""Which scans are to be segmented, and where each result goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.types import Case
+from l2s_auto.io.dataset import find_scans
+from l2s_auto.io.volumes import SUFFIXES
+
+DEFAULT_SUFFIX = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan and the file of its segmentation.
+
+    like  the scan whose header the result takes over; None where the formats differ (DICOM)
+    """
+
+    case: Case
+    output: Path
+    like: Path | None
+
+    @property
+    def exists(self) -> bool:
+        return self.output.is_file()
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The scans of one call, and the folder of the tables that all calls with this output share."""
+
+    folder: Path
+    jobs: tuple[Job, ...]
+
+
+def find_jobs(input: Path, output: Path, *, channels: int, part: tuple[int, int] = (1, 1)) -> Jobs:
+    """Scans below `input` and their outputs; of n parts, the i-th has every n-th scan, beginning with the i-th.
+
+    input, output  both files, or both folders; a DICOM folder goes to either
+    Raises UserError if they do not go together, or if results would overwrite scans or each other.
+    """
+    _check_part(part)
+    _check_input(input)
+    to_file = _suffix(output) is not None
+    if input.is_file() != to_file and not (input.is_dir() and to_file):
+        _refuse_mixture(input, output)
+    _check_output(input, output, to_file=to_file)
+    cases = sorted(find_scans(input, channels), key=lambda case: case.id)
+    if to_file:
+        if input.is_dir() and not (len(cases) == 1 and cases[0].images == (input,)):
+            _refuse_mixture(input, output)
+        if len(cases) != 1:
+            _refuse_mixture(input, output)
+        return Jobs(output.parent, (_job(cases[0], output),))
+    _refuse_doubles(cases)
+    jobs = [_job(case, output / f"{case.id}{_output_suffix(case)}") for case in cases]
+    index, count = part
+    return Jobs(output, tuple(jobs[index - 1 :: count]))
+
+
+def _job(case: Case, output: Path) -> Job:
+    first = case.images[0]
+    return Job(case, output, first if first.is_file() and _suffix(first) == _suffix(output) else None)
+
+
+def _suffix(path: Path) -> str | None:
+    """The suffix of a known image format, the longest that fits; None if there is none."""
+    name = path.name.lower()
+    return next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)
+
+
+def _output_suffix(case: Case) -> str:
+    suffix = _suffix(case.images[0])
+    return suffix if suffix and not case.images[0].is_dir() else DEFAULT_SUFFIX
+
+
+def _check_part(part: tuple[int, int]) -> None:
+    index, count = part
+    if not 1 <= index <= count:
+        raise UserError.single(
+            "There is no such part.",
+            where="--part",
+            found=f"{index}/{count}",
+            expected="I/N with I from 1 to N",
+            mend="Give each job of N its own I from 1 to N.",
+        )
+
+
+def _check_input(input: Path) -> None:
+    if not input.exists():
+        raise UserError.single(
+            "The input is not there.",
+            where=f"-i {input}",
+            found="no such file or folder",
+            expected="a scan or a folder of scans",
+            mend="Correct the path.",
+        )
+
+
+def _check_output(input: Path, output: Path, *, to_file: bool) -> None:
+    """Refuse an output that is the input, that is of the other kind, or whose folder cannot be made."""
+    same = output.exists() and output.samefile(input)
+    found = None
+    if same:
+        found = "the same as the input"
+    elif to_file and output.is_dir():
+        found = "a folder of that name"
+    elif not to_file and output.exists() and not output.is_dir():
+        found = "a file of that name"
+    else:
+        blocking = next((p for p in output.parents if p.exists()), None)
+        if blocking is not None and not blocking.is_dir():
+            found = f"{blocking} is a file"
+    if found:
+        raise UserError.single(
+            "The result cannot be written there.",
+            where=f"-o {output}",
+            found=found,
+            expected="a new file, or a folder other than the input's",
+            mend="Name another output.",
+        )
+
+
+def _refuse_mixture(input: Path, output: Path) -> None:
+    kind = "a folder" if input.is_dir() else "a file"
+    known = ", ".join(sorted(SUFFIXES))
+    raise UserError.single(
+        "Input and output do not go together.",
+        where="-i and -o",
+        found=f"{input} ({kind}) and {output}",
+        expected=f"two files or two folders; the name of an output file ends with one of {known}",
+        mend="Name a folder for the results of a folder, and a file for the result of a file.",
+    )
+
+
+def _refuse_doubles(cases: list[Case]) -> None:
+    counts = Counter(case.id for case in cases)
+    offences = [
+        Offence(
+            str(case.images[0]),
+            f"the case name {case.id!r}, which another scan has too",
+            "one scan a case name",
+            "Rename or move one of them.",
+        )
+        for case in cases
+        if counts[case.id] > 1
+    ]
+    if offences:
+        raise UserError("Several scans have the same name, so that their results would overwrite each other.", offences)

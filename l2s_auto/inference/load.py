@@ -1,0 +1,151 @@
+"""A trained model from a run folder, a fold folder or an exported zip."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import Plan
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.inference.device import choose_device
+from l2s_auto.inference.last_model import last_model, remember_model
+from l2s_auto.inference.model_zip import PLAN, RECIPE, WEIGHTS, extract_model
+from l2s_auto.io.json_files import read_json, read_model
+from l2s_auto.networks import build_network, load_weights
+
+KNOWN_VERSION = Plan.model_fields["version"].default
+
+__all__ = ["Model", "ModelFiles", "find_model", "last_model", "load_model", "remember_model"]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where the parts of a model lie.
+
+    weights  one file a fold, sorted
+    notes    what a user should know, such as folds without weights
+    """
+
+    plan: Path
+    recipe: Path
+    weights: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        return tuple(path.parent.name for path in self.weights)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Networks that predict together (one a fold), in evaluation mode, and all that prediction needs beside them.
+
+    source  what the user named
+    hash    SHA-256 over plan, recipe and weights: two models with the same hash predict the same
+    folds   names of the folds, in the order of the networks
+    notes   what a user should know, such as folds without weights
+    """
+
+    plan: Plan
+    recipe: Recipe
+    networks: tuple[torch.nn.Module, ...]
+    source: Path
+    hash: str
+    folds: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def load_model(path: Path | str, device: torch.device | str = "cpu") -> Model:
+    """Run folder, fold folder or exported zip -> Model on the device. UserError if it is none of them."""
+    path = Path(path)
+    device = choose_device(device)
+    if not path.is_file():
+        return _load(find_model(path), source=path, device=device)
+    if path.name == WEIGHTS and path.parent.name.startswith("fold_"):
+        return _load(find_model(path.parent), source=path, device=device)
+    with tempfile.TemporaryDirectory(prefix="l2s_model_") as folder:
+        extract_model(path, Path(folder))
+        return _load(find_model(Path(folder)), source=path, device=device)
+
+
+def find_model(path: Path) -> ModelFiles:
+    """The files of the model in a run folder or a fold folder. UserError if there is no model."""
+    if not path.is_dir():
+        _refuse(path, "no such file or folder")
+    if (path / PLAN).is_file():
+        run, folds = path, sorted(fold for fold in path.glob("fold_*") if fold.is_dir())
+    elif (path.parent / PLAN).is_file() and path.name.startswith("fold_"):
+        run, folds = path.parent, [path]
+    else:
+        _refuse(path, f"a folder without {PLAN}")
+    weights = tuple(fold / WEIGHTS for fold in folds if (fold / WEIGHTS).is_file())
+    if not weights:
+        _refuse(path, f"no fold_*/{WEIGHTS}" if path is run else f"no {WEIGHTS}")
+    if not (run / RECIPE).is_file():
+        _refuse(run, f"a folder without {RECIPE}")
+    without = [fold.name for fold in folds if fold / WEIGHTS not in weights]
+    notes = (f"No weights in {', '.join(without)}: predicting with {len(weights)} of {len(folds)} folds.",)
+    return ModelFiles(run / PLAN, run / RECIPE, weights, notes if without else ())
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan of a version that this program knows; UserError otherwise."""
+    raw = read_json(path)
+    version = raw.get("version", KNOWN_VERSION) if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > KNOWN_VERSION:
+        raise UserError.single(
+            "The model was made by a newer version of l2s_auto.",
+            where=str(path),
+            found=f"plan version {version}",
+            expected=f"at most version {KNOWN_VERSION}",
+            mend="Update l2s_auto.",
+        )
+    return read_model(path, Plan)
+
+
+def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
+    plan = read_plan(files.plan)
+    recipe = read_model(files.recipe, Recipe)
+    networks = []
+    for weights in files.weights:
+        network = build_network(
+            recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology
+        )
+        load_weights(network, weights)
+        networks.append(network.to(device).eval().requires_grad_(False))
+    return Model(
+        plan=plan,
+        recipe=recipe,
+        networks=tuple(networks),
+        source=source,
+        hash=_hash(files.plan, files.recipe, *files.weights),
+        folds=files.folds,
+        notes=files.notes,
+    )
+
+
+def _hash(*paths: Path) -> str:
+    """SHA-256 over the contents of files, each preceded by its length."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.stat().st_size.to_bytes(8, "big"))
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _refuse(path: Path, found: str) -> NoReturn:
+    raise UserError.single(
+        "This is not a model.",
+        where=str(path),
+        found=found,
+        expected=f"a run folder ({PLAN}, {RECIPE}, fold_K/{WEIGHTS}), one of its fold folders, or an exported zip",
+        mend="Name the folder that l2s_plan_and_train wrote, or the zip that l2s_export wrote.",
+    )

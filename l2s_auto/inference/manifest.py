@@ -1,0 +1,89 @@
+"""What was done, with what, to which files: manifest.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from l2s_auto import __version__
+from l2s_auto.core.errors import UserError
+from l2s_auto.inference.load import Model
+from l2s_auto.inference.tables import locked
+from l2s_auto.io.json_files import write_json
+
+PACKAGES = ("torch", "numpy", "nibabel", "SimpleITK", "dynamic-network-architectures", "connected-components-3d")
+
+
+def describe_run(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Model, versions and options of one call, for `update_manifest`."""
+    return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "model": {
+            "source": str(model.source),
+            "sha256": model.hash,
+            "folds": list(model.folds),
+            "dataset": model.plan.dataset,
+            "method": model.recipe.method.name,
+        },
+        "versions": {"l2s_auto": __version__, "python": platform.python_version(), **_package_versions()},
+        "platform": platform.platform(),
+        "options": dict(options),
+    }
+
+
+def update_manifest(path: Path, run: Mapping[str, Any], cases: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add a run and its cases: {"runs": [...], "cases": {case: {"run": index of its run, ...}}}.
+
+    Several runs, or parts of one, share a folder: each adds its own and replaces what is said of its cases.
+    """
+    with locked(path):
+        old = read_manifest(path)
+        number = len(old["runs"])
+        entries = {**old["cases"], **{case: {"run": number, **entry} for case, entry in cases.items()}}
+        write_json(path, {"runs": [*old["runs"], dict(run)], "cases": dict(sorted(entries.items()))})
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A manifest, or an empty one where there is no file. UserError if the file is something else."""
+    if not path.exists():
+        return {"runs": [], "cases": {}}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(value["runs"], list) and isinstance(value["cases"], dict):
+            return value
+        found = "runs and cases of another form"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = f"{type(error).__name__}: {error}"
+    raise UserError.single(
+        "A file has the name of the manifest that is to be written.",
+        where=str(path),
+        found=found,
+        expected="no such file, or a manifest from an earlier prediction",
+        mend="Move the file, or choose another output folder.",
+    )
+
+
+def hash_input(path: Path) -> str:
+    """SHA-256 of a file, or of all files directly in a folder (a DICOM series), in the order of their names."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _package_versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return versions

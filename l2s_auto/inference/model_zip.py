@@ -1,0 +1,85 @@
+"""What an exported model's zip holds, and opening one that may come from anywhere without trusting it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+
+from l2s_auto.core.errors import Offence, UserError
+
+PLAN, RECIPE, WEIGHTS = "plan.json", "recipe.json", "weights.safetensors"
+LICENSE, README = "LICENSE.txt", "README.txt"
+MEMBER = re.compile(rf"({PLAN}|{RECIPE}|{LICENSE}|{README}|fold_\w+/{WEIGHTS})".replace(".", r"\."), re.ASCII)
+#: Weights barely compress and texts compress tenfold; more than this, in a large file, is a decompression bomb.
+HIGHEST_RATIO = 100
+SMALL = 1 << 20
+
+
+def extract_model(path: Path, target: Path) -> None:
+    """Unpack a model's zip into the folder `target`. UserError, before anything is written, if it is not one.
+
+    Only the names that an export writes are accepted, so a member can lie neither outside `target` nor over
+    anything else; links, doubled names and decompression bombs are refused.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _refuse_unsafe(path, members)
+            for member in members:
+                destination = target / member.filename
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as source, destination.open("wb") as sink:
+                    shutil.copyfileobj(source, sink, SMALL)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise UserError.single(
+            "The zip cannot be read.",
+            where=str(path),
+            found=f"a damaged or encrypted archive ({error})",
+            expected="a zip written by l2s_export",
+            mend="Copy or export the model again.",
+        ) from error
+
+
+def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Raise UserError that names every member that an export would not have written."""
+    offences = []
+    seen: set[str] = set()
+    for member in members:
+        found = _offence_of(member, seen)
+        seen.add(member.filename)
+        if found:
+            offences.append(
+                Offence(
+                    f"{path}, member {member.filename!r}",
+                    found,
+                    f"only {PLAN}, {RECIPE}, {LICENSE}, {README} and fold_K/{WEIGHTS}",
+                    "Use a zip written by l2s_export, from a source that you trust.",
+                )
+            )
+    if offences:
+        raise UserError("The zip is not a model, or it is not safe to open.", offences)
+    if PLAN not in seen:
+        raise UserError.single(
+            "The zip is not a model.",
+            where=str(path),
+            found=f"no {PLAN}",
+            expected="a zip written by l2s_export",
+            mend="Export the model again, or name another.",
+        )
+
+
+def _offence_of(member: zipfile.ZipInfo, seen: set[str]) -> str | None:
+    """What is wrong with a member, or None."""
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "a link"
+    if not MEMBER.fullmatch(member.filename):
+        return "a name that is not part of a model"
+    if member.filename in seen:
+        return "the same name twice"
+    if member.file_size > SMALL and member.file_size > HIGHEST_RATIO * max(1, member.compress_size):
+        return f"{member.file_size} bytes packed into {member.compress_size}"
+    return None

@@ -1,0 +1,160 @@
+"""One scan: read it, check that it fits the model, run the network, write the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.types import Case, Volume
+from l2s_auto.inference.device import supports_bfloat16
+from l2s_auto.inference.jobs import Job
+from l2s_auto.inference.load import Model
+from l2s_auto.inference.qc import label_scores, quality_rows
+from l2s_auto.inference.sliding_window import LEFT_RIGHT_AXIS, sliding_window_logits
+from l2s_auto.inference.volumes import label_columns, label_volumes
+from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.volumes import read_volume, write_label_map, write_volume
+from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_logits, restore_probabilities
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan that is ready for the network.
+
+    image     (C, *S) float32 on the plan's grid
+    geometry  the way back to the scan's own grid
+    picture   the first channel on its own grid, float32, for the overlay
+    """
+
+    image: np.ndarray
+    geometry: Geometry
+    picture: np.ndarray
+    affine: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """Rows of the tables for one case."""
+
+    volumes: dict[str, object]
+    quality: list[dict[str, object]]
+
+    @property
+    def flagged(self) -> bool:
+        return any(row["flag"] for row in self.quality)
+
+
+def read_scan(case: Case, model: Model) -> Scan:
+    """All channels of a case, preprocessed. UserError if it does not fit the model."""
+    volume = read_channels(case, channels=model.plan.input_channels)
+    prepared = prepare(volume, model.plan)
+    return Scan(prepared.image, prepared.geometry, volume.data[0], volume.affine)
+
+
+def read_channels(case: Case, *, channels: int) -> Volume:
+    """The files of a case -> one Volume with `channels` channels of finite, not constant, numbers on one grid."""
+    volumes = [read_volume(path) for path in case.images]
+    count = sum(len(volume.data) for volume in volumes)
+    first = volumes[0]
+    offences = []
+    if count != channels:
+        where = str(case.images[0]) if len(volumes) == 1 else f"case {case.id}"
+        found = f"a 4-D image of {count} volumes" if len(volumes) == 1 and count > 1 else f"{count} channels"
+        mend = "Give one file a channel, in the order of training, or choose the right volume of the 4-D image."
+        offences.append(Offence(where, found, f"{channels}, as the model was trained with", mend))
+    for path, volume in zip(case.images, volumes, strict=True):
+        offences += _offences_of(path, volume, first)
+    if offences:
+        raise UserError("The scan cannot be segmented.", offences)
+    return Volume(np.concatenate([volume.data for volume in volumes]), first.affine) if len(volumes) > 1 else first
+
+
+def _offences_of(path: Path, volume: Volume, first: Volume) -> list[Offence]:
+    offences = []
+    if volume.data.shape[1:] != first.data.shape[1:] or not np.allclose(volume.affine, first.affine, atol=1e-2):
+        found = f"shape {volume.data.shape[1:]} or affine other than the first channel's, {first.data.shape[1:]}"
+        offences.append(Offence(str(path), found, "all channels on one grid", "Resample to the first channel's grid."))
+    if not np.isfinite(volume.data).all():
+        count = int(np.count_nonzero(~np.isfinite(volume.data)))
+        offences.append(Offence(str(path), f"{count} NaN or infinite voxels", "numbers", "Repair the scan."))
+    elif volume.data.min() == volume.data.max():
+        found = f"the value {volume.data.flat[0]:g} everywhere"
+        offences.append(Offence(str(path), found, "an image", "Check how the scan was exported."))
+    return offences
+
+
+def segment(
+    scan: Scan,
+    model: Model,
+    *,
+    device: torch.device,
+    overlap: float,
+    tta: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> torch.Tensor:
+    """(K, *S) logits on the plan's grid: the mean over the model's networks.
+
+    The mean of logits is, after softmax, the normalised geometric mean of the networks' probabilities.
+    tta  also mean over the left-right flip: the one flip whose image is a possible body
+    """
+    plan = model.plan
+    total: torch.Tensor | None = None
+    for network in model.networks:
+        logits = sliding_window_logits(
+            network,
+            torch.from_numpy(np.ascontiguousarray(scan.image)),
+            plan.patch,
+            len(plan.labels),
+            overlap=overlap,
+            batch=plan.batch if device.type == "cuda" else 1,
+            device=device,
+            store=_store(device, len(plan.labels) * math.prod(scan.image.shape[1:])),
+            flip_axes=(LEFT_RIGHT_AXIS,) if tta else (),
+            pairs=plan.pairs,
+            bfloat16=supports_bfloat16(device),
+            progress=progress,
+        )
+        total = logits if total is None else total.add_(logits)
+    assert total is not None, "a model has at least one network"
+    return total.div_(len(model.networks))
+
+
+def finish(
+    job: Job, scan: Scan, logits: torch.Tensor, model: Model, *, overlay: Path, probabilities: Path | None
+) -> Result:
+    """Bring the logits to the scan's own grid and write everything but the tables' rows, which are returned."""
+    names = label_columns(model.plan)
+    labels = restore_logits(logits, scan.geometry, model.plan)
+    scores = dict(zip(model.plan.label_values, label_scores(logits), strict=True))
+    if probabilities is not None:
+        probabilities.parent.mkdir(parents=True, exist_ok=True)
+        maps = restore_probabilities(logits, scan.geometry, model.plan)
+        write_volume(probabilities, Volume(maps, scan.affine))
+    _draw(overlay, scan, labels, names, title=job.case.id)
+    write_label_map(job.output, labels, scan.affine, like=job.like)  # last: where it is, the rest is too
+    return Result(
+        volumes={"case": job.case.id, **label_volumes(labels, scan.affine, names)},
+        quality=quality_rows(job.case.id, labels, names, scores),
+    )
+
+
+def _draw(path: Path, scan: Scan, labels: np.ndarray, names: dict[int, str], *, title: str) -> None:
+    from l2s_auto.report.figures import overlay
+    from l2s_auto.report.style import png_bytes
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(png_bytes(overlay(scan.picture, labels, names, scan.affine, title=title)))
+
+
+def _store(device: torch.device, numbers: int) -> torch.device:
+    """Where sums of that many float32 numbers are kept: on the device where three copies fit, else in memory."""
+    if device.type == "cuda" and 3 * 4 * numbers < torch.cuda.mem_get_info(device)[0]:
+        return device
+    return torch.device("cpu")
