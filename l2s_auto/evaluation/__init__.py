@@ -1,1 +1,1 @@
-"""."""
+"""Agreement of a segmentation with a reference: overlap, surface distances, volumes."""

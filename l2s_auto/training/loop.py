@@ -77,7 +77,7 @@ def train(
                 next_validation = math.floor(progress * limits.validations) + 1
                 new_dice = validate(state.phi)
                 val_dice = new_dice if new_dice is not None else val_dice
-            if new_dice is not None or state.step % limits.log_every == 0:
+            if new_dice is not None or (state.step % limits.log_every == 0 and progress < 1):
                 write_line(history, parts, state, new_dice)
                 show(bar, progress, result.loss_synth or result.loss_real, val_dice)
             if time.monotonic() - last_saved > limits.checkpoint_every:

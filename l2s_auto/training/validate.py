@@ -43,7 +43,7 @@ def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float |
     for case in evenly(cases, LOOKED_AT):
         logits = sliding_window_logits(
             network_with(parts, phi),
-            torch.from_numpy(np.asarray(case.image)),
+            torch.from_numpy(np.array(case.image)),
             parts.plan.patch,
             len(parts.plan.labels),
             device=parts.device,
