@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from l2s_auto.augmenters.base import AugmenterModule
 from l2s_auto.augmenters.fields import NODES, draw_fields, log_field, logit
 
 
@@ -16,7 +17,7 @@ def softplus_inverse(value: float) -> float:
     return value + math.log(-math.expm1(-value))
 
 
-class Parametric(nn.Module):
+class Parametric(AugmenterModule):
     """image · Π_k field_k ^ exponent_k + sigma · noise.
 
     theta: an exponent in (0, 1) a frequency, through a sigmoid; sigma > 0, as a share of the intensity range,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import nn
 
+from l2s_auto.augmenters.base import AugmenterModule
 from l2s_auto.augmenters.fields import NODES, draw_fields, log_field
 
 
-class Randomised(nn.Module):
+class Randomised(AugmenterModule):
     """image · Π_k field_k ^ U(0, exponent) + U(0, sigma) · noise, strengths drawn anew for each image.
 
     There is nothing to learn. exponent and sigma (a share of the intensity range) are the upper ends of the ranges.

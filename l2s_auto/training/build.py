@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from l2s_auto.augmenters import AUGMENTERS
+from l2s_auto.augmenters import AUGMENTERS, AugmenterModule
 from l2s_auto.core.component import build
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.protocols import Hypergradient, Loss, UpdateRule
@@ -34,7 +34,7 @@ class Parts:
     plan: Plan
     recipe: Recipe
     network: torch.nn.Module
-    augmenter: torch.nn.Module
+    augmenter: AugmenterModule
     loss: Loss
     rule: UpdateRule
     outer_rule: UpdateRule
@@ -65,7 +65,7 @@ def build_parts(
     recipe: Recipe,
     cases: Sequence[StoredCase],
     *,
-    augmenter: torch.nn.Module | None = None,
+    augmenter: AugmenterModule | None = None,
     device: torch.device,
     autocast: torch.dtype | None = None,
 ) -> Parts:

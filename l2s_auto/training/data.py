@@ -104,7 +104,7 @@ class BoxSampler:
 
     def state(self) -> dict[str, Any]:
         """State of the random numbers, for a checkpoint."""
-        return self.rng.bit_generator.state
+        return dict(self.rng.bit_generator.state)
 
     def restore(self, state: dict[str, Any]) -> None:
         self.rng.bit_generator.state = state

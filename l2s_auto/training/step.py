@@ -125,4 +125,4 @@ def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate
 
 def replace_state(state: TrainState, **changes: object) -> TrainState:
     """The state with some of it exchanged."""
-    return TrainState(**{**state.__dict__, **changes})  # type: ignore[arg-type]
+    return TrainState(**{**state.__dict__, **changes})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from l2s_auto.core.protocols import Params
+from l2s_auto.core.protocols import Network, Params
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
 from l2s_auto.evaluation.overlap import dice
@@ -25,7 +25,7 @@ from l2s_auto.training.build import Parts
 LOOKED_AT = 12
 
 
-def network_with(parts: Parts, phi: Params) -> Callable[[torch.Tensor], torch.Tensor]:
+def network_with(parts: Parts, phi: Params) -> Network:
     """The network with the weights phi, in the device's fast precision."""
 
     @torch.no_grad()

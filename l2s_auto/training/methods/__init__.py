@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
-
+from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.methods.learn2synth import Learn2Synth
@@ -19,7 +18,7 @@ class Method(Protocol):
 
     needs_images: bool
 
-    def augmenter(self) -> torch.nn.Module | None:
+    def augmenter(self) -> AugmenterModule | None:
         """The method's own augmenter; None = the recipe's."""
         ...
 

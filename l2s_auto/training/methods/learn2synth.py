@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
+from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.schedule import decay
@@ -18,7 +17,7 @@ class Learn2Synth:
 
     needs_images = True
 
-    def augmenter(self) -> torch.nn.Module | None:
+    def augmenter(self) -> AugmenterModule | None:
         return None
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from l2s_auto.augmenters import Randomised
+from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.synthesis.deform import sampling_grid, warp_image, warp_labels
 from l2s_auto.synthesis.intensity import rescale
@@ -24,7 +24,7 @@ class Supervised:
     def __init__(self, *, exponent: float = 0.2, sigma: float = 0.05) -> None:
         self._augmenter = Randomised(exponent=exponent, sigma=sigma)
 
-    def augmenter(self) -> torch.nn.Module | None:
+    def augmenter(self) -> AugmenterModule | None:
         return self._augmenter
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from l2s_auto.augmenters import Randomised
+from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.schedule import decay
@@ -16,7 +14,7 @@ class SynthSeg:
 
     needs_images = False
 
-    def augmenter(self) -> torch.nn.Module | None:
+    def augmenter(self) -> AugmenterModule | None:
         return Randomised()
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:

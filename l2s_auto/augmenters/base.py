@@ -1,0 +1,25 @@
+"""What every A_theta has in common: a PyTorch module whose randomness is drawn first and applied second."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+
+class AugmenterModule(nn.Module, ABC):
+    """Base of the augmenters; theta is its parameters. A class of a user's own needs the same three methods."""
+
+    @abstractmethod
+    def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Random numbers for `image` (B, C, *S); independent of theta."""
+
+    @abstractmethod
+    def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(B, C, *S) image, what `draw` gave -> (B, C, *S) augmented image; differentiable in theta."""
+
+    @abstractmethod
+    def bounded(self) -> dict[str, float]:
+        """Theta as a user reads it."""
