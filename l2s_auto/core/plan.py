@@ -54,6 +54,7 @@ class Fingerprint(Strict):
     intensity          one summary a channel, original units, over the foreground (labels other than 0)
     unlabelled_sample  normalised intensities of the first channel where no label is, a random sample over all
                        cases, lightly smoothed; the planner clusters it
+    smoothing_residual standard deviation of what the smoothing took away: noise and the finest texture
     """
 
     dataset: str
@@ -62,6 +63,7 @@ class Fingerprint(Strict):
     cases: tuple[CaseFingerprint, ...]
     intensity: tuple[Statistics, ...]
     unlabelled_sample: tuple[float, ...] = ()
+    smoothing_residual: float = Field(default=0.0, ge=0)
 
 
 class LabelPlan(Strict):

@@ -17,6 +17,7 @@ from l2s_auto.core.plan import (
     LabelPlan,
 )
 from l2s_auto.planning.kmeans import Clusters, find_clusters
+from l2s_auto.planning.spread import LEVELS, is_wide, parts_of
 
 ALIKE = 0.5  # labels closer than this, in standard deviations within a label, share a generation class
 BACKGROUND = 0
@@ -32,7 +33,8 @@ def determine_generation(
     """Label enrichment for these output classes (background first) and left-right pairs of values.
 
     Background becomes clusters of intensity if there are images, one class if there are none or if it is constant.
-    The other labels stay as they are; those with like intensities, and pairs always, share a generation class.
+    The other labels stay as they are unless their intensities are those of several tissues (`spread`); those with
+    like intensities, and pairs always, share their generation classes.
     """
     assert labels[0].value == BACKGROUND, "background comes first"
     values = [label.value for label in labels[1:]]
@@ -41,19 +43,61 @@ def determine_generation(
     found = find_clusters(np.array(fingerprint.unlabelled_sample)) if fingerprint.unlabelled_sample else None
     enriched = _background(labels[0].name, found)
     first = len(enriched)
-    for target, label in enumerate(labels[1:], start=1):
-        group = next(i for i, members in enumerate(groups) if label.value in members)
-        enriched.append(EnrichedLabel(name=label.name, target=target, generation_class=first + group))
-    priors: tuple[ClassPrior, ...] = ()
-    if images:
-        known = [_prior(fingerprint.cases, members) for members in groups]
-        background = _prior(fingerprint.cases, [BACKGROUND])
-        priors = _complete([*_cluster_priors(found, background, known), *known])
+    if not images:
+        return GenerationPlan(enriched=(*enriched, *_whole(labels, groups, first)))
+    known = [_prior(fingerprint.cases, members) for members in groups]
+    background = _prior(fingerprint.cases, [BACKGROUND])
+    residual = fingerprint.smoothing_residual
+    priors = list(_complete([*_cluster_priors(found, background, known, residual=residual), *known]))
+    tissue, of_groups = priors[:first], priors[first:]
+    split = {i for i, prior in enumerate(of_groups) if first > 1 and is_wide(prior, tissue)}
+    enriched += _labels(labels, groups, of_groups, split, first=first, residual=residual)
+    for i, prior in enumerate(of_groups):
+        tissue += parts_of(prior, residual=residual) if i in split else [prior]
     return GenerationPlan(
-        enriched=tuple(enriched),
-        priors=priors,
-        smoothing_mm=smoothing_mm if first > 1 else 0.0,
+        enriched=tuple(enriched), priors=tuple(tissue), smoothing_mm=smoothing_mm if first > 1 else 0.0
     )
+
+
+def _whole(labels: Sequence[LabelPlan], groups: Sequence[list[int]], first: int) -> list[EnrichedLabel]:
+    """Labels as they are; groups have the generation classes from `first` on."""
+    return [
+        EnrichedLabel(name=label.name, target=target, generation_class=first + _group_of(label.value, groups))
+        for target, label in enumerate(labels[1:], start=1)
+    ]
+
+
+def _labels(
+    labels: Sequence[LabelPlan],
+    groups: Sequence[list[int]],
+    priors: Sequence[ClassPrior],
+    split: set[int],
+    *,
+    first: int,
+    residual: float,
+) -> list[EnrichedLabel]:
+    """Labels, those of the groups in `split` in three parts; the parts of one group share their classes too."""
+    start, starts = first, []
+    for i in range(len(groups)):
+        starts.append(start)
+        start += len(LEVELS) if i in split else 1
+    enriched = []
+    for target, label in enumerate(labels[1:], start=1):
+        group = _group_of(label.value, groups)
+        if group not in split:
+            enriched.append(EnrichedLabel(name=label.name, target=target, generation_class=starts[group]))
+            continue
+        enriched += [
+            EnrichedLabel(
+                name=f"{label.name} {i + 1}", target=target, generation_class=starts[group] + i, centre=part.mean[0]
+            )
+            for i, part in enumerate(parts_of(priors[group], residual=residual))
+        ]
+    return enriched
+
+
+def _group_of(value: int, groups: Sequence[list[int]]) -> int:
+    return next(i for i, members in enumerate(groups) if value in members)
 
 
 def _background(name: str, found: Clusters | None) -> list[EnrichedLabel]:
@@ -147,13 +191,13 @@ def _prior(cases: Sequence[CaseFingerprint], members: Sequence[int]) -> ClassPri
 
 
 def _cluster_priors(
-    found: Clusters | None, background: ClassPrior | None, known: Sequence[ClassPrior | None]
+    found: Clusters | None, background: ClassPrior | None, known: Sequence[ClassPrior | None], *, residual: float
 ) -> list[ClassPrior | None]:
     """Priors of the background's classes.
 
-    The sample that the clusters come from does not tell the cases apart, so how much a cluster's mean and deviation
-    vary from case to case is taken to be what it is for the labels on average. Channels other than the first, which
-    are not clustered, have the background's statistics.
+    The sample that the clusters come from is smoothed, which the residual makes up for. It does not tell the cases
+    apart, so how much a cluster's mean and deviation vary from case to case is taken to be what it is for the labels
+    on average. Channels other than the first, which are not clustered, have the background's statistics.
     """
     if found is None or len(found.centres) == 1 or background is None:
         return [background]
@@ -164,7 +208,7 @@ def _cluster_priors(
         ClassPrior(
             mean=_rounded(np.array([centre, *background.mean[1:]])),
             mean_spread=mean_spread,
-            std=_rounded(np.array([spread, *background.std[1:]])),
+            std=_rounded(np.array([np.hypot(spread, residual), *background.std[1:]])),
             std_spread=std_spread,
         )
         for centre, spread in zip(found.centres, found.spreads, strict=True)

@@ -57,6 +57,7 @@ class _Measured:
     case: CaseFingerprint
     foreground: _Moments
     unlabelled: np.ndarray
+    residual: float
 
 
 def take_fingerprint(
@@ -92,6 +93,7 @@ def take_fingerprint(
         cases=tuple(m.case for m in measured),
         intensity=_summaries([m.foreground for m in measured], channels=len(dataset.channels)),
         unlabelled_sample=tuple(round(float(value), 4) for value in sample),
+        smoothing_residual=round(float(np.mean([m.residual for m in measured])), 4),
     )
 
 
@@ -140,10 +142,12 @@ def _measure(
         label_mean=mean,
         label_std=std,
     )
+    sample, residual = _unlabelled(image, labels, data.spacing, rng, size=unlabelled)
     return _Measured(
         case=fingerprint,
         foreground=_moments(data.raw[:, labels != 0], rng, size=foreground),
-        unlabelled=_unlabelled(image, labels, data.spacing, rng, size=unlabelled),
+        unlabelled=sample,
+        residual=residual,
     )
 
 
@@ -171,15 +175,17 @@ def _per_label(
 
 def _unlabelled(
     image: np.ndarray, labels: np.ndarray, spacing: Triple, rng: np.random.Generator, *, size: int
-) -> np.ndarray:
-    """A random sample of the first channel, lightly smoothed, where no label is."""
+) -> tuple[np.ndarray, float]:
+    """A random sample of the first channel, lightly smoothed, where no label is; and the smoothing's residual."""
     outside = np.flatnonzero(labels == 0)
     if len(image) == 0 or outside.size == 0:
-        return np.zeros(0, dtype=np.float32)
+        return np.zeros(0, dtype=np.float32), 0.0
     sigma = [SMOOTHING * min(spacing) / s for s in spacing]
     smooth = ndimage.gaussian_filter(image[0], sigma, mode="nearest")
     chosen = rng.choice(outside, size=min(size, outside.size), replace=False)
-    return smooth.ravel()[np.sort(chosen)]
+    chosen.sort()
+    kept = smooth.ravel()[chosen]
+    return kept, float(np.std(image[0].ravel()[chosen] - kept))
 
 
 def _moments(values: np.ndarray, rng: np.random.Generator, *, size: int) -> _Moments:

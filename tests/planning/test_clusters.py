@@ -99,8 +99,8 @@ def test_labels_never_seen_together_or_at_all(fingerprint_of) -> None:
 
 
 def test_generation_with_images(fingerprint_of) -> None:
-    means = [{0: (0.5,), 1: (0.40 + d,), 2: (0.42 + d,)} for d in (-0.1, 0.1)]
-    stds = {0: (0.3,), 1: (0.1,), 2: (0.1,)}
+    means = [{0: (0.5,), 1: (0.40 + d,), 2: (0.41 + d,)} for d in (-0.1, 0.1)]
+    stds = {0: (0.3,), 1: (0.04,), 2: (0.04,)}
     sample = mixture([0.1, 0.5, 0.9], [0.03] * 3, [500, 400, 300])
     fingerprint = fingerprint_of(shapes=[(9, 9, 9)] * 2, means=means, stds=stds, sample=sample)
     generation = determine_generation(fingerprint, determine_labels(fingerprint), (), smoothing_mm=0.7)
@@ -109,8 +109,8 @@ def test_generation_with_images(fingerprint_of) -> None:
     assert [label.centre for label in generation.enriched[:3]] == pytest.approx([0.1, 0.5, 0.9], abs=0.01)
     assert generation.smoothing_mm == 0.7 and len(generation.priors) == 4
     both = generation.priors[3]
-    assert both.mean == pytest.approx((0.41,)) and both.mean_spread == pytest.approx((0.1,))
-    assert both.std == pytest.approx((np.hypot(0.1, 0.01),), abs=1e-4) and both.std_spread == (0.0,)
+    assert both.mean == pytest.approx((0.405,)) and both.mean_spread == pytest.approx((0.1,))
+    assert both.std == pytest.approx((np.hypot(0.04, 0.005),), abs=1e-4) and both.std_spread == (0.0,)
     assert generation.priors[0].mean == pytest.approx((0.1,), abs=0.01)
     assert generation.priors[0].mean_spread == both.mean_spread, "the labels' spread stands in for the clusters'"
 

@@ -18,7 +18,6 @@ FOLDER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "Datas
 @pytest.mark.skipif(not FOLDER.exists(), reason="the hippocampus cases are not beside the repository")
 def test_plan_of_the_hippocampus() -> None:
     from l2s_auto.io.volumes import read_label_map
-
     from l2s_auto.preprocessing.pipeline import prepare, prepare_labels
     from l2s_auto.preprocessing.read import read_for_fingerprint, read_image
     from l2s_auto.synthesis.classes import enrich
