@@ -47,7 +47,7 @@ def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
     sitk = _simple_itk()
     if path.is_dir():
         data, affine = read(path, dtype=None)
-        return data.shape[1:], data.shape[0], affine  # type: ignore[return-value]
+        return data.shape[1:], data.shape[0], affine
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()

@@ -77,7 +77,7 @@ def read_header(path: PathLike) -> tuple[tuple[int, int, int], int, np.ndarray]:
         shape, channels, affine = reader.read_header(path)
     except UserError:
         raise
-    except (*nifti.errors(), RuntimeError) as error:  # SimpleITK raises RuntimeError for everything
+    except _reading_errors() as error:
         _unreadable(path, error)
     _require_affine(path, affine)
     return shape, channels, affine
@@ -90,10 +90,15 @@ def _read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, n
         data, affine = reader.read(path, dtype=dtype)
     except UserError:
         raise
-    except (*nifti.errors(), RuntimeError) as error:
+    except _reading_errors() as error:
         _unreadable(path, error)
     _require_affine(path, affine)
     return data, affine
+
+
+def _reading_errors() -> tuple[type[Exception], ...]:
+    """What a damaged file can raise; SimpleITK raises RuntimeError for everything."""
+    return (*nifti.errors(), RuntimeError)
 
 
 def _require_file(path: Path) -> None:
