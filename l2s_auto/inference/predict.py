@@ -249,9 +249,7 @@ def _work(
     return lambda: finish(job, ready, values, model, overlay=overlay, probabilities=maps)
 
 
-def _record(
-    folder: Path, job: Job, outcome: Outcome[Result], model: Model, tally: _Tally, *, seconds: float
-) -> None:
+def _record(folder: Path, job: Job, outcome: Outcome[Result], model: Model, tally: _Tally, *, seconds: float) -> None:
     """Note a case in the tables at once, so that a job that is killed leaves tables that fit its results."""
     case = job.case.id
     entry: dict[str, Any] = {"output": str(job.output), "seconds": round(seconds, 3)}
