@@ -126,7 +126,7 @@ def _show_middle(axes: Axes, view: Upright, *, is_map: bool) -> None:
     from matplotlib.colors import ListedColormap
 
     colours = ["#000000", *(COLOURS[i % len(COLOURS)] for i in range(max(1, int(view.image.max()))))]
-    limits = {"vmin": -0.5, "vmax": len(colours) - 0.5}
-    axes.imshow(plane, cmap=ListedColormap(colours), origin="lower", aspect=aspect, interpolation="nearest", **limits)
+    style: dict[str, Any] = {"cmap": ListedColormap(colours), "vmin": -0.5, "vmax": len(colours) - 0.5}
+    axes.imshow(plane, origin="lower", aspect=aspect, interpolation="nearest", **style)
     axes.set_anchor("N")
     axes.set_axis_off()
