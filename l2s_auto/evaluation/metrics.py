@@ -1,0 +1,94 @@
+"""The metrics of a case and of many cases, in the form of metrics.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from l2s_auto.evaluation.overlap import dice, volume_error
+from l2s_auto.evaluation.surface_distance import surface_metrics
+
+METRICS = ("dice", "hd95_mm", "nsd_1mm", "volume_error")
+
+Scores = dict[str, float | None]
+
+
+def evaluate_case(
+    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], labels: Mapping[int, str]
+) -> dict[str, Scores]:
+    """(X, Y, Z) integer label maps, voxel edges in mm, value -> name: the METRICS of each label but background (0).
+
+    | what is empty  | dice | hd95_mm | nsd_1mm | volume_error |
+    | both           | None | None    | None    | None         |
+    | the reference  | 0    | None    | 0       | None         |
+    | the prediction | 0    | None    | 0       | 1            |
+    """
+    assert prediction.shape == reference.shape, f"shapes differ: {prediction.shape} and {reference.shape}"
+    return {
+        name: _scores(prediction == value, reference == value, spacing) for value, name in labels.items() if value != 0
+    }
+
+
+def _scores(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> Scores:
+    hd95, nsd = surface_metrics(prediction, reference, spacing, tolerance_mm=1.0)
+    return {
+        "dice": dice(prediction, reference),
+        "hd95_mm": hd95,
+        "nsd_1mm": nsd,
+        "volume_error": volume_error(prediction, reference),
+    }
+
+
+def summarise(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """[{"case": id, "labels": what evaluate_case gives}] -> the content of metrics.json.
+
+    A label's figure is the mean over the cases where the metric is defined; "mean" is the mean over the labels. A
+    metric that is defined nowhere is None. "notes" says why each None is one.
+    """
+    names = list(dict.fromkeys(name for case in cases for name in case["labels"]))
+    labels = {
+        name: {metric: _mean(case["labels"].get(name, {}).get(metric) for case in cases) for metric in METRICS}
+        for name in names
+    }
+    notes = [note for case in cases for note in _notes(case)]
+    for name, scores in labels.items():
+        undefined = [metric for metric, value in scores.items() if value is None]
+        if undefined:
+            notes.append(f"{name}: {', '.join(undefined)} undefined in every case")
+    mean = {metric: _mean(scores[metric] for scores in labels.values()) for metric in METRICS}
+    undefined = [metric for metric, value in mean.items() if value is None]
+    if undefined:
+        notes.append(
+            f"mean: {', '.join(undefined)} undefined for every label" if names else "mean: there are no labels"
+        )
+    return {
+        "mean": mean,
+        "labels": labels,
+        "cases": [{"case": case["case"], "labels": case["labels"]} for case in cases],
+        "notes": notes,
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if defined else None
+
+
+def _notes(case: Mapping[str, Any]) -> list[str]:
+    """One sentence a label with undefined metrics; which of them are undefined tells what is empty."""
+    notes = []
+    for name, scores in case["labels"].items():
+        undefined = [metric for metric, value in scores.items() if value is None]
+        if not undefined:
+            continue
+        if scores["dice"] is None:
+            reason = "neither the reference nor the prediction has this label"
+        elif scores["volume_error"] is None:
+            reason = "the reference does not have this label, the prediction does"
+        else:
+            reason = "the prediction does not have this label, the reference does"
+        notes.append(f"{case['case']}, {name}: {', '.join(undefined)} undefined, because {reason}")
+    return notes

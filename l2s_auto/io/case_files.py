@@ -1,0 +1,97 @@
+"""Which files belong to one case: names without suffix, nnU-Net's channel numbers, other files ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.io import itk
+from l2s_auto.io.volumes import case_name, volume_suffix
+
+_CHANNEL = re.compile(r"^(?P<stem>.+)_(?P<channel>\d{4})$")
+
+
+def list_scans(folder: Path, *, ending: str = "") -> list[Path]:
+    """Volumes of a folder, sorted: files of a known suffix (`ending`, if given) and folders with a DICOM series.
+
+    Hidden files, side files such as JSON, and single DICOM slices are left out. A folder whose name has a volume's
+    suffix is listed, so that reading it says what is wrong.
+    """
+    if not folder.is_dir():
+        return []
+    scans = []
+    for path in sorted(folder.iterdir()):
+        suffix = volume_suffix(path)
+        if path.name.startswith(".") or suffix == ".dcm":
+            continue
+        named = bool(suffix) and path.name.lower().endswith(ending.lower())
+        if named or (not suffix and not ending and itk.is_dicom_folder(path)):
+            scans.append(path)
+    return scans
+
+
+def channel_of(path: Path) -> tuple[str, int | None]:
+    """(name without the channel number, channel number or None): CASE_0001.nii.gz -> ("CASE", 1)."""
+    match = _CHANNEL.match(case_name(path))
+    return (match["stem"], int(match["channel"])) if match else (case_name(path), None)
+
+
+def require_distinct(paths: Iterable[Path]) -> None:
+    """Raise UserError if two files stand for the same volume, as a.nii.gz and a.nrrd do."""
+    by_name: dict[str, list[Path]] = {}
+    for path in paths:
+        by_name.setdefault(case_name(path), []).append(path)
+    offences = [
+        Offence(
+            where=str(same[0].parent),
+            found=" and ".join(path.name for path in same),
+            expected=f"one file for {name}",
+            mend="Remove or rename the copies.",
+        )
+        for name, same in by_name.items()
+        if len(same) > 1
+    ]
+    if offences:
+        raise UserError("Several files stand for the same volume.", offences)
+
+
+def group_by_label(images: Iterable[Path], label_names: Iterable[str]) -> dict[str, tuple[Path, ...]]:
+    """Case name -> image files in the order of their channels, for a dataset with label maps.
+
+    The labels decide: an image of the same name is the whole case; with a channel number behind that name it is one
+    of its channels. So `brain_0001` may well be a case. An image that fits no label loses its channel number only if
+    the other images have one.
+    """
+    images, names = list(images), set(label_names)
+    fitting = [path for path in images if case_name(path) not in names and channel_of(path)[0] in names]
+    groups: dict[str, list[Path]] = {}
+    for path in images:
+        stem, channel = channel_of(path)
+        is_channel = channel is not None and case_name(path) not in names and (stem in names or bool(fitting))
+        groups.setdefault(stem if is_channel else case_name(path), []).append(path)
+    return _ordered(groups)
+
+
+def group_by_number(images: Iterable[Path], *, channels: int) -> dict[str, tuple[Path, ...]]:
+    """Case name -> image files in the order of their channels, where there are no labels to decide.
+
+    With several channels a number is a channel as soon as one file has number 0000. With one channel it is one only
+    if every file has a number and every case its 0000, and if that does not make one single case of all the files.
+    """
+    images = list(images)
+    numbered: dict[str, list[Path]] = {}
+    for path in images:
+        stem, channel = channel_of(path)
+        numbered.setdefault(stem if channel is not None else case_name(path), []).append(path)
+    with_zero = [name for name, files in numbered.items() if any(channel_of(file)[1] == 0 for file in files)]
+    if channels > 1:
+        use_numbers = bool(with_zero)
+    else:
+        use_numbers = len(with_zero) == len(numbered) and (len(numbered) > 1 or len(images) == 1)
+    return _ordered(numbered if use_numbers else {case_name(path): [path] for path in images})
+
+
+def _ordered(groups: Mapping[str, list[Path]]) -> dict[str, tuple[Path, ...]]:
+    return {name: tuple(sorted(groups[name])) for name in sorted(groups)}

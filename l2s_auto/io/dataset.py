@@ -1,0 +1,154 @@
+"""Finds the cases of a labelled dataset, in nnU-Net's raw layout or in plain folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.types import Case, Dataset
+from l2s_auto.io.case_files import group_by_label, group_by_number, list_scans, require_distinct
+from l2s_auto.io.dataset_json import Declared, parse_labels, read_dataset_json
+from l2s_auto.io.json_files import read_json
+from l2s_auto.io.labels import values_of
+from l2s_auto.io.parallel import Progress, map_cases
+from l2s_auto.io.scans import find_scans
+from l2s_auto.io.subjects import read_subjects, subject_of
+from l2s_auto.io.verify import verify_dataset
+from l2s_auto.io.volumes import case_name, read_header, read_label_map
+
+__all__ = ["find_dataset", "find_scans", "verify_dataset"]
+
+_NOTHING = Declared(channels=(), labels=None, ending="", name="")
+
+
+def find_dataset(folder: str | os.PathLike[str], *, workers: int = 0, progress: Progress | None = None) -> Dataset:
+    """The dataset in a folder, its cases sorted by name. Raises UserError if there is none or it is described wrongly.
+
+    nnU-Net's raw layout  imagesTr, labelsTr, imagesTs and dataset.json, which declares channels and labels
+    plain                 images (may be missing) and labels; same name for an image and its label map, with _0000,
+                          _0001, … behind it where a case has several channels. The labels are the values that the
+                          files hold; labels.json, {name: value}, or dataset.json names them, else "label 1", …
+
+    Images and label maps without a partner become cases too: verify_dataset reports them.
+    `workers` and `progress` are those of map_cases, for reading the values of a plain dataset.
+    """
+    folder = Path(folder)
+    images_name, labels_name = _layout(folder)
+    nnunet = labels_name == "labelsTr" and (folder / "dataset.json").is_file()
+    declared = _NOTHING
+    if (folder / "dataset.json").is_file():
+        declared = read_dataset_json(folder / "dataset.json", complete=nnunet)
+    ending = declared.ending if nnunet else ""
+    label_paths = list_scans(folder / labels_name, ending=ending)
+    image_paths = list_scans(folder / images_name, ending=ending)
+    if not label_paths:
+        raise _no_labels(folder / labels_name, ending)
+    require_distinct(label_paths)
+    require_distinct(image_paths)
+    cases = _cases(folder, image_paths, label_paths)
+    if nnunet:
+        assert declared.labels is not None, "a complete dataset.json has labels"
+        labels = declared.labels
+    else:
+        names = _label_names(folder, declared)
+        labels = _found_labels(label_paths, names, workers=workers, progress=progress)
+    return Dataset(
+        name=folder.resolve().name,
+        folder=folder,
+        cases=cases,
+        channels=_channel_names(cases, declared),
+        labels=labels,
+        test_cases=_test_cases(folder, ending=ending, channels=len(declared.channels)),
+    )
+
+
+def _layout(folder: Path) -> tuple[str, str]:
+    """Names of the folders with images and label maps."""
+    for images, labels in (("imagesTr", "labelsTr"), ("images", "labels")):
+        if (folder / labels).is_dir():
+            return images, labels
+    found = "nothing" if not folder.exists() else "a file" if not folder.is_dir() else "no such folders"
+    raise UserError.single(
+        "No dataset is there.",
+        where=str(folder),
+        found=found,
+        expected="a folder with imagesTr, labelsTr and dataset.json (nnU-Net), with images and labels, or labels alone",
+        mend="Give the folder that holds these folders, or make them.",
+    )
+
+
+def _no_labels(folder: Path, ending: str) -> UserError:
+    files = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    return UserError.single(
+        "The dataset has no label maps.",
+        where=str(folder),
+        found=f"{len(files)} other files, e.g. {sorted(files)[0]}" if files else "an empty folder",
+        expected=f"files that end with {ending}" if ending else "NIfTI, NRRD or MetaImage files",
+        mend="Put the label maps there" + (", or correct file_ending in dataset.json." if ending else "."),
+    )
+
+
+def _cases(folder: Path, image_paths: list[Path], label_paths: list[Path]) -> tuple[Case, ...]:
+    labels = {case_name(path): path for path in label_paths}
+    images = group_by_label(image_paths, labels)
+    subjects = read_subjects(folder)
+    return tuple(
+        Case(id=name, images=images.get(name, ()), label=labels.get(name), subject=subject_of(name, subjects))
+        for name in sorted(labels.keys() | images.keys())
+    )
+
+
+def _label_names(folder: Path, declared: Declared) -> dict[int, str]:
+    path = folder / "labels.json"
+    if not path.is_file():
+        return declared.labels or {}
+    offences: list[Offence] = []
+    names = parse_labels(read_json(path), where=str(path), offences=offences)
+    if offences:
+        raise UserError("labels.json cannot be used.", [replace(o, mend="Correct labels.json.") for o in offences])
+    return names
+
+
+def _found_labels(
+    paths: list[Path], names: dict[int, str], *, workers: int, progress: Progress | None
+) -> dict[int, str]:
+    """Value -> name for the values that the label maps hold; files that cannot be read are left to verify_dataset."""
+    found = map_cases(_values_in_file, paths, name=case_name, workers=workers, progress=progress)
+    values = sorted({0}.union(*found))
+    return {value: names.get(value, "background" if value == 0 else f"label {value}") for value in values}
+
+
+def _values_in_file(path: Path) -> list[int]:
+    try:
+        return values_of(read_label_map(path)[0])
+    except UserError:
+        return []
+
+
+def _channel_names(cases: Iterable[Case], declared: Declared) -> tuple[str, ...]:
+    """The declared names where there are images, else numbered ones, as many as the cases' files show."""
+    with_images = [case for case in cases if case.images]
+    if not with_images:
+        return ()
+    if declared.channels:
+        return declared.channels
+    files = max(len(case.images) for case in with_images)
+    count = files if files > 1 else next((n for n in map(_channels_in_file, with_images) if n), 1)
+    return ("image",) if count == 1 else tuple(f"channel {n}" for n in range(count))
+
+
+def _channels_in_file(case: Case) -> int:
+    """Channels of a case with one file; 0 if it cannot be read."""
+    try:
+        return read_header(case.images[0])[1]
+    except UserError:
+        return 0
+
+
+def _test_cases(folder: Path, *, ending: str, channels: int) -> tuple[Case, ...]:
+    images = group_by_number(list_scans(folder / "imagesTs", ending=ending), channels=max(1, channels))
+    labels = {case_name(path): path for path in list_scans(folder / "labelsTs", ending=ending)}
+    return tuple(Case(id=name, images=files, label=labels.get(name)) for name, files in images.items())

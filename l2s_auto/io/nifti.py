@@ -1,0 +1,113 @@
+"""NIfTI by nibabel. Arrays are (C, X, Y, Z); affines are voxel -> RAS+ mm.
+
+The numbers of the affine are taken as millimetres whatever unit the header declares, as other segmentation tools do.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from l2s_auto.core.errors import UserError
+
+# Everything in the header that places the grid in space; copied bit by bit from the input to the output.
+_GEOMETRY = (
+    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+    "srow_x", "srow_y", "srow_z", "xyzt_units",
+)  # fmt: skip
+_SAME_AFFINE = 1e-4
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """What nibabel raises for files that are damaged or of another kind."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    return (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ValueError, OverflowError, TypeError)
+
+
+def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
+    """(X, Y, Z) shape, number of channels, affine; reads the header only."""
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    shape, channels = _split_shape(path, image.shape)
+    return shape, channels, np.asarray(image.affine, dtype=np.float64)
+
+
+def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np.ndarray]:
+    """(C, X, Y, Z) data in `dtype` (None = as scaled by the header, integers where nothing is scaled) and affine."""
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    if path.name.lower().endswith(".gz"):
+        # Read to the end, so that gzip's own checksum finds damage; nibabel stops after the last voxel.
+        with gzip.open(path) as file:
+            image = type(image).from_stream(io.BytesIO(file.read()))
+    if image.get_data_dtype().kind not in "iufb":
+        raise UserError.single(
+            "A file cannot be used.",
+            where=str(path),
+            found=f"voxels of type {image.get_data_dtype()}",
+            expected="real numbers",
+            mend="Save one number a voxel (a channel a file for colour or complex images).",
+        )
+    shape, channels = _split_shape(path, image.shape)
+    data = np.asanyarray(image.dataobj) if dtype is None else image.get_fdata(dtype=dtype, caching="unchanged")
+    data = np.moveaxis(np.asarray(data).reshape((*shape, channels), order="F"), -1, 0)
+    return data, np.asarray(image.affine, dtype=np.float64)
+
+
+def _split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
+    """File's shape -> (X, Y, Z), channels. Accepts (X, Y), (X, Y, Z), (X, Y, Z, C) and (X, Y, Z, 1, C)."""
+    padded = tuple(shape) + (1,) * (5 - len(shape))
+    x, y, z, fourth, fifth = padded[:5]
+    if len(shape) < 2 or any(n > 1 for n in padded[5:]) or (fourth > 1 and fifth > 1) or 0 in shape:
+        raise UserError.single(
+            "A file cannot be used.",
+            where=str(path),
+            found=f"an array of shape {tuple(shape)}",
+            expected="(X, Y), (X, Y, Z), (X, Y, Z, channels) or (X, Y, Z, 1, channels)",
+            mend="Save one three-dimensional volume, with its channels last.",
+        )
+    return (x, y, z), fourth * fifth
+
+
+def write(path: Path, data: np.ndarray, affine: np.ndarray, *, like: Path | None) -> None:
+    """Write (C, X, Y, Z) in its own type, on the grid of the NIfTI file `like` to the last bit where affines agree."""
+    import nibabel
+
+    source: Any = nibabel.load(like).header if like is not None else None
+    large = max(data.shape) > np.iinfo(np.int16).max
+    image_class: Any = nibabel.Nifti2Image
+    if not large and not isinstance(source, nibabel.Nifti2Header):
+        image_class = nibabel.Nifti1Image
+    header = image_class.header_class()
+    array = data[0] if len(data) == 1 else np.moveaxis(data, 0, -1)
+    if source is not None and len(source.get_data_shape()) == 2 and array.shape[2:] == (1,):
+        array = array[..., 0]
+    header.set_data_dtype(data.dtype)
+    header.set_data_shape(array.shape)
+    if source is not None and np.allclose(source.get_best_affine(), affine, rtol=0, atol=_SAME_AFFINE):
+        for field in _GEOMETRY:
+            header[field] = source[field]
+        header["pixdim"][:4] = source["pixdim"][:4]
+    else:
+        _set_affine(header, affine)
+    image = image_class(array, None, header)
+    # Without an affine nibabel leaves the header's own forms as they are.
+    image.to_filename(path)
+
+
+def _set_affine(header: Any, affine: np.ndarray) -> None:
+    """Scanner coordinates in millimetres; the quaternion form too, where it can express the affine."""
+    header.set_sform(affine, code="scanner")
+    header.set_qform(affine, code="scanner", strip_shears=True)
+    if not np.allclose(header.get_qform(), affine, rtol=0, atol=_SAME_AFFINE):
+        header["qform_code"] = 0
+    header.set_xyzt_units("mm")

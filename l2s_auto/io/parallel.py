@@ -1,0 +1,90 @@
+"""The same function on every case, in this process or in others; a process that dies names its case."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from l2s_auto.core.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+
+
+def map_cases(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    name: Callable[[Item], str],
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """[function(item) for item in items], in the order of items.
+
+    workers   processes; 0 = in this process. `function` must be importable (top-level, or a partial of such)
+    progress  called with (cases done, cases) after each case
+
+    Raises what `function` raises, and UserError naming the case whose process died.
+    """
+    results: dict[int, Result] = {}
+    pairs = _in_process(function, items) if workers <= 0 else _in_workers(function, items, name=name, workers=workers)
+    for index, result in pairs:
+        results[index] = result
+        if progress is not None:
+            progress(len(results), len(items))
+    return [results[index] for index in range(len(items))]
+
+
+def _in_process(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
+    for index, item in enumerate(items):
+        yield index, function(item)
+
+
+def _in_workers(
+    function: Callable[[Item], Result], items: Sequence[Item], *, name: Callable[[Item], str], workers: int
+) -> Iterator[tuple[int, Result]]:
+    """One pool a worker, one case at a time in each: the pool that breaks tells which case broke it."""
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads (PyTorch, OpenMP) can hang
+    pools = [ProcessPoolExecutor(1, mp_context=context) for _ in range(min(workers, len(items)))]
+    waiting = iter(enumerate(items))
+    running: dict[Future[Result], tuple[int, ProcessPoolExecutor]] = {}
+
+    def start(pool: ProcessPoolExecutor) -> None:
+        for index, item in waiting:
+            try:
+                future = pool.submit(function, item)
+            except BrokenProcessPool as error:  # it died between two cases
+                raise _died(name(item)) from error
+            running[future] = (index, pool)
+            return
+
+    try:
+        for pool in pools:
+            start(pool)
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                index, pool = running.pop(future)
+                try:
+                    result = future.result()
+                except BrokenProcessPool as error:
+                    raise _died(name(items[index])) from error
+                start(pool)
+                yield index, result
+    finally:
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _died(case: str) -> UserError:
+    return UserError.single(
+        "A worker process died.",
+        where=f"case {case}",
+        found="its process was killed while it worked on this case, most often because memory ran out",
+        expected="a process that ends by itself",
+        mend="Use fewer workers, or --workers 0 to work in one process and see the cause.",
+    )

@@ -1,0 +1,191 @@
+"""Reads every case of a dataset once and reports everything that is wrong in one message."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.types import Case, Dataset
+from l2s_auto.io.case_files import channel_of
+from l2s_auto.io.geometry import corner_offset, default_tolerance
+from l2s_auto.io.labels import values_of
+from l2s_auto.io.parallel import Progress, map_cases
+from l2s_auto.io.volumes import read_label_map, read_volume
+
+MINIMUM_CASES = 2  # one to train with, one to hold out
+
+Shape = tuple[int, ...]
+Grid = tuple[Shape, np.ndarray]
+
+
+def verify_dataset(
+    dataset: Dataset,
+    *,
+    tolerance_mm: float | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> None:
+    """Read every training case and raise one UserError that names all offenders, or return.
+
+    tolerance_mm  how far corner voxels of a case's files may lie apart; None = a tenth of the smallest voxel edge, at
+                  most 0.1 mm
+    workers, progress  as in map_cases
+    """
+    offences = _dataset_offences(dataset)
+    expects_images = any(case.images for case in dataset.cases)
+    check = partial(
+        check_case,
+        channels=len(dataset.channels) if expects_images else 0,
+        values=frozenset(dataset.labels),
+        tolerance_mm=tolerance_mm,
+    )
+    for found in map_cases(check, dataset.cases, name=_name, workers=workers, progress=progress):
+        offences.extend(found)
+    if offences:
+        plural = "problem" if len(offences) == 1 else "problems"
+        raise UserError(f"The dataset {dataset.name} has {len(offences)} {plural}.", offences)
+
+
+def _name(case: Case) -> str:
+    return case.id
+
+
+def _dataset_offences(dataset: Dataset) -> list[Offence]:
+    offences = []
+    if len(dataset.cases) < MINIMUM_CASES:
+        offences.append(
+            Offence(
+                where=str(dataset.folder),
+                found=f"{len(dataset.cases)} case" if len(dataset.cases) == 1 else "no cases",
+                expected=f"at least {MINIMUM_CASES}",
+                mend="Add labelled cases: one has to be held out for validation.",
+            )
+        )
+    training = {case.id for case in dataset.cases}
+    for case in dataset.test_cases:
+        if case.id in training:
+            offences.append(
+                Offence(
+                    where=str(case.images[0]),
+                    found=f"a test case of the name of the training case {case.id}",
+                    expected="a case that training does not see",
+                    mend="Remove it from one of the two folders, or rename it if it is another scan.",
+                )
+            )
+    return offences
+
+
+def check_case(
+    case: Case, *, channels: int, values: frozenset[int], tolerance_mm: float | None = None
+) -> list[Offence]:
+    """Everything that is wrong with one case; channels = 0 where the dataset has no images."""
+    offences = _missing_files(case, channels=channels)
+    grids: list[tuple[Path, Grid]] = []
+    found_channels = 0
+    for path in case.images:
+        try:
+            volume = read_volume(path)
+        except UserError as error:
+            offences.extend(error.offences)
+            found_channels = channels  # the unreadable file has been reported; how many channels it has is unknown
+            continue
+        found_channels += len(volume.data)
+        grids.append((path, (volume.data.shape[1:], volume.affine)))
+        finite = np.isfinite(volume.data)
+        if not finite.all():
+            found = f"NaN or infinity in {int((~finite).sum())} voxels"
+            offences.append(_offence(path, found, "numbers", "Replace these voxels, or remove the case."))
+    if case.images and not _numbered(case) and found_channels != channels:
+        found, expected = f"{found_channels} channels", f"{channels}"
+        offences.append(_offence(case.images[0], found, expected, "Give every case the same channels."))
+    if case.label is not None:
+        grid = _check_label(case.label, values, offences)
+        if grid is not None:
+            grids.append((case.label, grid))
+    if grids:
+        reference, first = grids[0]
+        for path, grid in grids[1:]:
+            offences.extend(_compare(path, grid, reference, first, tolerance_mm))
+    return offences
+
+
+def _offence(where: Path | str, found: str, expected: str, mend: str) -> Offence:
+    return Offence(where=str(where), found=found, expected=expected, mend=mend)
+
+
+def _numbered(case: Case) -> bool:
+    """Whether the case has one file a channel, with the channel's number behind the name of the case."""
+    return all(channel_of(path) == (case.id, channel_of(path)[1]) for path in case.images) and all(
+        channel_of(path)[1] is not None for path in case.images
+    )
+
+
+def _missing_files(case: Case, *, channels: int) -> list[Offence]:
+    offences = []
+    if case.label is None:
+        mend = "Add the label map under the image's name, or remove the image."
+        offences.append(_offence(case.images[0], "no label map", f"a label map named {case.id}", mend))
+    if not case.images and channels:
+        mend = "Add the image under the label map's name, or remove the label map."
+        assert case.label is not None, "a case has an image or a label map"
+        offences.append(_offence(case.label, "no image", f"an image named {case.id} or {case.id}_0000", mend))
+    if case.images and _numbered(case):
+        numbers = [channel_of(path)[1] for path in case.images]
+        missing = [f"{case.id}_{n:04d}" for n in range(channels) if n not in numbers]
+        surplus = [path.name for path, n in zip(case.images, numbers, strict=True) if n is not None and n >= channels]
+        if missing:
+            mend = "Add the missing channel, or remove the case."
+            folder = case.images[0].parent
+            offences.append(_offence(folder, f"no {', '.join(missing)}", f"{channels} channels a case", mend))
+        if surplus:
+            mend = "Remove the file, or declare the channel."
+            offences.append(_offence(case.images[0].parent, ", ".join(surplus), f"channels below {channels}", mend))
+    return offences
+
+
+def _check_label(path: Path, values: frozenset[int], offences: list[Offence]) -> Grid | None:
+    """The label map's grid, or None if it cannot be read; what is wrong is added to offences."""
+    try:
+        labels, affine = read_label_map(path)
+    except UserError as error:
+        offences.extend(error.offences)
+        return None
+    found = values_of(labels)
+    unknown = [value for value in found if value not in values and value != 0]
+    if unknown:
+        counts = ", ".join(f"{value} ({int((labels == value).sum())} voxels)" for value in unknown[:10])
+        declared = ", ".join(map(str, sorted(values)[:20])) + (", …" if len(values) > 20 else "")
+        mend = "Declare the value under labels in dataset.json, or correct the label map."
+        offences.append(_offence(path, f"the label value {counts}", f"the declared values {declared}", mend))
+    if found == [0]:
+        offences.append(_offence(path, "an empty label map (0 everywhere)", "labelled voxels", "Remove the case."))
+    return labels.shape, affine
+
+
+def _compare(path: Path, grid: Grid, reference: Path, first: Grid, tolerance_mm: float | None) -> list[Offence]:
+    """Offences of `path` against the first file of its case: shape, then affine."""
+    if grid[0] != first[0]:
+        mend = f"Resample it onto the grid of {reference.name}."
+        expected = f"the shape of {reference.name}, {_times(first[0])}"
+        return [_offence(path, f"the shape {_times(grid[0])}", expected, mend)]
+    tolerance = default_tolerance(first[1]) if tolerance_mm is None else tolerance_mm
+    distance, vector = corner_offset(grid[0], first[1], grid[1])
+    if distance <= tolerance:
+        return []
+    x, y, z = (f"{component:+.3g}" for component in vector)
+    return [
+        _offence(
+            path,
+            f"a grid whose corner lies {distance:.3g} mm away from that of {reference.name} "
+            f"({x} mm right, {y} mm anterior, {z} mm superior)",
+            f"at most {tolerance:.3g} mm",
+            f"If the voxels match, copy the affine of {reference.name} into it; if not, resample it onto that grid.",
+        )
+    ]
+
+
+def _times(shape: Shape) -> str:
+    return " × ".join(map(str, shape))

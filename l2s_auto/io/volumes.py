@@ -1,0 +1,182 @@
+"""Volumes and label maps in every format that is accepted: one way in, one way out.
+
+Arrays are (C, X, Y, Z), or (X, Y, Z) for label maps, with the axes in the order of the file; affines are
+voxel -> RAS+ mm. The same volume stored as NIfTI, NRRD or MetaImage reads back as the same array and affine.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.types import Volume
+from l2s_auto.io import itk, nifti
+from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.labels import stored, whole_numbers
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
+WRITABLE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
+SUFFIXES = (*WRITABLE_SUFFIXES, ".dcm")
+
+PathLike = str | os.PathLike[str]
+
+
+def volume_suffix(path: PathLike) -> str:
+    """The suffix of SUFFIXES that the name ends with (any case), in lower case; empty if there is none."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+
+
+def case_name(path: PathLike) -> str:
+    """File name without its (double) suffix; a folder's name stays as it is."""
+    name = Path(path).name
+    return name[: len(name) - len(volume_suffix(path))]
+
+
+def read_volume(path: PathLike) -> Volume:
+    """A scan as float32. A DICOM series is given as its folder. Raises UserError if it cannot be read."""
+    data, affine = _read(Path(path), dtype=np.float32)
+    return Volume(data=data, affine=affine)
+
+
+def read_label_map(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """(X, Y, Z) int32 label values and affine.
+
+    Floats that are whole numbers (within 1e-3) are accepted. Raises UserError for unreadable files, several
+    channels, fractions, NaN and infinity.
+    """
+    data, affine = _read(Path(path), dtype=None)
+    if len(data) != 1:
+        raise UserError.single(
+            "A label map cannot be used.",
+            where=str(path),
+            found=f"{len(data)} channels",
+            expected="one value a voxel",
+            mend="Save the labels as one volume of whole numbers.",
+        )
+    return whole_numbers(data[0], path=path), affine
+
+
+def read_grid(path: PathLike) -> tuple[tuple[int, int, int], np.ndarray]:
+    """(X, Y, Z) shape and affine, from the header only where the format allows."""
+    shape, _, affine = read_header(path)
+    return shape, affine
+
+
+def read_header(path: PathLike) -> tuple[tuple[int, int, int], int, np.ndarray]:
+    """(X, Y, Z) shape, number of channels and affine, from the header only where the format allows."""
+    path = Path(path)
+    _require_file(path)
+    reader = nifti if volume_suffix(path) in NIFTI_SUFFIXES else itk
+    try:
+        shape, channels, affine = reader.read_header(path)
+    except UserError:
+        raise
+    except _reading_errors() as error:
+        _unreadable(path, error)
+    _require_affine(path, affine)
+    return shape, channels, affine
+
+
+def _read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np.ndarray]:
+    _require_file(path)
+    reader = nifti if volume_suffix(path) in NIFTI_SUFFIXES else itk
+    try:
+        data, affine = reader.read(path, dtype=dtype)
+    except UserError:
+        raise
+    except _reading_errors() as error:
+        _unreadable(path, error)
+    _require_affine(path, affine)
+    return data, affine
+
+
+def _reading_errors() -> tuple[type[Exception], ...]:
+    """What a damaged file can raise; SimpleITK raises RuntimeError for everything."""
+    return (*nifti.errors(), RuntimeError)
+
+
+def _require_file(path: Path) -> None:
+    suffix = volume_suffix(path)
+    if path.is_dir():
+        if not suffix and itk.is_dicom_folder(path):
+            return
+        found, expected = "a folder", f"a {suffix} file" if suffix else "a file, or a folder with a DICOM series"
+    elif not path.exists():
+        found, expected = "nothing", "a file"
+    elif path.stat().st_size == 0:
+        found, expected = "an empty file (0 bytes)", "a volume"
+    elif not suffix and not itk.is_dicom_file(path):
+        found, expected = f"the name {path.name}", f"a name that ends with one of {', '.join(SUFFIXES)}"
+    else:
+        return
+    raise UserError.single(
+        "A file cannot be read.",
+        where=str(path),
+        found=found,
+        expected=expected,
+        mend="Correct the path, or replace the file by a whole copy.",
+    )
+
+
+def _require_affine(path: Path, affine: np.ndarray) -> None:
+    if np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12:
+        return
+    raise UserError.single(
+        "A file cannot be used.",
+        where=str(path),
+        found=f"the affine {np.round(affine[:3], 4).tolist()}, which places voxels nowhere or on top of each other",
+        expected="an affine that can be inverted",
+        mend="Repair the header, for instance by converting the scan again.",
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> NoReturn:
+    lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, RuntimeError):  # SimpleITK's own call stack comes first, a stale errno may come last
+        lines = [line for line in lines if not line.startswith("Reason:")][-1:]
+    cause = "; ".join(lines) or type(error).__name__
+    raise UserError.single(
+        "A file cannot be read.",
+        where=str(path),
+        found=f"damaged or unreadable data ({cause})",
+        expected=f"a whole {volume_suffix(path) or 'DICOM'} file",
+        mend="Copy or convert the file again.",
+    ) from error
+
+
+def write_label_map(path: PathLike, labels: np.ndarray, affine: np.ndarray, like: PathLike | None = None) -> None:
+    """Write (X, Y, Z) integer labels in the smallest integer type that holds them; atomic.
+
+    `like` is the scan that was segmented: if both are NIfTI, its forms, their codes and its units are kept exactly.
+    """
+    assert labels.ndim == 3, f"labels must be (X, Y, Z), not {labels.shape}"
+    _write(Path(path), stored(labels)[np.newaxis], affine, like=like)
+
+
+def write_volume(path: PathLike, volume: Volume, like: PathLike | None = None) -> None:
+    """Write a scan as float32, channels last where there are several; atomic. `like` as in write_label_map."""
+    _write(Path(path), volume.data.astype(np.float32, copy=False), volume.affine, like=like)
+
+
+def _write(path: Path, data: np.ndarray, affine: np.ndarray, *, like: PathLike | None) -> None:
+    suffix = volume_suffix(path)
+    if suffix not in WRITABLE_SUFFIXES:
+        raise UserError.single(
+            "This format cannot be written.",
+            where=str(path),
+            found=f"the name {path.name}",
+            expected=f"a name that ends with one of {', '.join(WRITABLE_SUFFIXES)}",
+            mend="Choose another name for the output.",
+        )
+    if suffix in ITK_SUFFIXES:
+        itk.write(path, data, affine)
+        return
+    source = Path(like) if like is not None and volume_suffix(like) in NIFTI_SUFFIXES else None
+    with atomic_path(path) as temporary:
+        nifti.write(temporary, data, affine, like=source)
