@@ -35,7 +35,7 @@ def map_ahead(function: Callable[[A], B], items: Iterable[A], pool: Executor | N
         return
     waiting: tuple[A, Future[Outcome[B]]] | None = None
     for item in items:
-        following = (item, pool.submit(attempt, lambda item=item: function(item)))  # type: ignore[misc]
+        following = (item, pool.submit(attempt, lambda item=item: function(item)))
         if waiting is not None:
             yield waiting[0], waiting[1].result()
         waiting = following

@@ -9,7 +9,7 @@ from pathlib import Path
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case
 from l2s_auto.io.dataset import find_scans
-from l2s_auto.io.volumes import SUFFIXES
+from l2s_auto.io.volumes import WRITABLE_SUFFIXES, volume_suffix
 
 DEFAULT_SUFFIX = ".nii.gz"
 
@@ -69,9 +69,9 @@ def _job(case: Case, output: Path) -> Job:
 
 
 def _suffix(path: Path) -> str | None:
-    """The suffix of a known image format, the longest that fits; None if there is none."""
-    name = path.name.lower()
-    return next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)
+    """The suffix of a format that results can be written in; None if there is none."""
+    suffix = volume_suffix(path)
+    return suffix if suffix in WRITABLE_SUFFIXES else None
 
 
 def _output_suffix(case: Case) -> str:
@@ -128,7 +128,7 @@ def _check_output(input: Path, output: Path, *, to_file: bool) -> None:
 
 def _refuse_mixture(input: Path, output: Path) -> None:
     kind = "a folder" if input.is_dir() else "a file"
-    known = ", ".join(sorted(SUFFIXES))
+    known = ", ".join(WRITABLE_SUFFIXES)
     raise UserError.single(
         "Input and output do not go together.",
         where="-i and -o",

@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.inference import qc
-from l2s_auto.inference.ahead import Outcome, attempt, map_ahead
 from l2s_auto.inference.device import AUTO, choose_device
 from l2s_auto.inference.jobs import Job, Jobs, find_jobs
 from l2s_auto.inference.load import Model, last_model, load_model
-from l2s_auto.inference.manifest import describe_run, hash_input, read_manifest, update_manifest
-from l2s_auto.inference.scan import Result, Scan, finish, read_scan, segment
-from l2s_auto.inference.tables import merge_rows, read_table
-from l2s_auto.inference.volumes import label_columns
+from l2s_auto.inference.loop import FAILURES, MANIFEST, QUALITY, VOLUMES, Failure, Options, Progress, Tally, segment_all
+from l2s_auto.inference.manifest import describe_run, read_manifest, update_manifest
+from l2s_auto.inference.sliding_window import check_overlap
+from l2s_auto.inference.tables import read_table
 
-LOGGER = logging.getLogger(__name__)
-VOLUMES, QUALITY, FAILURES, MANIFEST = "volumes.csv", "qc.csv", "failures.csv", "manifest.json"
-FAILURE_COLUMNS = ("case", "file", "reason")
 FAST_OVERLAP = 0.25
 
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a prediction is: cases finished of all, the case at work, and the share of it that the network did."""
-
-    done: int
-    total: int
-    case: str
-    share: float
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A scan that could not be segmented, and why, in one line."""
-
-    case: str
-    file: str
-    reason: str
+__all__ = ["Failure", "PredictionSummary", "Progress", "predict"]
 
 
 @dataclass(frozen=True)
@@ -68,24 +42,6 @@ class PredictionSummary:
     flagged: tuple[str, ...]
     seconds: float
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Options:
-    device: torch.device
-    overlap: float
-    tta: bool
-    probabilities: bool
-
-
-@dataclass
-class _Tally:
-    """What the loop has collected; changed by the main thread only."""
-
-    done: list[str] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    flagged: list[str] = field(default_factory=list)
-    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def predict(
@@ -127,8 +83,8 @@ def predict(
             expected="at most one of them",
             mend="Leave out one.",
         )
-    _check_overlap(overlap)
-    options = _Options(
+    check_overlap(overlap)
+    options = Options(
         device=choose_device(device),
         overlap=min(overlap, FAST_OVERLAP) if fast else overlap,
         tta=tta,
@@ -154,9 +110,9 @@ def predict(
             "skip_existing": skip_existing,
         },
     )
-    tally = _Tally()
+    tally = Tally()
     try:
-        _run(Jobs(found.folder, tuple(todo)), model, options, tally, workers=workers, progress=progress)
+        segment_all(Jobs(found.folder, tuple(todo)), model, options, tally, workers=workers, progress=progress)
     finally:  # also when interrupted: what was done stays documented
         update_manifest(found.folder / MANIFEST, run, tally.entries)
     return PredictionSummary(
@@ -168,129 +124,6 @@ def predict(
         seconds=time.monotonic() - started,
         notes=(*model.notes, *_unknown_rows(found.folder, skipped)),
     )
-
-
-def _run(
-    found: Jobs,
-    model: Model,
-    options: _Options,
-    tally: _Tally,
-    *,
-    workers: int,
-    progress: Callable[[Progress], None] | None,
-) -> None:
-    """The loop: read a scan, run the network, write the result; neighbours overlap where there are workers."""
-    total = len(found.jobs)
-    begun: dict[str, float] = {}
-
-    def read(job: Job) -> Scan:
-        begun[job.case.id] = time.monotonic()
-        return read_scan(job.case, model)
-
-    def report(job: Job, share: float) -> None:
-        if progress is not None:
-            progress(Progress(len(tally.done) + len(tally.failures), total, job.case.id, share))
-
-    def collect(job: Job, outcome: Outcome[Result]) -> None:
-        seconds = time.monotonic() - begun[job.case.id]
-        _record(found.folder, job, outcome, model, tally, seconds=seconds)
-        report(job, 1.0)
-
-    with ExitStack() as stack:
-        ahead: Executor | None = None
-        behind: Executor | None = None
-        if workers > 0:
-            behind = stack.enter_context(ThreadPoolExecutor(1, "l2s-write"))
-            ahead = stack.enter_context(ThreadPoolExecutor(1, "l2s-read"))
-        pending: tuple[Job, Future[Outcome[Result]]] | None = None
-        for job, scan in map_ahead(read, found.jobs, ahead):
-            report(job, 0.0)
-            work = _work(found.folder, job, scan, model, options, report)
-            if isinstance(work, Outcome):
-                collect(job, work)
-                continue
-            if behind is None:
-                collect(job, attempt(work))
-                continue
-            if pending is not None:
-                collect(pending[0], pending[1].result())
-            pending = (job, behind.submit(attempt, work))
-        if pending is not None:
-            collect(pending[0], pending[1].result())
-
-
-def _work(
-    folder: Path,
-    job: Job,
-    scan: Outcome[Scan],
-    model: Model,
-    options: _Options,
-    report: Callable[[Job, float], None],
-) -> Outcome[Result] | Callable[[], Result]:
-    """Run the network on a scan: what is left to do with its logits, or the error that came before."""
-    if scan.value is None:
-        return Outcome(error=scan.error)
-    ready = scan.value
-    logits = attempt(
-        lambda: segment(
-            ready,
-            model,
-            device=options.device,
-            overlap=options.overlap,
-            tta=options.tta,
-            progress=lambda done, total: report(job, done / total),
-        )
-    )
-    if logits.value is None:
-        return Outcome(error=logits.error)
-    values = logits.value
-    overlay = folder / "overlays" / f"{job.case.id}.png"
-    maps = folder / "probabilities" / f"{job.case.id}.nii.gz" if options.probabilities else None
-    return lambda: finish(job, ready, values, model, overlay=overlay, probabilities=maps)
-
-
-def _record(
-    folder: Path, job: Job, outcome: Outcome[Result], model: Model, tally: _Tally, *, seconds: float
-) -> None:
-    """Note a case in the tables at once, so that a job that is killed leaves tables that fit its results."""
-    case = job.case.id
-    entry: dict[str, Any] = {"output": str(job.output), "seconds": round(seconds, 3)}
-    entry["inputs"] = {str(path): attempt(lambda path=path: hash_input(path)).value for path in job.case.images}  # type: ignore[misc]
-    if outcome.value is None:
-        LOGGER.warning("Case %s failed.", case, exc_info=outcome.error)
-        failure = Failure(case, str(job.case.images[0]), _reason(outcome.error))
-        tally.failures.append(failure)
-        merge_rows(folder / FAILURES, FAILURE_COLUMNS, [vars(failure)], replace=[case])
-        tally.entries[case] = {**entry, "failed": failure.reason}
-        return
-    result = outcome.value
-    columns = ["case", *label_columns(model.plan).values()]
-    merge_rows(folder / VOLUMES, columns, [result.volumes], replace=[case])
-    merge_rows(folder / QUALITY, qc.COLUMNS, result.quality, replace=[case])
-    if (folder / FAILURES).exists():
-        merge_rows(folder / FAILURES, FAILURE_COLUMNS, [], replace=[case])
-    tally.done.append(case)
-    tally.entries[case] = entry
-    if result.flagged:
-        tally.flagged.append(case)
-
-
-def _reason(error: Exception | None) -> str:
-    """An error in one line."""
-    if isinstance(error, UserError):
-        return " ".join([error.summary, *map(str, error.offences)])
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _check_overlap(overlap: float) -> None:
-    if not 0 <= overlap < 1:
-        raise UserError.single(
-            "The overlap of the windows is out of range.",
-            where="--overlap",
-            found=str(overlap),
-            expected="a number from 0 up to, but not including, 1",
-            mend="Use 0.5, or 0.25 for speed.",
-        )
 
 
 def _check_folder(folder: Path) -> None:

@@ -18,7 +18,6 @@ from l2s_auto.inference.load import Model
 from l2s_auto.inference.qc import label_scores, quality_rows
 from l2s_auto.inference.sliding_window import LEFT_RIGHT_AXIS, sliding_window_logits
 from l2s_auto.inference.volumes import label_columns, label_volumes
-from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.volumes import read_volume, write_label_map, write_volume
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_logits, restore_probabilities
 
@@ -129,6 +128,8 @@ def finish(
     job: Job, scan: Scan, logits: torch.Tensor, model: Model, *, overlay: Path, probabilities: Path | None
 ) -> Result:
     """Bring the logits to the scan's own grid and write everything but the tables' rows, which are returned."""
+    from l2s_auto.report.figures import overlay as draw_overlay
+
     names = label_columns(model.plan)
     labels = restore_logits(logits, scan.geometry, model.plan)
     scores = dict(zip(model.plan.label_values, label_scores(logits), strict=True))
@@ -136,21 +137,12 @@ def finish(
         probabilities.parent.mkdir(parents=True, exist_ok=True)
         maps = restore_probabilities(logits, scan.geometry, model.plan)
         write_volume(probabilities, Volume(maps, scan.affine))
-    _draw(overlay, scan, labels, names, title=job.case.id)
+    draw_overlay(scan.picture, labels, names, scan.affine, overlay, title=job.case.id)
     write_label_map(job.output, labels, scan.affine, like=job.like)  # last: where it is, the rest is too
     return Result(
         volumes={"case": job.case.id, **label_volumes(labels, scan.affine, names)},
         quality=quality_rows(job.case.id, labels, names, scores),
     )
-
-
-def _draw(path: Path, scan: Scan, labels: np.ndarray, names: dict[int, str], *, title: str) -> None:
-    from l2s_auto.report.figures import overlay
-    from l2s_auto.report.style import png_bytes
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(png_bytes(overlay(scan.picture, labels, names, scan.affine, title=title)))
 
 
 def _store(device: torch.device, numbers: int) -> torch.device:

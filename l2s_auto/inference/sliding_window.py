@@ -107,6 +107,11 @@ def _check(image: torch.Tensor, patch: Sequence[int], *, overlap: float, batch: 
     assert image.ndim == len(patch) + 1, f"image {tuple(image.shape)} must have a channel axis and {len(patch)} more"
     assert batch >= 1 and min(patch) >= 1 and min(image.shape) >= 1
     assert all(0 <= axis < len(patch) for axis in flip_axes), f"flip_axes {flip_axes} must be spatial axes"
+    check_overlap(overlap)
+
+
+def check_overlap(overlap: float) -> None:
+    """UserError unless overlap is in [0, 1)."""
     if not 0 <= overlap < 1:
         raise UserError.single(
             "The overlap of the windows is out of range.",

@@ -1,0 +1,93 @@
+"""Colours and fonts that all figures share, and figures as PNG. No pyplot: nothing global, safe in any thread."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2s_auto.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours for all kinds of colour vision (2008), then Tol's "muted" scheme (2021).
+COLOURS = (
+    *("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
+    *("#88CCEE", "#44AA99", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#117733", "#332288"),
+)
+FONTS = ["DejaVu Sans"]  # comes with Matplotlib, so figures look alike everywhere
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Background, text and faint lines."""
+
+    paper: str
+    ink: str
+    faint: str
+
+
+DARK = Theme(paper="#101216", ink="#ECEFF4", faint="#8A93A3")  # scans have black borders, which vanish in it
+LIGHT = Theme(paper="#FFFFFF", ink="#1F2430", faint="#C9CED8")  # curves, and pages that are printed
+
+
+def colours_of(values: Sequence[int] | Mapping[int, object]) -> dict[int, str]:
+    """Label value -> colour; repeated after the last one. The same labels always have the same colours."""
+    return {value: COLOURS[i % len(COLOURS)] for i, value in enumerate(values)}
+
+
+def new_figure(width: float, height: float, theme: Theme) -> Figure:
+    """An empty figure of that size in inches, drawn by Agg (no display is needed)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor=theme.paper)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png_bytes(figure: Figure, *, dpi: int = 130) -> bytes:
+    """The figure as PNG, cut to what is drawn."""
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.12, facecolor=figure.get_facecolor())
+    return sink.getvalue()
+
+
+def write_png(figure: Figure, path: Path | str, *, dpi: int = 130) -> Path:
+    """Write the figure, whole or not at all; the folder is made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(png_bytes(figure, dpi=dpi))
+    return path
+
+
+def caption(axes: Axes, text: str, theme: Theme, *, size: float = 10, bold: bool = False) -> None:
+    """A title in the theme's colours."""
+    weight = "bold" if bold else "normal"
+    # A dollar sign would begin a formula in Matplotlib.
+    axes.set_title(text.replace("$", r"\$"), color=theme.ink, fontsize=size, fontfamily=FONTS, fontweight=weight, pad=6)
+
+
+def colour_legend(figure: Figure, names: Mapping[int, str], colours: Mapping[int, str], theme: Theme) -> None:
+    """One patch a label, below the figure."""
+    from matplotlib.patches import Patch
+
+    if not names:
+        return
+    patches = [Patch(facecolor=colours[value], label=name.replace("$", r"\$")) for value, name in names.items()]
+    figure.legend(
+        handles=patches,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=min(6, len(patches)),
+        frameon=False,
+        labelcolor=theme.ink,
+        prop={"family": FONTS, "size": 9},
+        handlelength=1.0,
+        handleheight=1.0,
+    )
