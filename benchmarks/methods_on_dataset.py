@@ -14,14 +14,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from common import finish, machine, parser
-from l2s_auto.evaluation.metrics import evaluate_folders
-from l2s_auto.inference.predict import predict
-from l2s_auto.io.dataset import find_dataset
-from l2s_auto.io.json_files import read_json
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case
+from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.inference.predict import predict
+from l2s_auto.io.dataset import find_dataset
+from l2s_auto.io.json_files import read_json
 from l2s_auto.preprocessing.read import read_image
 from l2s_auto.training.run import plan_and_train
 

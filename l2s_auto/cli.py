@@ -93,7 +93,7 @@ def evaluate(arguments: Arguments = None) -> int:
     def body() -> None:
         from l2s_auto.commands.labels import read_labels
         from l2s_auto.commands.tables import format_metrics
-        from l2s_auto.evaluation.metrics import evaluate_folders
+        from l2s_auto.evaluation import evaluate_folders
         from l2s_auto.io.json_files import write_json
 
         metrics = evaluate_folders(args.predictions, args.references, read_labels(model=args.model, file=args.labels))

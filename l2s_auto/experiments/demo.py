@@ -30,7 +30,7 @@ def run_demo(
     time_budget  seconds of training
     Raises UserError if a demo is in that folder already.
     """
-    from l2s_auto.evaluation.metrics import evaluate_folders
+    from l2s_auto.evaluation import evaluate_folders
     from l2s_auto.experiments.demo_figure import draw_comparison
     from l2s_auto.inference.predict import predict
     from l2s_auto.io.json_files import write_json

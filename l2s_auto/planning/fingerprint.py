@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +12,7 @@ from scipy import ndimage
 
 from l2s_auto.core.plan import CaseFingerprint, Fingerprint, Statistics, Triple
 from l2s_auto.core.types import Case, Dataset
+from l2s_auto.io.parallel import map_cases
 
 SMOOTHING = 0.7  # sigma of the smoothing before tissue is clustered, in units of the smallest voxel edge
 _UNLABELLED = 20_000  # intensities kept of unlabelled tissue, over all cases: enough for a histogram
@@ -80,11 +78,7 @@ def take_fingerprint(
     measure = partial(
         _measure, read=read, seed=seed, unlabelled=max(1, _UNLABELLED // n), foreground=max(1, _FOREGROUND // n)
     )
-    measured: list[_Measured] = []
-    for one in _run(measure, jobs, workers=workers):
-        measured.append(one)
-        if progress:
-            progress(len(measured), n)
+    measured = map_cases(measure, jobs, name=lambda job: job[1].id, workers=workers, progress=progress)
     sample = np.concatenate([m.unlabelled for m in measured])
     return Fingerprint(
         dataset=dataset.name,
@@ -95,26 +89,6 @@ def take_fingerprint(
         unlabelled_sample=tuple(round(float(value), 4) for value in sample),
         smoothing_residual=round(float(np.mean([m.residual for m in measured])), 4),
     )
-
-
-def _run(
-    measure: Callable[[tuple[int, Case]], _Measured], jobs: list[tuple[int, Case]], *, workers: int
-) -> Iterator[_Measured]:
-    """Results in the order of the jobs."""
-    if workers <= 0:
-        yield from map(measure, jobs)
-        return
-    done = 0
-    try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for result in pool.map(measure, jobs):
-                yield result
-                done += 1
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            f"A worker process was killed, probably for lack of memory, near case {jobs[done][1].id}. "
-            "Use fewer workers; with --workers 0 all runs in one process."
-        ) from error
 
 
 def _measure(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import GenerationPlan, Plan, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.parallel import Progress, map_cases
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.preprocessing.geometry import Geometry
 from l2s_auto.preprocessing.pipeline import prepare, prepare_grid, prepare_labels
@@ -26,7 +24,6 @@ from l2s_auto.preprocessing.read import read_image
 FORMAT = 1  # raise it when preprocessing itself changes, so that older stores are made again
 
 Enrich = Callable[["np.ndarray | None", np.ndarray, GenerationPlan, Triple], np.ndarray]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -60,9 +57,7 @@ def store_cases(
     progress  called with (cases done, cases in all)
     """
     make = partial(_store_case, plan=plan, folder=folder, enrich=enrich)
-    for done, _ in enumerate(_each(make, dataset.cases, workers=workers), start=1):
-        if progress:
-            progress(done, len(dataset.cases))
+    map_cases(make, dataset.cases, name=lambda case: case.id, workers=workers, progress=progress)
     return [open_case(case.id, folder) for case in dataset.cases]
 
 
@@ -124,25 +119,3 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _write(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
-
-
-def _each(function: Callable[[Case], None], cases: Sequence[Case], *, workers: int):
-    """Run `function` on each case and yield as they end; an error names its case."""
-    if workers <= 0:
-        for case in cases:
-            yield function(case)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(function, case): case for case in cases}
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            open_cases = [case.id for future, case in futures.items() if not future.done() or future.exception()]
-            raise RuntimeError(
-                f"A worker process was killed, probably for lack of memory, near case {open_cases[0]}. "
-                "Use fewer workers; with --workers 0 all runs in one process."
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -75,7 +75,7 @@ def plan_and_train(
     """
     recipe = recipe or Recipe()
     method: Method = build(recipe.method, METHODS, kind="method")
-    found = find_dataset(dataset)
+    found = find_dataset(dataset, workers=0)
     require_images(found, method, recipe)
     run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
     parts_of = split_dataset(found, splits)
@@ -112,7 +112,7 @@ def plan_and_train(
 
 def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
     """UserError if the method learns from real images and there are none."""
-    if method.needs_images and not dataset.has_images:
+    if method.needs_images and not any(case.images for case in dataset.cases):
         raise UserError.single(
             f"The method {recipe.method.name} learns from real images too.",
             where=str(dataset.folder),

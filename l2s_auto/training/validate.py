@@ -65,7 +65,8 @@ def validate_fold(
     parts: Parts, phi: Params, cases: Sequence[Case], folder: Path, *, progress: Callable[[int, int], None]
 ) -> dict:
     """Predict held-out cases on their own grids and write `folder`/metrics.json; returns its content."""
-    plan, results, notes = parts.plan, [], []
+    results: list[dict] = []
+    notes: list[str] = []
     for number, case in enumerate(cases):
         if case.images and case.label is not None:
             results.append({"case": case.id, "labels": segment_and_compare(parts, phi, case)})
@@ -74,8 +75,8 @@ def validate_fold(
         notes.append("no case was held out, so there is nothing to validate on")
     elif not results:
         notes.append("the held-out cases have no images")
-    names = {label.value: label.name for label in plan.labels if label.value != 0}
-    metrics = summarise(results, names, notes=notes)
+    metrics = summarise(results)
+    metrics["notes"] = notes + metrics["notes"]
     write_json(folder / "metrics.json", metrics)
     return metrics
 
@@ -95,9 +96,4 @@ def segment_and_compare(parts: Parts, phi: Params, case: Case) -> dict:
     )
     prediction = restore_logits(logits, prepared.geometry, plan)
     reference, _ = read_label_map(case.label)
-    return evaluate_case(
-        prediction,
-        reference,
-        volume.spacing,
-        {label.value: label.name for label in plan.labels if label.value != 0},
-    )
+    return evaluate_case(prediction, reference, volume.spacing, {label.value: label.name for label in plan.labels})

@@ -100,7 +100,7 @@ def test_evaluation_writes_and_prints(monkeypatch, capsys, tmp_path) -> None:
     def write_json(path: Path, value: object) -> None:
         path.write_text(json.dumps(value), encoding="utf-8")
 
-    stand_in(monkeypatch, "l2s_auto.evaluation.metrics", evaluate_folders=evaluate_folders)
+    stand_in(monkeypatch, "l2s_auto.evaluation", evaluate_folders=evaluate_folders)
     stand_in(monkeypatch, "l2s_auto.io.json_files", write_json=write_json, read_json=read_json)
     (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "left": 3}}', encoding="utf-8")
     arguments = ["-p", str(tmp_path), "-r", "references", "--labels", str(tmp_path / "dataset.json")]

@@ -56,7 +56,7 @@ def trained(monkeypatch) -> list[dict]:
 
     stand_in(monkeypatch, "l2s_auto.training.run", plan_and_train=plan_and_train)
     stand_in(monkeypatch, "l2s_auto.inference.predict", predict=predict)
-    stand_in(monkeypatch, "l2s_auto.evaluation.metrics", evaluate_folders=lambda *_: METRICS)
+    stand_in(monkeypatch, "l2s_auto.evaluation", evaluate_folders=lambda *_: METRICS)
     stand_in(monkeypatch, "l2s_auto.io.volumes", read_label_map=read_label_map, read_volume=read_volume)
     stand_in(monkeypatch, "l2s_auto.io.json_files", write_json=write_json)
     full = demo.write_dataset

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.planning.fingerprint import take_fingerprint
 
@@ -93,5 +94,5 @@ def test_empty_and_full_label_maps_pass() -> None:
 
 
 def test_a_killed_worker_is_reported() -> None:
-    with pytest.raises(RuntimeError, match=r"near case 0.*--workers 0"):
+    with pytest.raises(UserError, match=r"(?s)case 0.*--workers 0"):
         take_fingerprint(dataset(), read=die, workers=1)

@@ -97,7 +97,7 @@ def die(image, target, generation, spacing) -> np.ndarray:
 
 
 def test_a_killed_worker_is_reported(dataset, plan_at, tmp_path) -> None:
-    with pytest.raises(RuntimeError, match="--workers 0"):
+    with pytest.raises(UserError, match="--workers 0"):
         store_cases(dataset, plan_at(), tmp_path / "store", enrich=die, workers=1)
 
 
