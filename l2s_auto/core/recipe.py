@@ -28,7 +28,7 @@ class Recipe(BaseModel):
     hypergradient: Component = Component(name="unrolled")
     iterations: int | None = Field(default=None, ge=1)
     time_budget: float | None = Field(default=None, gt=0)
-    hyper_every: int = Field(default=10, ge=1)
+    hyper_every: int = Field(default=20, ge=1)
     warm_up: float = Field(default=0.3, ge=0, lt=1)
     prior_share: float = Field(default=0.6, ge=0, le=1)
     seed: int = Field(default=0, ge=0)

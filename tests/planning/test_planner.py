@@ -21,7 +21,7 @@ def test_hippocampus_like_data(fingerprint_of) -> None:
     shapes = [(35, 50, 36), (36, 51, 35), (34, 49, 37)] * 30
     plan = make_plan(fingerprint_of(shapes=shapes, means=MEANS, stds=STDS), memory_gb=8, device="cpu")
     assert plan.patch == (40, 56, 40) and plan.batch == 2 and plan.spacing == (1, 1, 1)
-    assert plan.topology.features == (8, 16, 32, 64)
+    assert plan.topology.features == (16, 32, 64, 128)
     assert plan.label_values == (0, 1, 2) and plan.iterations == 2000
     gpu = make_plan(fingerprint_of(shapes=shapes, means=MEANS, stds=STDS), memory_gb=16, device="cuda:1")
     assert gpu.topology.features == (32, 64, 128, 256) and gpu.iterations == 20000 and gpu.batch > 2
