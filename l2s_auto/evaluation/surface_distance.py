@@ -40,9 +40,9 @@ def surface_metrics(
     has_prediction, has_reference = bool(prediction.any()), bool(reference.any())
     if not (has_prediction and has_reference):
         return None, (0.0 if has_prediction or has_reference else None)
-    # The surfaces are taken on the whole grid, where the border is the image's; all distances lie within their box.
-    box = _bounding_box(prediction | reference)
-    first, second = surface(prediction)[box], surface(reference)[box]
+    # One voxel of margin keeps the border of the box from being taken for the border of the image.
+    box = _bounding_box(prediction | reference, margin=1)
+    first, second = surface(prediction[box]), surface(reference[box])
     to_second = ndimage.distance_transform_edt(~second, sampling=spacing)[first]
     to_first = ndimage.distance_transform_edt(~first, sampling=spacing)[second]
     hd95 = max(float(np.percentile(to_second, 95)), float(np.percentile(to_first, 95)))
@@ -51,10 +51,10 @@ def surface_metrics(
     return hd95, float(near / (to_second.size + to_first.size))
 
 
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+def _bounding_box(mask: np.ndarray, *, margin: int) -> tuple[slice, ...]:
     box = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
         present = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(int(present[0]), int(present[-1]) + 1))
+        box.append(slice(max(0, int(present[0]) - margin), int(present[-1]) + 1 + margin))
     return tuple(box)

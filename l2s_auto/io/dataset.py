@@ -85,7 +85,7 @@ def _no_labels(folder: Path, ending: str) -> UserError:
     return UserError.single(
         "The dataset has no label maps.",
         where=str(folder),
-        found=f"{len(files)} other files, e.g. {sorted(files)[0]}" if files else "an empty folder",
+        found=f"only other files, e.g. {sorted(files)[0]}" if files else "an empty folder",
         expected=f"files that end with {ending}" if ending else "NIfTI, NRRD or MetaImage files",
         mend="Put the label maps there" + (", or correct file_ending in dataset.json." if ending else "."),
     )

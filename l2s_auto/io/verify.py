@@ -45,8 +45,8 @@ def verify_dataset(
     for found in map_cases(check, dataset.cases, name=_name, workers=workers, progress=progress):
         offences.extend(found)
     if offences:
-        plural = "problem" if len(offences) == 1 else "problems"
-        raise UserError(f"The dataset {dataset.name} has {len(offences)} {plural}.", offences)
+        noun = "problem" if len(offences) == 1 else "problems"
+        raise UserError(f"The dataset {dataset.name} has {len(offences)} {noun}.", offences)
 
 
 def _name(case: Case) -> str:
