@@ -18,7 +18,6 @@ def plan_and_train(arguments: Arguments = None) -> int:
 
     def body() -> None:
         from l2s_auto.commands.availability import require_method
-        from l2s_auto.commands.device import resolve_device
         from l2s_auto.core.component import Component
         from l2s_auto.core.recipe import Recipe
         from l2s_auto.training.run import plan_and_train
@@ -35,7 +34,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
             dataset=args.dataset,
             output=args.output,
             recipe=recipe,
-            device=resolve_device(args.device),
+            device=args.device,
             fold=args.fold,
             cv=args.cv,
             splits=args.splits,
@@ -56,12 +55,10 @@ def predict(arguments: Arguments = None) -> int:
     args = parsers.predict().parse(arguments)
 
     def body() -> int:
-        from l2s_auto.commands.device import resolve_device
         from l2s_auto.commands.prediction import prediction_bar, print_summary
         from l2s_auto.inference.load import last_model
         from l2s_auto.inference.predict import predict
 
-        device = resolve_device(args.device)
         model = args.model or last_model()
         print(f"Model: {model}", flush=True)
         with prediction_bar() as progress:
@@ -69,7 +66,7 @@ def predict(arguments: Arguments = None) -> int:
                 args.input,
                 args.output,
                 model=model,
-                device=device,
+                device=args.device,
                 tta=args.tta,
                 overlap=args.overlap,
                 probabilities=args.probabilities,
@@ -109,11 +106,10 @@ def demo(arguments: Arguments = None) -> int:
     args = parsers.demo().parse(arguments)
 
     def body() -> None:
-        from l2s_auto.commands.device import resolve_device
         from l2s_auto.experiments.demo import TRAINING_SECONDS, run_demo
 
         seconds = args.time_budget or TRAINING_SECONDS
-        run_demo(args.output, seed=args.seed, time_budget=seconds, device=resolve_device(args.device))
+        run_demo(args.output, seed=args.seed, time_budget=seconds, device=args.device)
 
     return run_command(body, command="l2s_demo", log=args.output / "log.txt")
 

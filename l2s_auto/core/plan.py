@@ -154,7 +154,10 @@ class GenerationPlan(Strict):
 
 
 class Plan(Strict):
-    """Everything that the data dictate. Travels with the weights, so that prediction needs nothing else."""
+    """Everything that the data dictate. Travels with the weights, so that prediction needs nothing else.
+
+    pairs  original values of (left, right) labels
+    """
 
     version: int = 1
     dataset: str
@@ -173,6 +176,12 @@ class Plan(Strict):
     def label_values(self) -> tuple[int, ...]:
         """Original value of each output class."""
         return tuple(label.value for label in self.labels)
+
+    @property
+    def pair_classes(self) -> tuple[tuple[int, int], ...]:
+        """Left-right pairs as indices of output classes."""
+        index = {value: number for number, value in enumerate(self.label_values)}
+        return tuple((index[left], index[right]) for left, right in self.pairs)
 
     @property
     def input_channels(self) -> int:

@@ -13,7 +13,7 @@ import torch
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.inference.device import choose_device
+from l2s_auto.networks.device import choose_device
 from l2s_auto.inference.last_model import last_model, remember_model
 from l2s_auto.inference.model_zip import PLAN, RECIPE, WEIGHTS, extract_model
 from l2s_auto.io.json_files import read_json, read_model

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.inference.device import AUTO, choose_device
+from l2s_auto.networks.device import AUTO, choose_device
 from l2s_auto.inference.jobs import Job, Jobs, find_jobs
 from l2s_auto.inference.load import Model, last_model, load_model
 from l2s_auto.inference.loop import FAILURES, MANIFEST, QUALITY, VOLUMES, Failure, Options, Progress, Tally, segment_all

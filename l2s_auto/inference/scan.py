@@ -12,7 +12,7 @@ import torch
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Volume
-from l2s_auto.inference.device import supports_bfloat16
+from l2s_auto.networks.device import fast_dtype
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
 from l2s_auto.inference.qc import label_scores, quality_rows
@@ -115,8 +115,8 @@ def segment(
             device=device,
             store=_store(device, len(plan.labels) * math.prod(scan.image.shape[1:])),
             flip_axes=(LEFT_RIGHT_AXIS,) if tta else (),
-            pairs=plan.pairs,
-            bfloat16=supports_bfloat16(device),
+            pairs=plan.pair_classes,
+            bfloat16=fast_dtype(device) is torch.bfloat16,
             progress=progress,
         )
         total = logits if total is None else total.add_(logits)

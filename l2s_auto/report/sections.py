@@ -91,7 +91,7 @@ def plan_section(run: RunData) -> str:
         f"{plan.generation.classes} groups of brightness.",
     ]
     if plan.pairs:
-        names = [f"{plan.labels[a].name} and {plan.labels[b].name}" for a, b in plan.pairs]
+        names = [f"{plan.labels[a].name} and {plan.labels[b].name}" for a, b in plan.pair_classes]
         sentences.append(f"Left and right: {'; '.join(names)}.")
     if run.recipe:
         sentences.append(

@@ -45,15 +45,6 @@ class Parts:
     autocast: torch.dtype | None
 
 
-def fast_dtype(device: torch.device) -> torch.dtype | None:
-    """bfloat16 where the device computes with it natively, else None."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.bfloat16
-    return None
-
-
 def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
     """The network of a plan and a recipe, with fresh weights."""
     return build_network(recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology)

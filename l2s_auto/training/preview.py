@@ -22,4 +22,4 @@ def write_preview(parts: Parts, path: Path) -> Path:
         enriched.append(np.asarray(case.enriched))
     theta = {name: p.detach() for name, p in parts.augmenter.named_parameters()}
     images = [augment(parts, theta, draw_synthetic(parts, batch=1))[0, 0].cpu().numpy() for _ in range(9)]
-    return synthetic_preview(real, enriched, images, path)
+    return synthetic_preview(real, enriched, images, path, spacing=parts.plan.spacing)

@@ -22,13 +22,14 @@ from l2s_auto.inference.load import remember_model
 from l2s_auto.io.dataset import find_dataset, verify_dataset
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
+from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.fingerprint import take_fingerprint
 from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.preprocessing.store import StoredCase, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
-from l2s_auto.training.build import build_parts, fast_dtype, initial_state
+from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import METHODS, Method
@@ -58,7 +59,7 @@ def plan_and_train(
     dataset: Path,
     output: Path | None = None,
     recipe: Recipe | None = None,
-    device: str = "cpu",
+    device: str = AUTO,
     fold: str | int = 0,
     cv: bool = False,
     splits: Path | None = None,
@@ -81,7 +82,7 @@ def plan_and_train(
     parts_of = split_dataset(found, splits)
     folds = choose_folds(fold, cv, len(parts_of))
     run.check(recipe, folds, resume=resume)
-    options = Options(torch.device(device), choose_workers(workers, found), resume, init)
+    options = Options(choose_device(device), choose_workers(workers, found), resume, init)
 
     run.path.mkdir(parents=True, exist_ok=True)
     start_logging(run.log)

@@ -13,7 +13,6 @@ import pytest
 
 from l2s_auto import cli
 from l2s_auto.commands import parsers
-from l2s_auto.commands.device import resolve_device
 from l2s_auto.core.errors import UserError
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {

@@ -1,23 +1,25 @@
-"""Which device a command computes on."""
+"""Which device computes, and in which precision it is fast."""
 
 from __future__ import annotations
 
 import re
 
+import torch
+
 from l2s_auto.core.errors import UserError
 
+AUTO = "auto"
 _FORM = "auto, cpu, cuda, cuda:N or mps"
 
 
-def resolve_device(name: str) -> str:
-    """`cpu`, `cuda:N` or `mps` for what the user asked for; loads PyTorch unless the answer is `cpu` anyway.
+def choose_device(name: str | torch.device = AUTO) -> torch.device:
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps` -> a device that works here.
 
     `auto` takes the first CUDA device, else Apple's GPU, else the CPU. Raises UserError if the name is no device or
-    the device is not there.
+    the device is not there; only `auto` chooses.
     """
-    if name == "cpu":
-        return name
-    if re.fullmatch(r"auto|mps|cuda(:\d+)?", name) is None:
+    name = str(name)
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name) is None:
         raise UserError.single(
             "There is no such device.",
             where="--device",
@@ -25,22 +27,22 @@ def resolve_device(name: str) -> str:
             expected=_FORM,
             mend="Correct the name, or leave --device out.",
         )
-    import torch
-
+    if name == "cpu":
+        return torch.device(name)
     devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
     has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        return "cuda:0" if devices else "mps" if has_mps else "cpu"
+    if name == AUTO:
+        return torch.device("cuda:0" if devices else "mps" if has_mps else "cpu")
     if name == "mps":
         if not has_mps:
             raise _absent(name, "an Apple GPU that this PyTorch can use")
-        return name
+        return torch.device(name)
     index = int(name.partition(":")[2] or 0)
     if index >= devices:
         built = "" if torch.version.cuda or torch.version.hip else " (this PyTorch is built without CUDA)"
         seen = f"{devices} CUDA device{'' if devices == 1 else 's'}{built}"
         raise _absent(name, f"a number below {devices}; PyTorch sees {seen}" if devices else f"CUDA; there are {seen}")
-    return f"cuda:{index}"
+    return torch.device(f"cuda:{index}")
 
 
 def _absent(name: str, expected: str) -> UserError:
@@ -51,3 +53,12 @@ def _absent(name: str, expected: str) -> UserError:
         expected=expected,
         mend="Use --device cpu or --device auto, or install a PyTorch build for the device.",
     )
+
+
+def fast_dtype(device: torch.device) -> torch.dtype | None:
+    """bfloat16 where the device computes with it natively, which first-order passes gain from; else None."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return torch.bfloat16
+    return None
