@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from tiny_models import blocks, expected_labels, make_plan, write_run, write_scan
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.inference import predict as predict_module
 from l2s_auto.inference.predict import Progress, predict
-from tests.inference.conftest import blocks, expected_labels, write_run, write_scan
 
 OBLIQUE = np.array([[0.02, -1.1, 0.05, 7], [0.9, 0.03, 0.1, -4], [0.05, 0.1, -1.3, 30], [0, 0, 0, 1.0]])
 
@@ -57,7 +59,7 @@ def test_a_folder_gives_everything_that_the_contract_names(scans, tmp_path, thre
     assert all(len(h) == 64 for case in manifest["cases"].values() for h in case["inputs"].values())
     assert not (out / "failures.csv").exists()
     assert events[-1].done == events[-1].total == 4
-    assert not [p for p in out.rglob(".*")], "no lock or temporary file stays"
+    assert not list(out.rglob(".*")), "no lock or temporary file stays"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -202,8 +204,6 @@ def test_fast_takes_fewer_windows(tmp_path, threshold_model):
 
 
 def test_folds_and_flips_agree_with_a_single_look_for_a_network_that_commutes(scans, tmp_path, threshold_model):
-    from dataclasses import replace
-
     twice = replace(threshold_model, networks=threshold_model.networks * 2)
     predict(scans, tmp_path / "a", model=threshold_model, device="cpu")
     predict(scans, tmp_path / "b", model=twice, device="cpu", tta=True)
@@ -228,10 +228,6 @@ def test_an_interrupted_prediction_documents_what_was_done(scans, tmp_path, thre
 
 
 def _with_channels(model, channels):
-    from dataclasses import replace
-
-    from tests.inference.conftest import make_plan
-
     return replace(model, plan=make_plan(channels=channels))
 
 
@@ -301,3 +297,23 @@ def _folder(path: Path) -> Path:
 def _file(path: Path) -> Path:
     path.write_text("x")
     return path
+
+
+def test_an_error_of_the_program_fails_one_case_and_leaves_its_traceback(scans, tmp_path, threshold_model, capfd):
+    class Sometimes(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = 0
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("out of luck")
+            return threshold_model.networks[0](image)
+
+    model = replace(threshold_model, networks=(Sometimes(),))
+    summary = predict(scans, tmp_path / "out", model=model, device="cpu")
+    assert [failure.reason for failure in summary.failures] == ["RuntimeError: out of luck"] and len(summary.done) == 3
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert "out of luck" in "".join(manifest["cases"]["case_0"]["traceback"])
+    assert capfd.readouterr() == ("", "")
