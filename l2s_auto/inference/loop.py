@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,7 +23,6 @@ from l2s_auto.inference.scan import Result, Scan, finish, read_scan, segment
 from l2s_auto.inference.tables import merge_rows
 from l2s_auto.inference.volumes import label_columns
 
-LOGGER = logging.getLogger(__name__)
 VOLUMES, QUALITY, FAILURES, MANIFEST = "volumes.csv", "qc.csv", "failures.csv", "manifest.json"
 FAILURE_COLUMNS = ("case", "file", "reason")
 
@@ -152,11 +151,12 @@ def _record(folder: Path, job: Job, outcome: Outcome[Result], model: Model, tall
     entry: dict[str, Any] = {"output": str(job.output), "seconds": round(seconds, 3)}
     entry["inputs"] = {str(path): attempt(lambda path=path: hash_input(path)).value for path in job.case.images}  # type: ignore[misc]
     if outcome.value is None:
-        LOGGER.warning("Case %s failed.", case, exc_info=outcome.error)
         failure = Failure(case, str(job.case.images[0]), _reason(outcome.error))
         tally.failures.append(failure)
         merge_rows(folder / FAILURES, FAILURE_COLUMNS, [vars(failure)], replace=[case])
         tally.entries[case] = {**entry, "failed": failure.reason}
+        if not isinstance(outcome.error, UserError):  # perhaps the program's fault: keep what helps to find it
+            tally.entries[case]["traceback"] = traceback.format_exception(outcome.error)
         return
     result = outcome.value
     columns = ["case", *label_columns(model.plan).values()]

@@ -1,0 +1,218 @@
+"""Models from folders and zips; zips that come from anywhere; the model that was trained last."""
+
+from __future__ import annotations
+
+import json
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import write_run
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.inference.export import export_model, import_model
+from l2s_auto.inference.last_model import last_model, remember_model, state_file
+from l2s_auto.inference.load import load_model
+
+
+def logits(model) -> list[torch.Tensor]:
+    image = torch.linspace(0, 1, 512).reshape(1, 1, 8, 8, 8)
+    return [network(image) for network in model.networks]
+
+
+def test_a_run_folder_gives_all_its_folds(tmp_path):
+    run = write_run(tmp_path / "run", folds=("fold_0", "fold_1", "fold_3"))
+    (run / "fold_4").mkdir()
+    model = load_model(run)
+    assert model.folds == ("fold_0", "fold_1", "fold_3") and len(model.networks) == 3
+    assert not any(network.training for network in model.networks)
+    assert "fold_4" in model.notes[0] and "3 of 4" in model.notes[0]
+    assert load_model(run / "fold_1").folds == ("fold_1",)
+    assert load_model(run / "fold_1" / "weights.safetensors").folds == ("fold_1",)
+
+
+def test_export_and_import_keep_the_model(tmp_path):
+    run = write_run(tmp_path / "run", folds=("fold_0", "fold_all"))
+    path = export_model(run, tmp_path / "möd el.zip")
+    zipped, folder = load_model(path), import_model(path, tmp_path / "imported")
+    original, imported = load_model(run), load_model(folder)
+    assert original.hash == zipped.hash == imported.hash
+    assert zipped.source == path and zipped.folds == ("fold_0", "fold_all")
+    for a, b, c in zip(logits(original), logits(zipped), logits(imported), strict=True):
+        assert torch.equal(a, b) and torch.equal(a, c)
+    with zipfile.ZipFile(path) as archive:
+        assert b"Left part" in archive.read("README.txt") and b"Apache" in archive.read("LICENSE.txt")
+    assert export_model(folder, tmp_path / "again.zip").read_bytes() == path.read_bytes()
+    assert load_model(export_model(run / "fold_all", tmp_path / "one.zip")).folds == ("fold_all",)
+
+
+def test_a_fold_more_changes_the_hash(tmp_path):
+    one, two = write_run(tmp_path / "a"), write_run(tmp_path / "b", folds=("fold_0", "fold_1"))
+    assert load_model(one).hash != load_model(two).hash == load_model(two).hash
+
+
+def _edit(path: Path, **fields) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **fields}), encoding="utf-8")
+
+
+def _empty_run(run: Path) -> Path:
+    (run / "fold_0" / "weights.safetensors").unlink()
+    return run
+
+
+def _without_recipe(run: Path) -> Path:
+    (run / "recipe.json").unlink()
+    return run
+
+
+def _future(run: Path) -> Path:
+    _edit(run / "plan.json", version=99)
+    return run
+
+
+def _other_features(run: Path) -> Path:
+    plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    _edit(run / "plan.json", topology={**plan["topology"], "features": [4, 8]})
+    return run
+
+
+def _broken_plan(run: Path) -> Path:
+    (run / "plan.json").write_text('{"version": 1,', encoding="utf-8")
+    return run
+
+
+def _broken_weights(run: Path) -> Path:
+    (run / "fold_0" / "weights.safetensors").write_bytes(b"\x10garbage")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: run / "nowhere", "no such file or folder"),
+        (lambda run: run.parent, "without plan.json"),
+        (_empty_run, "no fold_"),
+        (lambda run: _empty_run(run) / "fold_0", "no weights.safetensors"),
+        (_without_recipe, "without recipe.json"),
+        (_future, "newer version"),
+        (_other_features, "do not fit"),
+        (_broken_plan, "broken"),
+        (_broken_weights, "cannot be read"),
+        (lambda run: run / "plan.json", "zip cannot be read"),
+    ],
+)
+def test_what_is_not_a_model_is_one_user_error(tmp_path, spoil, message):
+    path = spoil(write_run(tmp_path / "run"))
+    with pytest.raises(UserError, match=message):
+        load_model(path)
+
+
+def _zip(path: Path, members: dict[str, bytes], *, link: str | None = None) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        if link:
+            info = zipfile.ZipInfo(link)
+            info.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(info, "/etc/passwd")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("members", "link", "message"),
+    [
+        ({"plan.json": b"{}", "../evil.json": b"{}"}, None, r"\.\./evil\.json"),
+        ({"plan.json": b"{}", "fold_0/../../weights.safetensors": b""}, None, "not part of a model"),
+        ({"plan.json": b"{}", "/tmp/plan.json": b"{}"}, None, "not part of a model"),
+        ({"plan.json": b"{}", "C:\\plan.json": b"{}"}, None, "not part of a model"),
+        ({"plan.json": b"{}"}, "fold_0/weights.safetensors", "a link"),
+        ({"plan.json": b" " * (1 << 24)}, None, "packed into"),
+        ({"recipe.json": b"{}"}, None, "no plan.json"),
+        ({"holiday.jpg": b"x"}, None, "not part of a model"),
+    ],
+)
+def test_zips_that_are_not_safe_are_refused_before_anything_is_written(tmp_path, members, link, message):
+    path = _zip(tmp_path / "model.zip", members, link=link)
+    for attempt in (lambda: load_model(path), lambda: import_model(path, tmp_path / "target")):
+        with pytest.raises(UserError, match=message):
+            attempt()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.zip"]
+
+
+def test_all_unsafe_members_are_named_at_once(tmp_path):
+    with pytest.raises(UserError) as caught:
+        load_model(_zip(tmp_path / "model.zip", {"../a": b"", "../b": b""}))
+    assert len(caught.value.offences) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_doubled_name_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr("plan.json", "{}")
+        archive.writestr("plan.json", "[]")
+    with pytest.raises(UserError, match="same name twice"):
+        load_model(tmp_path / "model.zip")
+
+
+def test_a_damaged_zip(tmp_path):
+    path = export_model(write_run(tmp_path / "run"), tmp_path / "model.zip")
+    content = bytearray(path.read_bytes())
+    for spoilt in (content[: len(content) // 2], bytes(content[:200]) + b"\xff" * 300 + bytes(content[500:])):
+        path.write_bytes(spoilt)
+        with pytest.raises(UserError, match="zip cannot be read"):
+            load_model(path)
+
+
+def test_import_overwrites_nothing_and_leaves_nothing_behind(tmp_path):
+    path = export_model(write_run(tmp_path / "run"), tmp_path / "model.zip")
+    with pytest.raises(UserError, match="overwrite"):
+        import_model(path, tmp_path / "run")
+    with pytest.raises(UserError, match="no such file"):
+        import_model(tmp_path / "none.zip", tmp_path / "new")
+    _zip(tmp_path / "hollow.zip", {"plan.json": b"{}"})
+    with pytest.raises(UserError):
+        import_model(tmp_path / "hollow.zip", tmp_path / "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["hollow.zip", "model.zip", "run"]
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "message"),
+    [
+        ("model.zip", "nnunet", "not available yet"),
+        ("model.zip", "onnx", "no such format"),
+        ("model.tar", "l2s", "ends with .zip"),
+    ],
+)
+def test_exports_that_there_are_not(tmp_path, name, format, message):
+    with pytest.raises(UserError, match=message):
+        export_model(write_run(tmp_path / "run"), tmp_path / name, format=format)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_the_last_model_is_remembered(home, tmp_path):
+    with pytest.raises(UserError, match="-m"):
+        last_model()
+    run = write_run(tmp_path / "rün folder")
+    assert remember_model(run) and last_model() == run.resolve()
+    assert state_file().is_relative_to(home)
+    run.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="gone"):
+        last_model()
+    state_file().write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match="-m"):
+        last_model()
+
+
+def test_a_home_that_cannot_be_written_is_said_and_stops_nothing(home, tmp_path, caplog):
+    home.write_text("a file where a folder should be")
+    assert remember_model(tmp_path) is False
+    assert "cannot be remembered" in caplog.text

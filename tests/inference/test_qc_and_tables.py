@@ -1,0 +1,107 @@
+"""Scores, components and tables."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import make_plan
+
+from l2s_auto.core.plan import LabelPlan
+from l2s_auto.inference import qc
+from l2s_auto.inference.qc import label_scores, quality_rows
+from l2s_auto.inference.tables import locked, merge_rows, read_table
+from l2s_auto.inference.volumes import label_columns, label_volumes
+
+
+@pytest.mark.parametrize("slab", [1, 50, 1 << 24])
+def test_scores_are_the_mean_of_the_highest_softmax_by_brute_force(monkeypatch, slab):
+    monkeypatch.setattr(qc, "SLAB", slab)
+    logits = torch.randn((4, 5, 6, 7), generator=torch.Generator().manual_seed(0))
+    logits[3] -= 100
+    probability, index = logits.softmax(0).max(0)
+    scores = label_scores(logits)
+    assert scores[3] is None
+    for k in range(3):
+        assert scores[k] == pytest.approx(float(probability[index == k].mean()), rel=1e-5)
+
+
+def test_components_are_26_connected_and_small_crumbs_raise_no_flag():
+    labels = np.zeros((20, 20, 20), np.int32)
+    labels[2:6, 2:6, 2:6] = 5
+    labels[6:10, 6:10, 6:10] = 5  # touches the first by a corner
+    labels[15, 15, 15] = 5  # a crumb
+    labels[2:5, 12:15, 12:15] = -3  # negative values are labels too
+    labels[14:17, 2:5, 12:15] = -3
+    five, three = quality_rows("a", labels, {5: "five", -3: "three"}, {5: 0.9, -3: 0.8})
+    assert five["components"] == 2 and five["flag"] is False
+    assert three["components"] == 2 and three["flag"] is True and "2 separate" in str(three["reason"])
+
+
+def test_labels_that_touch_each_other_are_components_of_their_own():
+    labels = np.ones((4, 4, 4), np.int32)
+    labels[2:] = 2
+    rows = quality_rows("a", labels, {1: "one", 2: "two"}, {1: 1.0, 2: 1.0})
+    assert [row["components"] for row in rows] == [1, 1]
+    assert all(row["touches_border"] for row in rows)
+
+
+def test_a_single_slice_has_no_border_through_it():
+    labels = np.zeros((9, 9, 1), np.int32)
+    labels[3:6, 3:6] = 1
+    assert quality_rows("a", labels, {1: "one"}, {1: 1.0})[0]["touches_border"] is False
+
+
+def test_volumes_are_voxels_times_the_determinant():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (5, 6, 7))
+    affine = np.eye(4)
+    affine[:3, :3] = rng.normal(size=(3, 3))
+    volumes = label_volumes(labels, affine, {1: "one", 2: "two", 9: "absent"})
+    assert volumes["two"] == pytest.approx((labels == 2).sum() * abs(np.linalg.det(affine)))
+    assert volumes["absent"] == 0
+
+
+def test_columns_are_distinct():
+    labels = tuple(
+        LabelPlan(value=v, name=n) for v, n in [(0, "background"), (1, "a"), (2, "a"), (3, "case"), (4, "b")]
+    )
+    plan = make_plan().model_copy(update={"labels": labels})
+    assert label_columns(plan) == {1: "a (1)", 2: "a (2)", 3: "case (3)", 4: "b"}
+
+
+def test_merging_replaces_own_rows_keeps_others_and_sorts(tmp_path):
+    path = tmp_path / "table.csv"
+    merge_rows(path, ["case", "x"], [{"case": "b", "x": 1.0}, {"case": "a", "x": True}], replace=["a", "b"])
+    merge_rows(path, ["case", "y"], [{"case": "b", "y": 'quoted, "text"'}], replace=["b"])
+    assert read_table(path) == (
+        ["case", "y", "x"],
+        [{"case": "a", "y": "", "x": "true"}, {"case": "b", "y": 'quoted, "text"', "x": ""}],
+    )
+    merge_rows(path, ["case"], [], replace=["a", "b"])
+    assert not path.exists()
+
+
+def test_jobs_that_write_at_once_lose_no_row(tmp_path):
+    path = tmp_path / "table.csv"
+
+    def add(number: int) -> None:
+        merge_rows(path, ["case"], [{"case": f"{number:02}"}], replace=[f"{number:02}"])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    assert [row["case"] for row in read_table(path)[1]] == [f"{n:02}" for n in range(24)]
+
+
+def test_a_lock_of_a_killed_job_is_broken(tmp_path):
+    lock = tmp_path / ".table.csv.lock"
+    lock.touch()
+    long_ago = time.time() - 3600
+    os.utime(lock, (long_ago, long_ago))
+    with locked(tmp_path / "table.csv"):
+        assert lock.exists()
+    assert not lock.exists()
