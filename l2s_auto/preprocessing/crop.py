@@ -39,7 +39,8 @@ def nonzero_box(image: np.ndarray) -> Box:
 
 def crop(array: np.ndarray, box: Box) -> np.ndarray:
     """(..., X, Y, Z) -> the part in the box, a view."""
-    return array[(..., *(slice(start, stop) for start, stop in box))]
+    x, y, z = (slice(start, stop) for start, stop in box)
+    return array[..., x, y, z]
 
 
 def uncrop(array: np.ndarray, box: Box, shape: tuple[int, int, int], *, fill: float = 0) -> np.ndarray:

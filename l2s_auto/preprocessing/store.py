@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def store_cases(
     progress  called with (cases done, cases in all)
     """
     make = partial(_store_case, plan=plan, folder=folder, enrich=enrich)
-    for done, _ in enumerate(_each(make, dataset.cases, workers=workers), start=1):
+    for done in _each(make, dataset.cases, workers=workers):
         if progress:
             progress(done, len(dataset.cases))
     return [open_case(case.id, folder) for case in dataset.cases]
@@ -126,17 +126,19 @@ def _write(path: Path, text: str) -> None:
         Path(temporary).write_text(text, encoding="utf-8")
 
 
-def _each(function: Callable[[Case], None], cases: Sequence[Case], *, workers: int):
-    """Run `function` on each case and yield as they end; an error names its case."""
+def _each(function: Callable[[Case], None], cases: Sequence[Case], *, workers: int) -> Iterator[int]:
+    """Run `function` on each case; yields how many are done, as they end."""
     if workers <= 0:
-        for case in cases:
-            yield function(case)
+        for done, case in enumerate(cases, start=1):
+            function(case)
+            yield done
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(function, case): case for case in cases}
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                yield done
         except BrokenProcessPool as error:
             open_cases = [case.id for future, case in futures.items() if not future.done() or future.exception()]
             raise RuntimeError(
