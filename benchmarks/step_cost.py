@@ -18,12 +18,12 @@ import time
 import numpy as np
 import torch
 from common import finish, machine, parser
-from l2s_auto.preprocessing.store import StoredCase
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.networks.device import fast_dtype
+from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.methods import METHODS
 

@@ -13,11 +13,11 @@ import torch
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.networks.device import choose_device
 from l2s_auto.inference.last_model import last_model, remember_model
 from l2s_auto.inference.model_zip import PLAN, RECIPE, WEIGHTS, extract_model
 from l2s_auto.io.json_files import read_json, read_model
 from l2s_auto.networks import build_network, load_weights
+from l2s_auto.networks.device import choose_device
 
 KNOWN_VERSION = Plan.model_fields["version"].default
 

@@ -12,13 +12,13 @@ import torch
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Volume
-from l2s_auto.networks.device import fast_dtype
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
 from l2s_auto.inference.qc import label_scores, quality_rows
 from l2s_auto.inference.sliding_window import LEFT_RIGHT_AXIS, sliding_window_logits
 from l2s_auto.inference.volumes import label_columns, label_volumes
 from l2s_auto.io.volumes import read_volume, write_label_map, write_volume
+from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_logits, restore_probabilities
 
 

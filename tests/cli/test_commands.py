@@ -172,29 +172,3 @@ def test_interruption_and_sigterm_end_with_130(monkeypatch, trained, capsys) -> 
         assert cli.plan_and_train(["data", "--device", "cpu"]) == 130
         assert "--resume" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is handler
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "CPU", ""])
-def test_device_that_is_none(name: str) -> None:
-    with pytest.raises(UserError, match="auto, cpu, cuda, cuda:N or mps"):
-        resolve_device(name)
-
-
-def test_devices(monkeypatch) -> None:
-    import torch
-
-    assert resolve_device("cpu") == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert resolve_device("auto") == "cpu"
-    for absent in ("cuda", "cuda:1", "mps"):
-        with pytest.raises(UserError, match=r"not available.*\n.*--device cpu"):
-            resolve_device(absent)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert resolve_device("auto") == resolve_device("mps") == "mps"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert resolve_device("auto") == resolve_device("cuda") == "cuda:0"
-    assert resolve_device("cuda:1") == "cuda:1"
-    with pytest.raises(UserError, match="a number below 2"):
-        resolve_device("cuda:2")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import Threshold, make_plan
 
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.load import Model
+from tests.inference.tiny_models import Threshold, make_plan
 
 
 @pytest.fixture

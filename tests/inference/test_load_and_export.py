@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import write_run
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.inference.export import export_model, import_model
 from l2s_auto.inference.last_model import last_model, remember_model, state_file
 from l2s_auto.inference.load import load_model
+from tests.inference.tiny_models import write_run
 
 
 def logits(model) -> list[torch.Tensor]:

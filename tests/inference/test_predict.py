@@ -12,11 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from tiny_models import blocks, expected_labels, make_plan, write_run, write_scan
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.inference import predict as predict_module
 from l2s_auto.inference.predict import Progress, predict
+from tests.inference.tiny_models import blocks, expected_labels, make_plan, write_run, write_scan
 
 OBLIQUE = np.array([[0.02, -1.1, 0.05, 7], [0.9, 0.03, 0.1, -4], [0.05, 0.1, -1.3, 30], [0, 0, 0, 1.0]])
 

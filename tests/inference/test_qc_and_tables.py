@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from tiny_models import make_plan
 
 from l2s_auto.core.plan import LabelPlan
 from l2s_auto.inference import qc
 from l2s_auto.inference.qc import label_scores, quality_rows
 from l2s_auto.inference.tables import locked, merge_rows, read_table
 from l2s_auto.inference.volumes import label_columns, label_volumes
+from tests.inference.tiny_models import make_plan
 
 
 @pytest.mark.parametrize("slab", [1, 50, 1 << 24])

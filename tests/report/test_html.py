@@ -71,7 +71,7 @@ def run(tmp_path) -> Path:
                 enriched=(EnrichedLabel(name="air", target=0, generation_class=0),),
                 priors=(ClassPrior(mean=(0,), mean_spread=(0,), std=(0,), std_spread=(0,)),),
             ),
-            pairs=((1, 2),),
+            pairs=((1, 7),),
             iterations=100,
         ),
     )

@@ -1,0 +1,38 @@
+"""Names of devices, and what happens where there is none of that name."""
+
+import pytest
+import torch
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.networks.device import choose_device, fast_dtype
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "CPU", ""])
+def test_device_that_is_none(name: str) -> None:
+    with pytest.raises(UserError, match="auto, cpu, cuda, cuda:N or mps"):
+        choose_device(name)
+
+
+def test_devices(monkeypatch) -> None:
+    assert str(choose_device("cpu")) == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert str(choose_device("auto")) == "cpu"
+    for absent in ("cuda", "cuda:1", "mps"):
+        with pytest.raises(UserError, match=r"not available.*\n.*--device cpu"):
+            choose_device(absent)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert str(choose_device("auto")) == str(choose_device("mps")) == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert str(choose_device("auto")) == str(choose_device("cuda")) == "cuda:0"
+    assert str(choose_device("cuda:1")) == "cuda:1"
+    with pytest.raises(UserError, match="a number below 2"):
+        choose_device("cuda:2")
+
+
+def test_fast_precision_is_bfloat16_or_none_and_never_without_hardware(monkeypatch) -> None:
+    assert fast_dtype(torch.device("cpu")) in (None, torch.bfloat16)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert fast_dtype(torch.device("cpu")) is None
+    assert fast_dtype(torch.device("mps")) is None
