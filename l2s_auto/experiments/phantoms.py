@@ -87,7 +87,7 @@ _BRIGHTNESS: dict[str, dict[Tissue, float]] = {
 CONTRASTS = tuple(_BRIGHTNESS)
 """`t1`: white matter bright, fluid dark. `inverted`: fluid bright, white matter dark, air still dark, as in T2."""
 
-_FIELD_OF_VIEW_MM = (168.0, 208.0, 176.0)
+_FIELD_OF_VIEW_MM = (164.0, 200.0, 168.0)
 _CENTRE_MM = (0.0, 2.0, -3.0)
 _FINE = 2
 """Tissue is drawn on a grid this many times finer along each axis, then averaged: that is the partial volume."""
@@ -182,9 +182,9 @@ def write_dataset(folder: Path, *, cases: int = 12, test_cases: int = 4, seed: i
 def _draw_grid(rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int, int]]:
     """A scanner's grid: (4, 4) affine and shape, axes in any order and direction, up to about 5 degrees oblique."""
     if rng.random() < 0.25:
-        spacing = np.array([2.8, 2.8, 4.2])[rng.permutation(3)]
+        spacing = np.array([3.2, 3.2, 4.6])[rng.permutation(3)]
     else:
-        spacing = np.round(np.full(3, rng.uniform(3.1, 3.5)), 2)
+        spacing = np.round(np.full(3, rng.uniform(3.5, 3.9)), 2)
     counts = np.round(np.array(_FIELD_OF_VIEW_MM) * rng.uniform(0.97, 1.05, 3) / spacing).astype(int)
     order, signs = rng.permutation(3), rng.choice([-1.0, 1.0], 3)
     columns = _rotation(rng, 0.05) @ np.diag(signs * spacing)

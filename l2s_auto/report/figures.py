@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +13,6 @@ from l2s_auto.report.style import COLOURS, DARK, FONTS, caption, colour_legend, 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-@dataclass(frozen=True)
-class Row:
-    """One contrast in `comparison`: three volumes (X, Y, Z) on one grid, and Dice of the prediction if known."""
-
-    title: str
-    image: np.ndarray
-    reference: np.ndarray
-    prediction: np.ndarray
-    affine: np.ndarray
-    dice: float | None = None
 
 
 def overlay(
@@ -58,28 +45,6 @@ def overlay(
             axes.text(place, 0.5, letter, transform=axes.transAxes, ha="center", va="center", **style)
     present = set(np.unique(labels).tolist())
     colour_legend(figure, {value: name for value, name in names.items() if value in present}, colours, DARK)
-    return write_png(figure, path)
-
-
-def comparison(rows: Sequence[Row], names: Mapping[int, str], path: Path | str) -> Path:
-    """A row a contrast: image, reference, prediction, in the axial slice through the reference's centre."""
-    views = [(row, upright(row.image, row.reference, row.affine)) for row in rows]
-    ratio = max(view.extent(1) / view.extent(0) for _, view in views)
-    figure = new_figure(9, len(rows) * (3 * ratio + 0.35), DARK)
-    grid = figure.add_gridspec(len(rows), 3, wspace=0.02, hspace=0.12, left=0, right=1, bottom=0.01, top=0.95)
-    colours = colours_of(names)
-    for number, (row, view) in enumerate(views):
-        predicted = upright(row.image, row.prediction, row.affine).labels
-        index, limits, aspect = centre_of(view.labels)[2], window(view.image), view.spacing[1] / view.spacing[0]
-        score = "" if row.dice is None else f"   Dice {row.dice:.2f}"
-        panels = [(row.title, None), ("Reference", view.labels), (f"Prediction{score}", predicted)]
-        for column, (text, labels) in enumerate(panels):
-            axes = figure.add_subplot(grid[number, column])
-            show_image(axes, cut(view.image, 2, index), limits=limits, aspect=aspect)
-            if labels is not None:
-                show_labels(axes, cut(labels, 2, index), colours, aspect=aspect, fill=0.55)
-            caption(axes, text, DARK, size=11)
-    colour_legend(figure, names, colours, DARK)
     return write_png(figure, path)
 
 

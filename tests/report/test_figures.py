@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from l2s_auto.report.curves import theta_and_dice
-from l2s_auto.report.figures import Row, comparison, overlay, synthetic_preview
+from l2s_auto.report.figures import overlay, synthetic_preview
 from l2s_auto.report.slices import centre_of, cut, upright, window
 from l2s_auto.report.style import COLOURS, colours_of, png_bytes, write_png
 
@@ -43,10 +43,8 @@ def test_overlay_also_of_an_empty_segmentation_and_odd_values(tmp_path, volume):
     assert is_picture(overlay(image, labels * 29, many, affine, tmp_path / "e.png"))
 
 
-def test_comparison_and_preview(tmp_path, volume):
+def test_preview(tmp_path, volume):
     image, labels = volume
-    rows = [Row("T1", image, labels, labels, np.eye(4), 1.0), Row("inverted", 1 - image, labels, labels, np.eye(4))]
-    assert is_picture(comparison(rows, NAMES, tmp_path / "a.png"))
     assert is_picture(synthetic_preview([image], [labels] * 2, [image] * 9, tmp_path / "b.png"))
     assert is_picture(synthetic_preview([], [labels], [image], tmp_path / "c.png", spacing=(1, 1, 5)))
     # Cases differ in shape, and a one-voxel-thin one is possible.

@@ -1,0 +1,37 @@
+"""Plans refuse what cannot be, and know their pairs."""
+
+import pytest
+from pydantic import ValidationError
+
+from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, Topology
+
+
+def test_pairs_are_values_in_the_plan_and_indices_for_the_network(make_plan):
+    plan = make_plan(values=(0, 4, 43, 7), pairs=((4, 43),))
+    assert plan.pair_classes == ((1, 2),)
+
+
+def test_a_plan_survives_json(make_plan):
+    plan = make_plan(values=(0, -3, 700))
+    assert type(plan).model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_an_unknown_field_is_refused(make_plan):
+    with pytest.raises(ValidationError, match="patsh"):
+        type(make_plan(values=(0, 1))).model_validate({**make_plan(values=(0, 1)).model_dump(), "patsh": 1})
+
+
+@pytest.mark.parametrize("changes", [{"kernels": ()}, {"convolutions_decoder": (2, 2, 2)}])
+def test_a_topology_needs_one_entry_a_stage(make_plan, changes):
+    with pytest.raises(ValidationError, match="one entry"):
+        Topology(**{**make_plan(values=(0, 1)).topology.model_dump(), **changes})
+
+
+def test_priors_are_one_a_class():
+    labels = (
+        EnrichedLabel(name="a", target=0, generation_class=0),
+        EnrichedLabel(name="b", target=1, generation_class=1),
+    )
+    prior = ClassPrior(mean=(0.5,), mean_spread=(0.1,), std=(0.1,), std_spread=(0.0,))
+    with pytest.raises(ValidationError, match="2 generation classes need as many priors"):
+        GenerationPlan(enriched=labels, priors=(prior,))
