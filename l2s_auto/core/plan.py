@@ -146,6 +146,17 @@ class GenerationPlan(Strict):
         """Number of generation classes."""
         return 1 + max(label.generation_class for label in self.enriched)
 
+    @property
+    def structures(self) -> tuple[int, ...]:
+        """For each generation class the structure that it belongs to: parts of the same labels are one structure.
+
+        Clusters of unlabelled tissue (target 0) are structures of their own.
+        """
+        targets = [frozenset(e.target for e in self.enriched if e.generation_class == c) for c in range(self.classes)]
+        keys = [("tissue", c) if 0 in found else ("labels", found) for c, found in enumerate(targets)]
+        order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        return tuple(order[key] for key in keys)
+
     @model_validator(mode="after")
     def _priors(self) -> GenerationPlan:
         if self.priors and len(self.priors) != self.classes:

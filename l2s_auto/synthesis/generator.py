@@ -64,7 +64,8 @@ class Generator:
         ranges: Ranges | None = None,
     ) -> None:
         self.channels, self.spacing, self.shape = channels, spacing, shape
-        self.classes, self.prior_share = generation.classes, prior_share
+        self.prior_share = prior_share
+        self.structures = torch.tensor(generation.structures, device=device)
         self.ranges = ranges or Ranges()
         self.class_of = torch.tensor([label.generation_class for label in generation.enriched], device=device)
         self.target_of = torch.tensor([label.target for label in generation.enriched], device=device)
@@ -78,7 +79,7 @@ class Generator:
             mixture=draw_mixture(
                 batch,
                 self.channels,
-                self.classes,
+                self.structures,
                 generator,
                 prior=self.prior,
                 prior_share=self.prior_share,

@@ -29,7 +29,7 @@ class PriorTensors:
 def draw_mixture(
     batch: int,
     channels: int,
-    classes: int,
+    structures: torch.Tensor,
     generator: torch.Generator,
     *,
     prior: PriorTensors | None = None,
@@ -39,14 +39,18 @@ def draw_mixture(
 ) -> Mixture:
     """Class means and deviations: uniform, or for a share of the images around those of real images.
 
+    structures  (G,) the structure that each class belongs to: in uniform images, parts of one structure look alike
+
     Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). The prior's spreads are multiplied by prior_widening.
     """
-    device, size = generator.device, (batch, channels, classes)
+    device, count = generator.device, int(structures.max()) + 1
+    size = (batch, channels, len(structures))
 
     def uniform(*shape: int) -> torch.Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
-    mean, std = uniform(*size), 0.01 + (largest_std - 0.01) * uniform(*size)
+    mean = uniform(batch, channels, count)[..., structures]
+    std = 0.01 + (largest_std - 0.01) * uniform(batch, channels, count)[..., structures]
     if prior is None or prior_share == 0:
         return Mixture(mean, std)
     like_real = uniform(batch, 1, 1) < prior_share

@@ -35,3 +35,9 @@ def test_priors_are_one_a_class():
     prior = ClassPrior(mean=(0.5,), mean_spread=(0.1,), std=(0.1,), std_spread=(0.0,))
     with pytest.raises(ValidationError, match="2 generation classes need as many priors"):
         GenerationPlan(enriched=labels, priors=(prior,))
+
+
+def test_parts_of_the_same_labels_are_one_structure_and_tissues_are_their_own():
+    classes = [(0, 0), (0, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 4)]
+    enriched = tuple(EnrichedLabel(name=f"{t}{c}", target=t, generation_class=c) for t, c in classes)
+    assert GenerationPlan(enriched=enriched).structures == (0, 1, 2, 2, 3)

@@ -40,7 +40,7 @@ def test_every_label_is_in_every_case_and_large_enough(heads: list[Head]) -> Non
         labels = head.labels
         assert set(np.unique(labels)) == set(LABELS.values())
         for name, value in LABELS.items():
-            assert np.count_nonzero(labels == value) > 300, name
+            assert np.count_nonzero(labels == value) > 100, name
 
 
 def test_left_is_left_in_world_space_whatever_the_axes(heads: list[Head]) -> None:

@@ -93,10 +93,10 @@ def test_a_share_of_the_images_follows_the_prior():
     tensors = PriorTensors(
         *(torch.full((1, 3), v) for v in (0.5, 0.01, 0.02, 0.001)),
     )
-    mixture = draw_mixture(4000, 1, 3, random(), prior=tensors, prior_share=0.6)
+    mixture = draw_mixture(4000, 1, torch.arange(3), random(), prior=tensors, prior_share=0.6)
     near = ((mixture.mean - 0.5).abs() < 0.05).all(2).float().mean().item()
     assert near == pytest.approx(0.6 + 0.4 * 0.1**3, abs=0.03)
-    uniform = draw_mixture(4000, 1, 3, random(), prior=tensors, prior_share=0.0)
+    uniform = draw_mixture(4000, 1, torch.arange(3), random(), prior=tensors, prior_share=0.0)
     assert uniform.mean.mean().item() == pytest.approx(0.5, abs=0.02)
     assert uniform.mean.std().item() == pytest.approx(12**-0.5, abs=0.02)
 
@@ -152,3 +152,15 @@ def test_rescaling_a_constant_gives_finite_numbers():
 def test_ranges_are_respected():
     draw = make(ranges=Ranges(largest_blur=0.5, gamma=0.0)).draw(50, random())
     assert draw.blur.max() <= 0.5 and torch.equal(draw.gamma, torch.ones(50, 1))
+
+
+def test_parts_of_a_structure_look_alike_in_uniform_images_and_differ_in_those_like_real_ones():
+    structures = torch.tensor([0, 1, 1])
+    uniform = draw_mixture(50, 1, structures, random())
+    assert torch.equal(uniform.mean[..., 1], uniform.mean[..., 2]) and torch.equal(
+        uniform.std[..., 1], uniform.std[..., 2]
+    )
+    assert not torch.equal(uniform.mean[..., 0], uniform.mean[..., 1])
+    tensors = PriorTensors(*(torch.tensor([v]) for v in ([0.2, 0.4, 0.9], [0.01] * 3, [0.02] * 3, [0.001] * 3)))
+    like_real = draw_mixture(50, 1, structures, random(), prior=tensors, prior_share=1.0)
+    assert (like_real.mean[..., 2] > like_real.mean[..., 1]).all()
