@@ -59,6 +59,12 @@ def fast_dtype(device: torch.device) -> torch.dtype | None:
     """bfloat16 where the device computes with it natively, which first-order passes gain from; else None."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
-    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if device.type == "cpu" and any(_cpu_has(name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")):
         return torch.bfloat16
     return None
+
+
+def _cpu_has(check: str) -> bool:
+    """Ask one of PyTorch's checks of the processor; they have no public names, and older versions lack some."""
+    function = getattr(torch.cpu, check, None)
+    return bool(function and function())

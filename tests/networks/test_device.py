@@ -33,6 +33,11 @@ def test_devices(monkeypatch) -> None:
 
 def test_fast_precision_is_bfloat16_or_none_and_never_without_hardware(monkeypatch) -> None:
     assert fast_dtype(torch.device("cpu")) in (None, torch.bfloat16)
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, check, lambda: False)
     assert fast_dtype(torch.device("cpu")) is None
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert fast_dtype(torch.device("cpu")) is None
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert fast_dtype(torch.device("cpu")) is torch.bfloat16
     assert fast_dtype(torch.device("mps")) is None
