@@ -26,26 +26,6 @@ class PriorTensors:
     std_spread: torch.Tensor
 
 
-#: Knots of a random transfer curve over the intensity range.
-KNOTS = 4
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Shares of the images whose class intensities come from each family; what is left to 1 is uniform.
-
-    prior     as in the real images
-    transfer  the real images' through a random curve, so that tissues which look alike still do
-    """
-
-    prior: float = 0.0
-    transfer: float = 0.0
-
-    def __post_init__(self) -> None:
-        if min(self.prior, self.transfer) < 0 or self.prior + self.transfer > 1:
-            raise ValueError(f"shares must be >= 0 and at most 1 together, not {self.prior} and {self.transfer}")
-
-
 def draw_mixture(
     batch: int,
     channels: int,
@@ -53,16 +33,15 @@ def draw_mixture(
     generator: torch.Generator,
     *,
     prior: PriorTensors | None = None,
-    shares: Shares = Shares(),
+    prior_share: float = 0.0,
+    prior_widening: float = 1.0,
     largest_std: float = 0.12,
 ) -> Mixture:
-    """Class means and deviations, from one of three families for each image.
+    """Class means and deviations: uniform, or for a share of the images around those of real images.
 
     structures  (G,) the structure that each class belongs to: in uniform images, parts of one structure look alike
 
-    Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). Prior: both normal around what real images have. Transfer:
-    the prior's, through a curve with U(0, 1) values at evenly spaced knots, which may fall, rise or do both; its slope
-    scales the deviations.
+    Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). The prior's spreads are multiplied by prior_widening.
     """
     device, count = generator.device, int(structures.max()) + 1
     size = (batch, channels, len(structures))
@@ -70,30 +49,14 @@ def draw_mixture(
     def uniform(*shape: int) -> torch.Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
-    def normal() -> torch.Tensor:
-        return torch.randn(size, generator=generator, device=device)
-
     mean = uniform(batch, channels, count)[..., structures]
     std = 0.01 + (largest_std - 0.01) * uniform(batch, channels, count)[..., structures]
-    if prior is None or shares.prior + shares.transfer == 0:
+    if prior is None or prior_share == 0:
         return Mixture(mean, std)
-    family = uniform(batch, 1, 1)
-    near_mean = prior.mean + prior.mean_spread * normal()
-    near_std = (prior.std + prior.std_spread * normal()).clamp_min(0.005)
-    moved, slope = transfer(near_mean, uniform(batch, channels, KNOTS))
-    is_prior, is_uniform = family < shares.prior, family >= shares.prior + shares.transfer
-    mean = torch.where(is_prior, near_mean, torch.where(is_uniform, mean, moved))
-    std = torch.where(is_prior, near_std, torch.where(is_uniform, std, near_std * slope.abs().clamp(0.2, 2.0)))
-    return Mixture(mean, std)
-
-
-def transfer(value: torch.Tensor, knots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Piecewise linear curves over [0, 1]: (B, C, G) values, (B, C, N) knots -> (B, C, G) results and slopes."""
-    pieces = knots.shape[-1] - 1
-    position = value.clamp(0, 1) * pieces
-    below = position.floor().long().clamp(max=pieces - 1)
-    low, high = knots.gather(2, below), knots.gather(2, below + 1)
-    return low + (high - low) * (position - below), (high - low) * pieces
+    like_real = uniform(batch, 1, 1) < prior_share
+    near_mean = prior.mean + prior_widening * prior.mean_spread * torch.randn(size, generator=generator, device=device)
+    near_std = prior.std + prior_widening * prior.std_spread * torch.randn(size, generator=generator, device=device)
+    return Mixture(torch.where(like_real, near_mean, mean), torch.where(like_real, near_std.clamp_min(0.005), std))
 
 
 def paint(classes: torch.Tensor, mixture: Mixture, noise: torch.Tensor) -> torch.Tensor:
