@@ -180,9 +180,9 @@ def _paint_core(tissue: np.ndarray, points: Points, mirrored: Points, build: Bui
     left = points[0] < 0
     nuclei = np.maximum.reduce(
         (
-            ellipsoid(mirrored, (12, -14, 7), (9.5, 15, 10)),
-            tube(mirrored, [(24, 20, 4, 8.0), (28, 4, 4, 8.5), (29, -8, 4, 6)]),
-            tube(mirrored, [(13, 24, 6, 6.5), (16, 12, 16, 5.5), (19, -6, 20, 3.5)]),
+            ellipsoid(mirrored, (13, -14, 7), (11, 17, 12)),
+            tube(mirrored, [(24, 20, 4, 9.5), (29, 4, 4, 10), (30, -8, 4, 8)]),
+            tube(mirrored, [(13, 24, 6, 7.0), (16, 12, 16, 6.0), (19, -6, 20, 4.0)]),
         )
     )
     tissue[(nuclei > 0) & left] = Tissue.LEFT_NUCLEI

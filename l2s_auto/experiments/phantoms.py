@@ -124,7 +124,7 @@ def make_head(rng: np.random.Generator) -> Head:
     points = _draw_body_coordinates(rng, affine, fine_shape, extent)
     folding = _smooth_noise(rng, fine_shape, extent, wavelength_mm=17.0)
     build = Build(
-        ventricles=float(rng.uniform(0.95, 1.45)),
+        ventricles=float(rng.uniform(1.1, 1.6)),
         cortex_mm=float(rng.uniform(3.2, 4.0)),
         sulcus_mm=float(rng.uniform(9.0, 13.0)),
     )
@@ -182,9 +182,9 @@ def write_dataset(folder: Path, *, cases: int = 12, test_cases: int = 4, seed: i
 def _draw_grid(rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int, int]]:
     """A scanner's grid: (4, 4) affine and shape, axes in any order and direction, up to about 5 degrees oblique."""
     if rng.random() < 0.25:
-        spacing = np.array([3.2, 3.2, 4.6])[rng.permutation(3)]
+        spacing = np.array([3.6, 3.6, 5.2])[rng.permutation(3)]
     else:
-        spacing = np.round(np.full(3, rng.uniform(3.5, 3.9)), 2)
+        spacing = np.round(np.full(3, rng.uniform(4.0, 4.4)), 2)
     counts = np.round(np.array(_FIELD_OF_VIEW_MM) * rng.uniform(0.97, 1.05, 3) / spacing).astype(int)
     order, signs = rng.permutation(3), rng.choice([-1.0, 1.0], 3)
     columns = _rotation(rng, 0.05) @ np.diag(signs * spacing)
