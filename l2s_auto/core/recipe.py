@@ -14,7 +14,8 @@ class Recipe(BaseModel):
     time_budget   seconds of training; None = no limit. Whichever ends first ends the training
     hyper_every   theta is updated on every hyper_every-th iteration after the warm-up
     warm_up       share of the training, in [0, 1), before theta moves
-    prior_share   share of synthetic images whose class intensities follow the real images'; the rest is uniform
+    prior_share, reversed_share  shares of synthetic images whose class intensities are like those of the real
+                  images, and like those with dark and bright exchanged; the rest is uniform
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,4 +32,5 @@ class Recipe(BaseModel):
     hyper_every: int = Field(default=20, ge=1)
     warm_up: float = Field(default=0.3, ge=0, lt=1)
     prior_share: float = Field(default=0.4, ge=0, le=1)
+    reversed_share: float = Field(default=0.2, ge=0, le=1)
     seed: int = Field(default=0, ge=0)

@@ -15,7 +15,7 @@ from l2s_auto.synthesis.deform import (
     sampling_grid,
     warp_labels,
 )
-from l2s_auto.synthesis.intensity import Mixture, PriorTensors, blur, draw_mixture, gamma, paint
+from l2s_auto.synthesis.intensity import Mixture, PriorTensors, Shares, blur, draw_mixture, gamma, paint
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,11 @@ class Ranges:
 
     largest_blur    voxels, sigma of the blur is U(0, largest_blur) an axis
     gamma           standard deviation of log(gamma)
-    prior_widening  the real images' spreads are multiplied by it
     """
 
     deformation: DeformationRanges = field(default_factory=DeformationRanges)
     largest_blur: float = 0.8
     gamma: float = 0.3
-    prior_widening: float = 1.0
 
 
 class Generator:
@@ -49,7 +47,7 @@ class Generator:
 
     spacing      mm
     shape        voxels of the images
-    prior_share  share of images whose class intensities follow the real images' (0 without a prior)
+    shares       families of class intensities; all uniform without a prior
     """
 
     def __init__(
@@ -59,12 +57,12 @@ class Generator:
         channels: int,
         spacing: tuple[float, ...],
         shape: tuple[int, ...],
-        prior_share: float,
+        shares: Shares,
         device: torch.device,
         ranges: Ranges | None = None,
     ) -> None:
         self.channels, self.spacing, self.shape = channels, spacing, shape
-        self.prior_share = prior_share
+        self.shares = shares
         self.structures = torch.tensor(generation.structures, device=device)
         self.ranges = ranges or Ranges()
         self.class_of = torch.tensor([label.generation_class for label in generation.enriched], device=device)
@@ -82,8 +80,7 @@ class Generator:
                 self.structures,
                 generator,
                 prior=self.prior,
-                prior_share=self.prior_share,
-                prior_widening=self.ranges.prior_widening,
+                shares=self.shares,
             ),
             texture=torch.randn(size, generator=generator, device=device),
             blur=self.ranges.largest_blur * torch.rand((batch, 3), generator=generator, device=device),

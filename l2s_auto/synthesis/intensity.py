@@ -26,6 +26,26 @@ class PriorTensors:
     std_spread: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the images whose class intensities come from each family; what is left to 1 is uniform.
+
+    prior     as in the real images
+    reversed  as in the real images, dark and bright exchanged, as between T1- and T2-weighted MRI
+    """
+
+    prior: float = 0.0
+    reversed: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.prior, self.reversed) < 0 or self.prior + self.reversed > 1:
+            raise ValueError(f"shares must be >= 0 and at most 1 together, not {self.prior} and {self.reversed}")
+
+
+#: A class that is darker than this in the real images has no signal (air) and stays dark when others are reversed.
+NO_SIGNAL = 0.05
+
+
 def draw_mixture(
     batch: int,
     channels: int,
@@ -33,15 +53,15 @@ def draw_mixture(
     generator: torch.Generator,
     *,
     prior: PriorTensors | None = None,
-    prior_share: float = 0.0,
-    prior_widening: float = 1.0,
+    shares: Shares = Shares(),
     largest_std: float = 0.12,
 ) -> Mixture:
-    """Class means and deviations: uniform, or for a share of the images around those of real images.
+    """Class means and deviations, from one of three families for each image.
 
     structures  (G,) the structure that each class belongs to: in uniform images, parts of one structure look alike
 
-    Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). The prior's spreads are multiplied by prior_widening.
+    Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). Prior: both normal around what real images have. Reversed:
+    the same with 1 - mean in place of the mean.
     """
     device, count = generator.device, int(structures.max()) + 1
     size = (batch, channels, len(structures))
@@ -49,14 +69,20 @@ def draw_mixture(
     def uniform(*shape: int) -> torch.Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
+    def normal() -> torch.Tensor:
+        return torch.randn(size, generator=generator, device=device)
+
     mean = uniform(batch, channels, count)[..., structures]
     std = 0.01 + (largest_std - 0.01) * uniform(batch, channels, count)[..., structures]
-    if prior is None or prior_share == 0:
+    if prior is None or shares.prior + shares.reversed == 0:
         return Mixture(mean, std)
-    like_real = uniform(batch, 1, 1) < prior_share
-    near_mean = prior.mean + prior_widening * prior.mean_spread * torch.randn(size, generator=generator, device=device)
-    near_std = prior.std + prior_widening * prior.std_spread * torch.randn(size, generator=generator, device=device)
-    return Mixture(torch.where(like_real, near_mean, mean), torch.where(like_real, near_std.clamp_min(0.005), std))
+    family = uniform(batch, 1, 1)
+    near_mean = prior.mean + prior.mean_spread * normal()
+    near_std = (prior.std + prior.std_spread * normal()).clamp_min(0.005)
+    turned = torch.where(prior.mean > NO_SIGNAL, 1 - near_mean, near_mean)
+    is_prior, is_uniform = family < shares.prior, family >= shares.prior + shares.reversed
+    mean = torch.where(is_uniform, mean, torch.where(is_prior, near_mean, turned))
+    return Mixture(mean, torch.where(is_uniform, std, near_std))
 
 
 def paint(classes: torch.Tensor, mixture: Mixture, noise: torch.Tensor) -> torch.Tensor:

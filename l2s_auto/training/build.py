@@ -20,6 +20,7 @@ from l2s_auto.networks import build_network, parameters
 from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.generator import Generator
+from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.data import BoxSampler
 
 
@@ -80,7 +81,7 @@ def build_parts(
             channels=plan.input_channels,
             spacing=plan.spacing,
             shape=plan.patch,
-            prior_share=recipe.prior_share,
+            shares=Shares(prior=recipe.prior_share, reversed=recipe.reversed_share),
             device=device,
         ),
         sampler=BoxSampler(cases, target_of=target_of, rng=np.random.default_rng(recipe.seed), device=device),

@@ -6,7 +6,7 @@ import torch
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan
 from l2s_auto.synthesis.deform import DeformationRanges, draw_deformation, sampling_grid, warp_image, warp_labels
 from l2s_auto.synthesis.generator import Generator, Ranges
-from l2s_auto.synthesis.intensity import Mixture, PriorTensors, blur, draw_mixture, gamma, paint, rescale
+from l2s_auto.synthesis.intensity import Mixture, PriorTensors, Shares, blur, draw_mixture, gamma, paint, rescale
 
 STILL = DeformationRanges(rotation=0, scale=0, shear=0, translation=0, elastic=0)
 SHAPE, SPACING = (8, 10, 6), (1.0, 1.0, 2.0)
@@ -32,7 +32,7 @@ GENERATION = GenerationPlan(
 
 
 def make(**options):
-    options = {"prior_share": 0.5, "channels": 1, **options}
+    options = {"shares": Shares(prior=0.4, reversed=0.3), "channels": 1, **options}
     return Generator(GENERATION, spacing=SPACING, shape=SHAPE, device=torch.device("cpu"), **options)
 
 
@@ -93,10 +93,10 @@ def test_a_share_of_the_images_follows_the_prior():
     tensors = PriorTensors(
         *(torch.full((1, 3), v) for v in (0.5, 0.01, 0.02, 0.001)),
     )
-    mixture = draw_mixture(4000, 1, torch.arange(3), random(), prior=tensors, prior_share=0.6)
+    mixture = draw_mixture(4000, 1, torch.arange(3), random(), prior=tensors, shares=Shares(prior=0.6))
     near = ((mixture.mean - 0.5).abs() < 0.05).all(2).float().mean().item()
     assert near == pytest.approx(0.6 + 0.4 * 0.1**3, abs=0.03)
-    uniform = draw_mixture(4000, 1, torch.arange(3), random(), prior=tensors, prior_share=0.0)
+    uniform = draw_mixture(4000, 1, torch.arange(3), random(), prior=tensors)
     assert uniform.mean.mean().item() == pytest.approx(0.5, abs=0.02)
     assert uniform.mean.std().item() == pytest.approx(12**-0.5, abs=0.02)
 
@@ -104,7 +104,7 @@ def test_a_share_of_the_images_follows_the_prior():
 def test_without_priors_every_image_is_uniform():
     generation = GenerationPlan(enriched=GENERATION.enriched)
     generator = Generator(
-        generation, channels=2, spacing=SPACING, shape=SHAPE, prior_share=1.0, device=torch.device("cpu")
+        generation, channels=2, spacing=SPACING, shape=SHAPE, shares=Shares(prior=1.0), device=torch.device("cpu")
     )
     assert generator.prior is None
     assert generator.draw(3, random()).mixture.mean.shape == (3, 2, 3)
@@ -162,5 +162,17 @@ def test_parts_of_a_structure_look_alike_in_uniform_images_and_differ_in_those_l
     )
     assert not torch.equal(uniform.mean[..., 0], uniform.mean[..., 1])
     tensors = PriorTensors(*(torch.tensor([v]) for v in ([0.2, 0.4, 0.9], [0.01] * 3, [0.02] * 3, [0.001] * 3)))
-    like_real = draw_mixture(50, 1, structures, random(), prior=tensors, prior_share=1.0)
+    like_real = draw_mixture(50, 1, structures, random(), prior=tensors, shares=Shares(prior=1.0))
     assert (like_real.mean[..., 2] > like_real.mean[..., 1]).all()
+
+
+def test_reversed_images_exchange_dark_and_bright_but_air_stays_dark():
+    tensors = PriorTensors(*(torch.tensor([v]) for v in ([0.01, 0.2, 0.9], [0.0] * 3, [0.02] * 3, [0.0] * 3)))
+    mixture = draw_mixture(5, 1, torch.arange(3), random(), prior=tensors, shares=Shares(reversed=1.0))
+    torch.testing.assert_close(mixture.mean, torch.tensor([0.01, 0.8, 0.1]).expand(5, 1, 3))
+
+
+@pytest.mark.parametrize("wrong", [{"prior": -0.1}, {"prior": 0.7, "reversed": 0.4}])
+def test_impossible_shares_are_errors(wrong):
+    with pytest.raises(ValueError, match="shares must be"):
+        Shares(**wrong)
