@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from l2s_auto.augmenters import AUGMENTERS, AugmenterModule
-from l2s_auto.core.component import build
+from l2s_auto.core.component import build, resolve
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.protocols import Hypergradient, Loss, UpdateRule
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.losses import LOSSES
-from l2s_auto.networks import build_network, parameters
+from l2s_auto.networks import NETWORKS, build_network, parameters
 from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.generator import Generator
@@ -44,6 +44,19 @@ class Parts:
     random: torch.Generator
     device: torch.device
     autocast: torch.dtype | None
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Make every part that does not need a plan, so that a wrong name or option is known before anything takes long.
+
+    Raises UserError.
+    """
+    build(recipe.augmenter, AUGMENTERS, kind="augmenter")
+    build(recipe.loss, LOSSES, kind="loss")
+    build(recipe.optimiser, OPTIMISERS, kind="optimiser")
+    build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser")
+    build(recipe.hypergradient, HYPERGRADIENTS, kind="hypergradient")
+    resolve(recipe.network.name, NETWORKS, kind="network")
 
 
 def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:

@@ -29,7 +29,7 @@ from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.preprocessing.store import StoredCase, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
-from l2s_auto.training.build import build_parts, initial_state
+from l2s_auto.training.build import build_parts, check_recipe, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import METHODS, Method
@@ -76,6 +76,7 @@ def plan_and_train(
     """
     recipe = recipe or Recipe()
     method: Method = build(recipe.method, METHODS, kind="method")
+    check_recipe(recipe)
     found = find_dataset(dataset, workers=0)
     require_images(found, method, recipe)
     run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)

@@ -20,7 +20,7 @@ MAY_CHANGE = {"iterations", "time_budget"}
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run; see the contract of the run folder in docs/using.md."""
+    """Where the files of a run stand."""
 
     path: Path
 

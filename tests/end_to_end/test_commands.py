@@ -190,3 +190,9 @@ run.Limits = lambda **k: replace(original(**k), checkpoint_every=0.0)
 from l2s_auto.cli import plan_and_train
 sys.exit(plan_and_train(sys.argv[1:]))
 """
+
+
+def test_a_wrong_augmenter_is_known_before_anything_is_written(dataset, tmp_path, capsys):
+    assert train(dataset, tmp_path / "run", "--augmenter", "parametrik") == 2
+    assert "Did you mean 'parametric'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
