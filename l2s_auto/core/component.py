@@ -42,7 +42,10 @@ def resolve(name: str, registry: Mapping[str, Callable[..., Any]], *, kind: str)
             mend=f"{hint}Correct the name.",
         )
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        found = getattr(importlib.import_module(module_name), attribute)
+        if not callable(found):
+            raise ImportError(f"a {type(found).__name__}, not a class")
+        return found
     except (ImportError, AttributeError) as error:
         raise UserError.single(
             f"The {kind} cannot be imported.",

@@ -51,6 +51,7 @@ class CaseFingerprint(Strict):
 class Fingerprint(Strict):
     """What was measured on the training cases.
 
+    content            hash of the files' names, sizes and times, by which a changed dataset is noticed
     intensity          one summary a channel, original units, over the foreground (labels other than 0)
     unlabelled_sample  normalised intensities of the first channel where no label is, a random sample over all
                        cases, lightly smoothed; the planner clusters it
@@ -58,6 +59,7 @@ class Fingerprint(Strict):
     """
 
     dataset: str
+    content: str = ""
     channels: tuple[str, ...]
     labels: dict[int, str]
     cases: tuple[CaseFingerprint, ...]

@@ -91,7 +91,14 @@ def find_model(path: Path) -> ModelFiles:
         _refuse(run, f"a folder without {RECIPE}")
     without = [fold.name for fold in folds if fold / WEIGHTS not in weights]
     notes = (f"No weights in {', '.join(without)}: predicting with {len(weights)} of {len(folds)} folds.",)
-    return ModelFiles(run / PLAN, run / RECIPE, weights, notes if without else ())
+    return ModelFiles(run / PLAN, run / RECIPE, weights, notes if without else _ensemble_note(weights))
+
+
+def _ensemble_note(weights: tuple[Path, ...]) -> tuple[str, ...]:
+    if len(weights) < 2:
+        return ()
+    names = ", ".join(path.parent.name for path in weights)
+    return (f"Predicting with {len(weights)} models together: {names}.",)
 
 
 def read_plan(path: Path) -> Plan:

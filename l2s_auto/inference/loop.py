@@ -98,21 +98,24 @@ def segment_all(
         if workers > 0:
             behind = stack.enter_context(ThreadPoolExecutor(1, "l2s-write"))
             ahead = stack.enter_context(ThreadPoolExecutor(1, "l2s-read"))
-        pending: tuple[Job, Future[Outcome[Result]]] | None = None
-        for job, scan in map_ahead(read, found.jobs, ahead):
-            report(job, 0.0)
-            work = _work(found.folder, job, scan, model, options, report)
-            if isinstance(work, Outcome):
-                collect(job, work)
-                continue
-            if behind is None:
-                collect(job, attempt(work))
-                continue
-            if pending is not None:
-                collect(pending[0], pending[1].result())
-            pending = (job, behind.submit(attempt, work))
-        if pending is not None:
-            collect(pending[0], pending[1].result())
+        pending: list[tuple[Job, Future[Outcome[Result]]]] = []  # at most one
+        try:
+            for job, scan in map_ahead(read, found.jobs, ahead):
+                report(job, 0.0)
+                work = _work(found.folder, job, scan, model, options, report)
+                if isinstance(work, Outcome):
+                    collect(job, work)
+                    continue
+                if behind is None:
+                    collect(job, attempt(work))
+                    continue
+                while pending:
+                    written, future = pending.pop()
+                    collect(written, future.result())
+                pending.append((job, behind.submit(attempt, work)))
+        finally:  # also when interrupted: a case that is being written is not left without its rows
+            for written, future in pending:
+                collect(written, future.result())
 
 
 def _work(

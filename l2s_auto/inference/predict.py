@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def predict(
         failures=tuple(tally.failures),
         flagged=tuple(tally.flagged),
         seconds=time.monotonic() - started,
-        notes=(*model.notes, *_unknown_rows(found.folder, skipped)),
+        notes=(*model.notes, *_without_rows(found.folder, skipped)),
     )
 
 
@@ -143,10 +143,12 @@ def _check_folder(folder: Path) -> None:
     read_manifest(folder / MANIFEST)
 
 
-def _unknown_rows(folder: Path, skipped: list[Job]) -> list[str]:
-    """A note about skipped cases of which the tables know nothing."""
+def _without_rows(folder: Path, skipped: Sequence[Job]) -> list[str]:
+    """A note about skipped cases of which the tables know nothing: made elsewhere, or killed while being written."""
     known = {row["case"] for row in read_table(folder / VOLUMES)[1]}
     unknown = [job.case.id for job in skipped if job.case.id not in known]
     if not unknown:
         return []
-    return [f"Skipped, and not in {VOLUMES} because they were not made here: {', '.join(unknown)}."]
+    return [
+        f"Skipped, and without a row in {VOLUMES}: {', '.join(unknown)}. Remove their files to have them done again."
+    ]

@@ -25,6 +25,9 @@ def voxel_counts(labels: np.ndarray, values: Mapping[int, str]) -> dict[int, int
 
 
 def label_volumes(labels: np.ndarray, affine: np.ndarray, names: Mapping[int, str]) -> dict[str, float]:
-    """(X, Y, Z) label map, (4, 4) affine in mm -> name: mm³, the number of voxels times |det(affine)|."""
+    """(X, Y, Z) label map, (4, 4) affine in mm -> name: mm³, the number of voxels times |det(affine)|.
+
+    To 7 digits, which is what the float32 affine of a NIfTI file carries.
+    """
     voxel = abs(float(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))
-    return {names[value]: count * voxel for value, count in voxel_counts(labels, names).items()}
+    return {names[value]: float(f"{count * voxel:.7g}") for value, count in voxel_counts(labels, names).items()}

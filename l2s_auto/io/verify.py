@@ -98,6 +98,9 @@ def check_case(
         if not finite.all():
             found = f"NaN or infinity in {int((~finite).sum())} voxels"
             offences.append(_offence(path, found, "numbers", "Replace these voxels, or remove the case."))
+        elif volume.data.min() == volume.data.max():
+            found = f"the value {volume.data.flat[0]:g} everywhere"
+            offences.append(_offence(path, found, "an image", "Export the scan again, or remove the case."))
     if case.images and not _numbered(case) and found_channels != channels:
         found, expected = f"{found_channels} channels", f"{channels}"
         offences.append(_offence(case.images[0], found, expected, "Give every case the same channels."))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +66,7 @@ def take_fingerprint(
     read: Callable[[Case], MeasurableCase],
     workers: int = 0,
     seed: int = 0,
+    content: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> Fingerprint:
     """Measure every case of a dataset.
@@ -71,6 +74,7 @@ def take_fingerprint(
     read      brings a case into canonical axes and normalises it; importable by name if workers > 0
     workers   processes; 0 = all in this one
     seed      of the random samples; the same seed gives the same fingerprint, whatever the workers
+    content   what `content_of` gives
     progress  called with (cases done, cases in all)
     """
     n = len(dataset.cases)
@@ -82,6 +86,7 @@ def take_fingerprint(
     sample = np.concatenate([m.unlabelled for m in measured])
     return Fingerprint(
         dataset=dataset.name,
+        content=content,
         channels=dataset.channels,
         labels=dataset.labels,
         cases=tuple(m.case for m in measured),
@@ -89,6 +94,17 @@ def take_fingerprint(
         unlabelled_sample=tuple(round(float(value), 4) for value in sample),
         smoothing_residual=round(float(np.mean([m.residual for m in measured])), 4),
     )
+
+
+def content_of(dataset: Dataset) -> str:
+    """A hash of channels, labels, and the names, sizes and times of all files of the training cases."""
+    files = [
+        (path.name, path.stat().st_size, path.stat().st_mtime_ns)
+        for case in dataset.cases
+        for path in (*case.images, *([case.label] if case.label else []))
+    ]
+    text = json.dumps([dataset.channels, sorted(dataset.labels.items()), files])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _measure(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Fingerprint, LabelPlan, Normalisation, Plan, Topology, Triple, Voxels
 from l2s_auto.planning.clusters import BACKGROUND, determine_generation
 from l2s_auto.planning.fingerprint import SMOOTHING
@@ -17,6 +18,7 @@ from l2s_auto.planning.topology import determine_topology
 
 ANISOTROPIC = 3.0  # from this ratio of spacings on, the coarse axis is planned from its finer scans
 SMALLEST_BATCH = 2
+SHORTEST = 8  # voxels of the longest axis of a patch, at least
 SMALL_CASE = 100_000  # voxels of a case that a CPU trains a larger network on
 _SHARE_OF_DATA = 0.05  # a batch holds at most this share of the dataset's voxels, as in nnU-Net
 
@@ -156,17 +158,23 @@ class _Fit(NamedTuple):
     def holds(self, topology: Topology, patch: Voxels, batch: int) -> bool:
         if self.memory_gb is None:
             return True
-        needed = training_memory_gb(topology, patch, batch, channels=self.channels, classes=self.classes)
-        return needed <= self.memory_gb
+        return self.needs(topology, patch, batch) <= self.memory_gb
+
+    def needs(self, topology: Topology, patch: Voxels, batch: int) -> float:
+        """GB of a training with this patch and batch."""
+        return training_memory_gb(topology, patch, batch, channels=self.channels, classes=self.classes)
 
 
 def determine_patch(shapes: Sequence[Voxels], spacing: Triple, *, fit: _Fit, voxels: int) -> tuple[Voxels, Topology]:
     """The largest patch that is allowed, and its topology.
 
     The patch is a cube in mm, cut at the median shape of the cases, with at most `voxels` voxels once it is padded to
-    what the poolings divide, and with the smallest batch fitting into the memory. If nothing fits, the smallest tried.
+    what the poolings divide, and with the smallest batch fitting into the memory; at least 8 voxels along its longest
+    axis, so that the network pools at all. Raises UserError if nothing fits.
     """
     median = [max(1, round(float(m))) for m in np.median(np.array(shapes), axis=0)]
+    if max(median) < SHORTEST:
+        median = [SHORTEST if m > 1 else 1 for m in median] if max(median) > 1 else [SHORTEST] * 3
     edge = max(n * s for n, s in zip(median, spacing, strict=True))
     smallest = 8 * min(spacing)
     steps = max(1, math.ceil(math.log(max(edge / smallest, 1.0)) / math.log(1.02)))
@@ -175,8 +183,15 @@ def determine_patch(shapes: Sequence[Voxels], spacing: Triple, *, fit: _Fit, vox
         x, y, z = (max(1, min(n, round(length / s))) for n, s in zip(median, spacing, strict=True))
         topology, patch = determine_topology(spacing, (x, y, z), base_features=fit.features)
         if math.prod(patch) <= voxels and fit.holds(topology, patch, SMALLEST_BATCH):
-            break
-    return patch, topology
+            return patch, topology
+    needed = fit.needs(topology, patch, SMALLEST_BATCH)
+    raise UserError.single(
+        "There is not enough memory for the smallest training.",
+        where="--memory-gb, or the memory that is free",
+        found=f"{fit.memory_gb or 0:g} GB",
+        expected=f"at least {needed:.2g} GB for patches of {' x '.join(map(str, patch))} voxels",
+        mend="Give more memory, or free some.",
+    )
 
 
 def determine_batch(shapes: Sequence[Voxels], patch: Voxels, topology: Topology, *, fit: _Fit, most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST, finite, normalise
 from l2s_auto.preprocessing.orient import orientation_of, to_canonical
 from l2s_auto.preprocessing.resample import resample_image, resample_labels
 from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities
+
+#: Voxels of a scan on the plan's grid, at most: a CT of 512 x 512 x 800 has 210 million.
+MOST_VOXELS = 400_000_000
 
 __all__ = [
     "Geometry",
@@ -58,10 +62,22 @@ def prepare(volume: Volume, plan: Plan) -> Prepared:
         )
     schemes = plan.normalisation or (Normalisation(scheme="percentile", lower=0.5, upper=99.5),)
     image, _, geometry = prepare_native(volume, schemes, spacing=plan.spacing)
+    if math.prod(geometry.resampled) > MOST_VOXELS:
+        raise UserError.single(
+            "The scan is too large for the model once it is resampled.",
+            where="voxel edges",
+            found=f"{_times(geometry.spacing)} mm, which makes {_times(geometry.resampled)} voxels",
+            expected=f"about the {_times(plan.spacing)} mm of the training data, at most {MOST_VOXELS:,} voxels",
+            mend="Correct the spacing in the file's header, or cut the scan.",
+        )
     resampled = resample_image(image, geometry.resampled)
     if resampled is not image:
         np.clip(resampled, LOWEST, HIGHEST, out=resampled)  # cubic interpolation overshoots at edges
     return Prepared(image=resampled, geometry=geometry)
+
+
+def _times(numbers: tuple[float, ...]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)
 
 
 def prepare_native(

@@ -10,6 +10,7 @@ import torch
 
 from l2s_auto.augmenters import AUGMENTERS, AugmenterModule
 from l2s_auto.core.component import build, resolve
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.protocols import Hypergradient, Loss, UpdateRule
 from l2s_auto.core.recipe import Recipe
@@ -51,7 +52,16 @@ def check_recipe(recipe: Recipe) -> None:
 
     Raises UserError.
     """
-    build(recipe.augmenter, AUGMENTERS, kind="augmenter")
+    augmenter = build(recipe.augmenter, AUGMENTERS, kind="augmenter")
+    lacking = [name for name in ("draw", "forward", "bounded", "named_parameters") if not hasattr(augmenter, name)]
+    if lacking:
+        raise UserError.single(
+            "The augmenter cannot be used.",
+            where="augmenter",
+            found=f"{recipe.augmenter.name!r} without {', '.join(lacking)}",
+            expected="a torch.nn.Module with draw, forward and bounded, as l2s_auto.augmenters.AugmenterModule",
+            mend="Derive the class from AugmenterModule.",
+        )
     build(recipe.loss, LOSSES, kind="loss")
     build(recipe.optimiser, OPTIMISERS, kind="optimiser")
     build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser")

@@ -62,7 +62,8 @@ def train(
     restore_random(parts, state)
     history = History(folder / "history.jsonl", first_step=state.step)
     bar = progress_bar(title, limits.progress(state))
-    done_before, started, last_saved = state.seconds, time.monotonic(), time.monotonic()
+    done_before, started = state.seconds, time.monotonic()
+    last_saved = -math.inf  # the first save comes after the first iteration, so that any kill leaves a model
     val_dice: float | None = None
     next_validation = math.floor(limits.progress(state) * limits.validations) + 1
     with deferred_interrupts() as interrupts, bar:

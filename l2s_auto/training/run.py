@@ -18,12 +18,12 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
-from l2s_auto.inference.load import remember_model
+from l2s_auto.inference.load import load_model, remember_model
 from l2s_auto.io.dataset import find_dataset, verify_dataset
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
-from l2s_auto.planning.fingerprint import take_fingerprint
+from l2s_auto.planning.fingerprint import content_of, take_fingerprint
 from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.preprocessing.store import StoredCase, store_cases
@@ -80,18 +80,20 @@ def plan_and_train(
     found = find_dataset(dataset, workers=0)
     require_images(found, method, recipe)
     run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
-    parts_of = split_dataset(found, splits)
+    parts_of = split_dataset(found, splits, needed=cv or str(fold) != "all")
     folds = choose_folds(fold, cv, len(parts_of))
-    run.check(recipe, folds, resume=resume)
+    run.check(recipe, folds, parts_of, dataset=found.folder, resume=resume)
+    if init is not None:
+        load_model(init, "cpu")  # whether it is one
     options = Options(choose_device(device), choose_workers(workers, found), resume, init)
 
-    run.path.mkdir(parents=True, exist_ok=True)
+    run.make()
     start_logging(run.log)
     LOGGER.info(
         "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
     )
     verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
-    plan = obtain_plan(found, run, options, memory_gb=memory_gb)
+    plan = obtain_plan(found, run, options, trained=run.has_models(), memory_gb=memory_gb)
     write_json(run.recipe, recipe)
     write_json(run.splits, parts_of)
     stored = store_cases(
@@ -124,10 +126,12 @@ def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
         )
 
 
-def split_dataset(dataset: Dataset, path: Path | None) -> Splits:
-    """The user's splits, or our own by subject; none for a single group of cases."""
+def split_dataset(dataset: Dataset, path: Path | None, *, needed: bool) -> Splits:
+    """The user's splits, or our own by subject; none for a single subject unless they are needed."""
     if path is not None:
         return read_splits(path, [case.id for case in dataset.cases])
+    if not needed and len({case.group for case in dataset.cases}) < 2:
+        return []
     return make_splits(dataset.cases)
 
 
@@ -170,35 +174,52 @@ def progress_to(title: str) -> Callable[[int, int], None]:
     return show
 
 
-def obtain_plan(dataset: Dataset, run: RunFolder, options: Options, *, memory_gb: float | None) -> Plan:
-    """The plan in the run folder if there is one (of the same cases), else a new one."""
+def obtain_plan(dataset: Dataset, run: RunFolder, options: Options, *, trained: bool, memory_gb: float | None) -> Plan:
+    """The plan in the run folder if the dataset is still what it was made for, else a new one.
+
+    trained  there is a model in the run folder, which a new plan would make useless: then a changed dataset is an error
+    """
     plan = run.known_plan()
-    if plan is not None and run.fingerprint.exists():
-        known = read_model(run.fingerprint, Fingerprint)
-        if [case.id for case in known.cases] == [case.id for case in dataset.cases]:
-            LOGGER.info("Using the plan in %s", run.plan)
-            return plan
-        raise UserError.single(
-            "The run folder belongs to other cases.",
-            where=str(run.fingerprint),
-            found=f"a fingerprint of {len(known.cases)} cases of {known.dataset}",
-            expected=f"the {len(dataset.cases)} cases of {dataset.name}",
-            mend="Choose another folder with -o, or delete this one.",
-        )
+    known = read_model(run.fingerprint, Fingerprint) if plan is not None and run.fingerprint.exists() else None
+    if plan is not None and known is not None and known.content == content_of(dataset):
+        LOGGER.info("Using the plan in %s; delete it to plan anew", run.plan)
+        return plan
     read = functools.partial(read_for_fingerprint, normalisation=determine_normalisation(dataset.channels))
     fingerprint = take_fingerprint(dataset, read=read, workers=options.workers, progress=progress_to("Fingerprint"))
+    if plan is not None and known is not None and trained:
+        if known.model_copy(update={"content": content}) != fingerprint:
+            raise UserError.single(
+                "The run folder belongs to another dataset, or the dataset has changed since.",
+                where=str(run.fingerprint),
+                found=f"a fingerprint of {len(known.cases)} cases of {known.dataset}",
+                expected=f"that of the {len(dataset.cases)} cases of {dataset.name} as they are now",
+                mend="Choose another folder with -o, or delete this one.",
+            )
+        return plan
+    warn_of_rare_labels(fingerprint)
     plan = make_plan(fingerprint, memory_gb=memory_gb, device=options.device.type)
     write_json(run.fingerprint, fingerprint)
     write_json(run.plan, plan)
     LOGGER.info(
         "Plan: spacing %s mm, patch %s, batch %d, features %s, %d generation classes",
-        " x ".join(f"{s:.2f}" for s in plan.spacing),
+        " x ".join(f"{s:.3g}" for s in plan.spacing),
         " x ".join(map(str, plan.patch)),
         plan.batch,
         "-".join(map(str, plan.topology.features)),
         plan.generation.classes,
     )
     return plan
+
+
+def warn_of_rare_labels(fingerprint: Fingerprint) -> None:
+    """Say which labels are in fewer than two cases: they cannot be both learned and validated."""
+    for value, name in fingerprint.labels.items():
+        count = sum(value in case.label_volume for case in fingerprint.cases)
+        if value != 0 and count < 2:
+            LOGGER.warning(
+                "Warning: label %r (%d) is in %d of %d cases; it cannot be learned well.",
+                name, value, count, len(fingerprint.cases),
+            )  # fmt: skip
 
 
 def finish_dry_run(

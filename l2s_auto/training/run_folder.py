@@ -10,12 +10,13 @@ from pathlib import Path
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.io.json_files import read_model
+from l2s_auto.io.json_files import read_json, read_model
 from l2s_auto.training.checkpoint import has_checkpoint
 
 LOGGER = logging.getLogger("l2s_auto")
 #: What may differ between a training and its resumption.
 MAY_CHANGE = {"iterations", "time_budget"}
+DATASET_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "images", "labels")
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,35 @@ class RunFolder:
     def fold(self, name: str) -> Path:
         return self.path / f"fold_{name}"
 
-    def check(self, recipe: Recipe, folds: list[str], *, resume: bool) -> None:
+    def has_models(self) -> bool:
+        return any(self.path.glob("fold_*/weights.safetensors"))
+
+    def make(self) -> None:
+        """Make the folder; UserError where that is impossible."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.log.touch()
+        except OSError as error:
+            raise self._unusable(str(error)) from error
+
+    def _unusable(self, found: str) -> UserError:
+        return UserError.single(
+            "The run folder cannot be made.",
+            where=str(self.path),
+            found=found,
+            expected="a folder that can be written, or nothing, outside of the dataset",
+            mend="Choose another folder with -o.",
+        )
+
+    def check(
+        self, recipe: Recipe, folds: list[str], splits: list[dict[str, list[str]]], *, dataset: Path, resume: bool
+    ) -> None:
         """UserError unless training these folds here loses nothing and mixes nothing."""
         if self.path.exists() and not self.path.is_dir():
-            raise UserError.single(
-                "The run folder cannot be made.",
-                where=str(self.path),
-                found="a file",
-                expected="a folder, or nothing",
-                mend="Choose another folder with -o.",
-            )
+            raise self._unusable("a file")
+        own, home = self.path.resolve(), dataset.resolve()
+        if own == home or any(home / name in (own, *own.parents) for name in DATASET_FOLDERS):
+            raise self._unusable("a folder of the dataset, which is never written to")
         trained = [name for name in folds if (self.fold(name) / "weights.safetensors").exists()]
         if trained and not resume:
             raise UserError.single(
@@ -70,8 +90,17 @@ class RunFolder:
                 expected="a run folder without these folds",
                 mend="Add --resume to go on, choose another folder with -o, or delete the folds.",
             )
-        if self.recipe.exists() and any(self.path.glob("fold_*/weights.safetensors")):
-            self._check_recipe(recipe)
+        if self.has_models():
+            if self.recipe.exists():
+                self._check_recipe(recipe)
+            if self.splits.exists() and read_json(self.splits) != splits:
+                raise UserError.single(
+                    "This run was begun with other splits; what was learned from would be validated on.",
+                    where=str(self.splits),
+                    found="other cases to train or validate on than now",
+                    expected="the splits that the run was begun with",
+                    mend="Leave --splits as it was, or choose another folder with -o.",
+                )
 
     def _check_recipe(self, recipe: Recipe) -> None:
         old = read_model(self.recipe, Recipe).model_dump()

@@ -196,3 +196,84 @@ def test_a_wrong_augmenter_is_known_before_anything_is_written(dataset, tmp_path
     assert train(dataset, tmp_path / "run", "--augmenter", "parametrik") == 2
     assert "Did you mean 'parametric'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_other_splits_cannot_be_resumed_with(dataset, tmp_path, capsys):
+    run, splits = tmp_path / "run", tmp_path / "splits.json"
+    assert train(dataset, run) == 0
+    held_out = json.loads((run / "splits.json").read_text())[0]["val"]
+    others = [f"scan {n}" for n in range(6) if f"scan {n}" not in held_out]
+    splits.write_text(json.dumps([{"train": held_out, "val": others}]))
+    assert train(dataset, run, "--resume", "--iterations", "6", "--splits", str(splits)) == 2
+    assert "other splits" in capsys.readouterr().err
+
+
+def test_everything_can_be_learned_from_where_there_is_one_subject(dataset, tmp_path):
+    for folder in ("images", "labels"):
+        for file in (dataset / folder).iterdir():
+            file.rename(file.with_name(f"sub-1_{file.name}"))
+    assert train(dataset, tmp_path / "a") == 2
+    assert train(dataset, tmp_path / "b", "--fold", "all") == 0
+
+
+def test_a_changed_dataset_is_planned_anew_and_refused_by_a_trained_run(dataset, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(dataset, run, "--dry-run") == 0
+    for number in range(6):
+        image, labels = make_scan(number)
+        save(image, dataset / "images" / f"scan {number}.nii.gz", np.diag([3.0, 3.0, 3.0, 1.0]))
+        save(
+            np.where(labels == 2, 5, labels),
+            dataset / "labels" / f"scan {number}.nii.gz",
+            np.diag([3.0, 3.0, 3.0, 1.0]),
+        )
+    assert train(dataset, run) == 0
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["spacing"] == [3.0, 3.0, 3.0] and [label["value"] for label in plan["labels"]] == [0, 5, 77]
+    for number in range(6):
+        image, _ = make_scan(number)
+        save(image * 2 + 7, dataset / "images" / f"scan {number}.nii.gz", np.diag([4.0, 4.0, 4.0, 1.0]))
+        save(make_scan(number)[1], dataset / "labels" / f"scan {number}.nii.gz", np.diag([4.0, 4.0, 4.0, 1.0]))
+    assert train(dataset, run, "--resume", "--iterations", "9") == 2
+    assert "the dataset has changed since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("inside", ["", "images", "labels/run"])
+def test_the_dataset_is_not_written_to(dataset, tmp_path, inside, capsys):
+    assert train(dataset, dataset / inside) == 2
+    assert "never written to" in capsys.readouterr().err
+
+
+def test_a_run_folder_below_a_file_and_too_little_memory_are_the_users_errors(dataset, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    assert train(dataset, tmp_path / "file" / "run") == 2
+    assert "cannot be made" in capsys.readouterr().err
+    assert train(dataset, tmp_path / "run", "--memory-gb", "0.0001") == 2
+    assert "not enough memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side", [3, 6])
+def test_tiny_scans_train(tmp_path, side):
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        labels = np.zeros((side,) * 3, dtype=np.uint8)
+        labels[: side // 2] = 1
+        save(labels + 0.1 * rng.random(labels.shape).astype(np.float32), tmp_path / "d" / "images" / f"{number}.nii")
+        save(labels, tmp_path / "d" / "labels" / f"{number}.nii")
+    assert train(tmp_path / "d", tmp_path / "run") == 0
+
+
+@pytest.mark.parametrize("path", ["os:path", "json:JSONDecoder"])
+def test_an_augmenter_that_is_none_is_the_users_error(dataset, tmp_path, path, capsys):
+    assert train(dataset, tmp_path / "run", "--augmenter", path) == 2
+    assert "internal" not in capsys.readouterr().err
+
+
+def test_a_scan_of_absurd_spacing_fails_and_the_others_are_done(dataset, tmp_path):
+    run, scans = tmp_path / "run", tmp_path / "scans"
+    assert train(dataset, run) == 0
+    for number, edge in enumerate((1.5, 500.0, 1.5)):
+        save(make_scan(number)[0], scans / f"{number}.nii.gz", np.diag([edge, edge, edge, 1.0]))
+    assert cli.predict(["-i", str(scans), "-o", str(tmp_path / "out"), "-m", str(run), "--device", "cpu"]) == 1
+    assert "500 x 500 x 500 mm" in (tmp_path / "out" / "failures.csv").read_text(encoding="utf-8")
+    assert (tmp_path / "out" / "0.nii.gz").exists() and (tmp_path / "out" / "2.nii.gz").exists()

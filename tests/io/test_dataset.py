@@ -257,5 +257,6 @@ def test_sheared_affine_passes(tmp_path: Path) -> None:
     for case in "ab":
         for folder in ("images", "labels"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            nibabel.save(nibabel.Nifti1Image(np.ones(SHAPE, np.uint8), affine), tmp_path / folder / f"{case}.nii")
+            data = np.arange(np.prod(SHAPE)).reshape(SHAPE) % 2
+            nibabel.save(nibabel.Nifti1Image(data.astype(np.uint8), affine), tmp_path / folder / f"{case}.nii")
     verify_dataset(find_dataset(tmp_path))

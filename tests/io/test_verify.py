@@ -83,7 +83,7 @@ def test_missing_and_surplus_channels(folder: Path) -> None:
 def test_channels_in_one_file(folder: Path) -> None:
     path = folder / "imagesTr" / "good1_0000.nii.gz"
     path.unlink()
-    data = np.zeros((2, *SHAPE), np.float32)
+    data = np.random.default_rng(0).random((2, *SHAPE), np.float32)
     write_volume(folder / "imagesTr" / "good1.nii.gz", Volume(data, np.eye(4)))
     _only(folder, "good1.nii.gz", "2 channels")
 
@@ -215,3 +215,9 @@ def test_corner_offset_of_a_rotation_grows_with_distance() -> None:
     assert distance == pytest.approx(20)  # (10, 10) goes to (-10, 10)
     np.testing.assert_allclose(vector, (-20, 0, 0))
     assert corner_offset((11, 11, 1), quarter_turn, quarter_turn)[0] == 0
+
+
+def test_constant_images(folder: Path) -> None:
+    data = np.full((1, *SHAPE), 7, np.float32)
+    write_volume(folder / "imagesTr" / "good1_0000.nii.gz", Volume(data, np.eye(4)))
+    _only(folder, "good1_0000.nii.gz", "the value 7 everywhere")
