@@ -94,7 +94,8 @@ def evaluate(arguments: Arguments = None) -> int:
         from l2s_auto.io.json_files import write_json
 
         metrics = evaluate_folders(args.predictions, args.references, read_labels(model=args.model, file=args.labels))
-        output = args.output or args.predictions / "metrics.json"
+        folder = args.predictions if args.predictions.is_dir() else args.predictions.parent
+        output = args.output or folder / "metrics.json"
         write_json(output, metrics)
         print(f"{format_metrics(metrics)}\nMetrics: {output}")
 

@@ -14,6 +14,7 @@ from l2s_auto.commands import values
 
 METHODS = ("learn2synth", "synthseg", "supervised", "mixed", "finetuned", "advchain")
 EXPERIMENTS = ("recovery", "methods", "contrast")
+LATER_METHODS = ("mixed", "finetuned", "advchain")
 SUMMARIES = {
     "l2s_plan_and_train": "plan and train a network on a labelled dataset",
     "l2s_predict": "segment scans with a trained model",
@@ -70,9 +71,10 @@ def plan_and_train() -> Parser:
     add = parser.add_argument
     add("dataset", type=Path, metavar="DATASET", help="folder in nnU-Net's raw layout, or with images/ and labels/")
     add("-o", "--output", type=Path, metavar="RUN", help="run folder (default: l2s_runs/<dataset name>)")
-    methods = f"{', '.join(METHODS)}, or an import path package.module:Class"
+    ready = ", ".join(name for name in METHODS if name not in LATER_METHODS)
+    methods = f"{ready}, or an import path package.module:Class; to come: {', '.join(LATER_METHODS)}"
     add("--method", default="learn2synth", metavar="NAME", help=f"{methods} (default: %(default)s)")
-    augmenters = "parametric, parametric-random, nonparametric, or an import path package.module:Class"
+    augmenters = "parametric, parametric-random, or an import path package.module:Class"
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
     add("--iterations", type=values.count, metavar="N", help="updates of the network (default: the plan's)")
     budget = "longest training time, e.g. 90s, 10m, 2h; the run always ends with a usable model"
@@ -174,7 +176,12 @@ def export_model() -> Parser:
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="run folder or fold folder")
     add("output", type=Path, metavar="OUT.zip", help="file to write")
-    add("--format", choices=("l2s", "nnunet"), default="l2s", help="form of the file (default: %(default)s)")
+    add(
+        "--format",
+        choices=("l2s", "nnunet"),
+        default="l2s",
+        help="form of the file (default: %(default)s; nnunet: not in this version)",
+    )
     return parser
 
 
@@ -203,7 +210,7 @@ def experiment() -> Parser:
         l2s_experiment recovery -o experiments/recovery
         """,
     )
-    parser.add_argument("name", metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument("name", metavar="NAME", help=f"{', '.join(EXPERIMENTS)} (none is available in this version)")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder (default: l2s_experiments/NAME)")
     return parser
 

@@ -37,6 +37,14 @@ def run_demo(
     from l2s_auto.training.run import plan_and_train
 
     output = Path(output)
+    if any(place.exists() and not place.is_dir() for place in (output, *output.parents)):
+        raise UserError.single(
+            "The demo's folder cannot be made.",
+            where=str(output),
+            found="a file of that name, or above it",
+            expected="a new or empty folder",
+            mend="Choose another one with -o.",
+        )
     if (output / "run").exists():
         raise UserError.single(
             "The folder holds a demo already.",

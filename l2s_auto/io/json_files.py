@@ -28,8 +28,17 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """
     text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     text = _NUMBERS.sub(lambda match: "[" + re.sub(r"\s*\n\s*", " ", match[1]) + "]", text)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError.single(
+            "A file cannot be written.",
+            where=str(path),
+            found=str(error),
+            expected="a place where a file of that name can be written",
+            mend="Choose another place, or free the name.",
+        ) from error
 
 
 def _plain(value: Any) -> Any:

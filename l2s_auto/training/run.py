@@ -181,11 +181,14 @@ def obtain_plan(dataset: Dataset, run: RunFolder, options: Options, *, trained: 
     """
     plan = run.known_plan()
     known = read_model(run.fingerprint, Fingerprint) if plan is not None and run.fingerprint.exists() else None
-    if plan is not None and known is not None and known.content == content_of(dataset):
+    content = content_of(dataset)
+    if plan is not None and known is not None and known.content == content:
         LOGGER.info("Using the plan in %s; delete it to plan anew", run.plan)
         return plan
     read = functools.partial(read_for_fingerprint, normalisation=determine_normalisation(dataset.channels))
-    fingerprint = take_fingerprint(dataset, read=read, workers=options.workers, progress=progress_to("Fingerprint"))
+    fingerprint = take_fingerprint(
+        dataset, read=read, workers=options.workers, content=content, progress=progress_to("Fingerprint")
+    )
     if plan is not None and known is not None and trained:
         if known.model_copy(update={"content": content}) != fingerprint:
             raise UserError.single(

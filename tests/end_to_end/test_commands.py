@@ -277,3 +277,20 @@ def test_a_scan_of_absurd_spacing_fails_and_the_others_are_done(dataset, tmp_pat
     assert cli.predict(["-i", str(scans), "-o", str(tmp_path / "out"), "-m", str(run), "--device", "cpu"]) == 1
     assert "500 x 500 x 500 mm" in (tmp_path / "out" / "failures.csv").read_text(encoding="utf-8")
     assert (tmp_path / "out" / "0.nii.gz").exists() and (tmp_path / "out" / "2.nii.gz").exists()
+
+
+def test_metrics_that_cannot_be_written_are_the_users_error(dataset, tmp_path, capsys):
+    (tmp_path / "labels.json").write_text('{"core": 2, "shell": 77}')
+    (tmp_path / "taken").mkdir()
+    files = ["-p", str(dataset / "labels" / "scan 0.nii.gz"), "-r", str(dataset / "labels" / "scan 0.nii.gz")]
+    options = [*files, "--labels", str(tmp_path / "labels.json")]
+    assert cli.evaluate([*options, "-o", str(tmp_path / "taken")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert cli.evaluate(options) == 0
+    assert (dataset / "labels" / "metrics.json").is_file()
+
+
+def test_a_demo_below_a_file_is_the_users_error(tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    assert cli.demo(["-o", str(tmp_path / "file" / "demo")]) == 2
+    assert "cannot be made" in capsys.readouterr().err
