@@ -38,54 +38,35 @@ _LABEL_OF_TISSUE = {
     Tissue.CEREBELLUM_WHITE: "cerebellum",
 }
 
-_BRIGHTNESS: dict[str, dict[Tissue, float]] = {
-    "t1": {
-        Tissue.AIR: 0.0,
-        Tissue.SKIN: 0.50,
-        Tissue.FAT: 0.95,
-        Tissue.MUSCLE: 0.40,
-        Tissue.SKULL: 0.10,
-        Tissue.MARROW: 0.32,
-        Tissue.CSF: 0.17,
-        Tissue.CORTEX: 0.50,
-        Tissue.WHITE_MATTER: 0.80,
-        Tissue.LEFT_VENTRICLE: 0.15,
-        Tissue.RIGHT_VENTRICLE: 0.15,
-        Tissue.LEFT_NUCLEI: 0.58,
-        Tissue.RIGHT_NUCLEI: 0.58,
-        Tissue.HIPPOCAMPUS: 0.50,
-        Tissue.BRAINSTEM: 0.72,
-        Tissue.CEREBELLUM: 0.52,
-        Tissue.CEREBELLUM_WHITE: 0.74,
-        Tissue.EYE: 0.20,
-        Tissue.LENS: 0.45,
-        Tissue.SINUS: 0.03,
-    },
-    "inverted": {
-        Tissue.AIR: 0.0,
-        Tissue.SKIN: 0.35,
-        Tissue.FAT: 0.55,
-        Tissue.MUSCLE: 0.25,
-        Tissue.SKULL: 0.08,
-        Tissue.MARROW: 0.25,
-        Tissue.CSF: 0.95,
-        Tissue.CORTEX: 0.58,
-        Tissue.WHITE_MATTER: 0.26,
-        Tissue.LEFT_VENTRICLE: 0.97,
-        Tissue.RIGHT_VENTRICLE: 0.97,
-        Tissue.LEFT_NUCLEI: 0.46,
-        Tissue.RIGHT_NUCLEI: 0.46,
-        Tissue.HIPPOCAMPUS: 0.58,
-        Tissue.BRAINSTEM: 0.32,
-        Tissue.CEREBELLUM: 0.58,
-        Tissue.CEREBELLUM_WHITE: 0.30,
-        Tissue.EYE: 1.0,
-        Tissue.LENS: 0.30,
-        Tissue.SINUS: 0.03,
-    },
+_T1: dict[Tissue, float] = {
+    Tissue.AIR: 0.0,
+    Tissue.SKIN: 0.50,
+    Tissue.FAT: 0.95,
+    Tissue.MUSCLE: 0.40,
+    Tissue.SKULL: 0.10,
+    Tissue.MARROW: 0.32,
+    Tissue.CSF: 0.17,
+    Tissue.CORTEX: 0.50,
+    Tissue.WHITE_MATTER: 0.80,
+    Tissue.LEFT_VENTRICLE: 0.15,
+    Tissue.RIGHT_VENTRICLE: 0.15,
+    Tissue.LEFT_NUCLEI: 0.58,
+    Tissue.RIGHT_NUCLEI: 0.58,
+    Tissue.HIPPOCAMPUS: 0.50,
+    Tissue.BRAINSTEM: 0.72,
+    Tissue.CEREBELLUM: 0.52,
+    Tissue.CEREBELLUM_WHITE: 0.74,
+    Tissue.EYE: 0.20,
+    Tissue.LENS: 0.45,
+    Tissue.SINUS: 0.03,
+}
+_NO_SIGNAL = (Tissue.AIR, Tissue.SINUS)
+_BRIGHTNESS = {
+    "t1": _T1,
+    "inverted": {tissue: mean if tissue in _NO_SIGNAL else 0.97 - mean for tissue, mean in _T1.items()},
 }
 CONTRASTS = tuple(_BRIGHTNESS)
-"""`t1`: white matter bright, fluid dark. `inverted`: fluid bright, white matter dark, air still dark, as in T2."""
+"""`t1`: white matter bright, fluid dark. `inverted`: dark and bright exchanged; air is dark in both."""
 
 _FIELD_OF_VIEW_MM = (164.0, 200.0, 168.0)
 _CENTRE_MM = (0.0, 2.0, -3.0)
