@@ -13,8 +13,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from common import finish, machine, parser
 
+from common import finish, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case

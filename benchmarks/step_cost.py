@@ -17,8 +17,8 @@ import time
 
 import numpy as np
 import torch
-from common import finish, machine, parser
 
+from common import finish, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology
 from l2s_auto.core.recipe import Recipe

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from l2s_auto.preprocessing.store import StoredCase
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.plan import (
@@ -16,6 +15,7 @@ from l2s_auto.core.plan import (
     Topology,
 )
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.methods import METHODS
 
