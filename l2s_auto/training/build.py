@@ -20,6 +20,7 @@ from l2s_auto.losses import LOSSES
 from l2s_auto.networks import NETWORKS, build_network, parameters
 from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.preprocessing.store import StoredCase
+from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.data import BoxSampler
@@ -89,7 +90,6 @@ def build_parts(
     """
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
-    target_of = np.array([label.target for label in plan.generation.enriched])
     return Parts(
         plan=plan,
         recipe=recipe,
@@ -107,7 +107,9 @@ def build_parts(
             shares=Shares(prior=recipe.prior_share, reversed=recipe.reversed_share),
             device=device,
         ),
-        sampler=BoxSampler(cases, target_of=target_of, rng=np.random.default_rng(recipe.seed), device=device),
+        sampler=BoxSampler(
+            cases, target_of=target_of(plan.generation), rng=np.random.default_rng(recipe.seed), device=device
+        ),
         random=random,
         device=device,
         autocast=autocast,

@@ -19,6 +19,7 @@ from l2s_auto.networks import call
 from l2s_auto.preprocessing.pipeline import prepare, restore_logits
 from l2s_auto.preprocessing.read import read_image
 from l2s_auto.preprocessing.store import StoredCase
+from l2s_auto.synthesis.classes import target_of
 from l2s_auto.training.build import Parts
 
 #: Cases that are looked at while training goes on; all of them are at the end.
@@ -38,7 +39,7 @@ def network_with(parts: Parts, phi: Params) -> Network:
 
 def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float | None:
     """Mean Dice over labels and some of the held-out cases, on the preprocessed grid; None if there are none."""
-    target_of = np.array([label.target for label in parts.plan.generation.enriched])
+    targets = target_of(parts.plan.generation)
     scores = []
     for case in evenly(cases, LOOKED_AT):
         logits = sliding_window_logits(
@@ -48,7 +49,7 @@ def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float |
             len(parts.plan.labels),
             device=parts.device,
         )
-        prediction, reference = logits.cpu().numpy().argmax(0), target_of[np.asarray(case.enriched)]
+        prediction, reference = logits.cpu().numpy().argmax(0), targets[np.asarray(case.enriched)]
         values = (dice(prediction == k, reference == k) for k in range(1, len(parts.plan.labels)))
         scores += [value for value in values if value is not None]
     return float(np.mean(scores)) if scores else None
