@@ -81,7 +81,7 @@ def plan_and_train() -> Parser:
     add("--time-budget", type=values.duration, metavar="T", help=budget)
     folds = parser.add_mutually_exclusive_group()
     fold_help = "fold of 5 that is held out, or all to train on every case (default: 0)"
-    folds.add_argument("--fold", type=values.fold, default=0, metavar="K", help=fold_help)
+    folds.add_argument("--fold", type=values.fold, metavar="K", help=fold_help)
     folds.add_argument("--cv", action="store_true", help="cross-validation: all 5 folds in turn")
     add("--splits", type=Path, metavar="FILE", help="your own splits, in the form of nnU-Net's splits_final.json")
     _add_device(parser)

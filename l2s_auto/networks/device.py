@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import torch
 
@@ -68,3 +69,14 @@ def _cpu_has(check: str) -> bool:
     """Ask one of PyTorch's checks of the processor; they have no public names, and older versions lack some."""
     function = getattr(torch.cpu, check, None)
     return bool(function and function())
+
+
+def free_memory_gb(device: torch.device) -> float | None:
+    """GB (1e9 bytes) that are free on the device now; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / 1e9
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) * 1024 / 1e9
+    except (OSError, StopIteration, ValueError):
+        return None

@@ -22,7 +22,7 @@ from l2s_auto.inference.load import load_model, remember_model
 from l2s_auto.io.dataset import find_dataset, verify_dataset
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
-from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
+from l2s_auto.networks.device import AUTO, choose_device, fast_dtype, free_memory_gb
 from l2s_auto.planning.fingerprint import content_of, take_fingerprint
 from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.preprocessing.read import read_for_fingerprint
@@ -200,7 +200,8 @@ def obtain_plan(dataset: Dataset, run: RunFolder, options: Options, *, trained: 
             )
         return plan
     warn_of_rare_labels(fingerprint)
-    plan = make_plan(fingerprint, memory_gb=memory_gb, device=options.device.type)
+    memory = free_memory_gb(options.device) if memory_gb is None else memory_gb
+    plan = make_plan(fingerprint, memory_gb=memory, device=options.device.type)
     write_json(run.fingerprint, fingerprint)
     write_json(run.plan, plan)
     LOGGER.info(

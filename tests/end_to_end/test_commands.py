@@ -294,3 +294,9 @@ def test_a_demo_below_a_file_is_the_users_error(tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     assert cli.demo(["-o", str(tmp_path / "file" / "demo")]) == 2
     assert "cannot be made" in capsys.readouterr().err
+
+
+def test_one_fold_and_all_folds_exclude_each_other(dataset, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        train(dataset, tmp_path / "run", "--fold", "0", "--cv")
+    assert left.value.code == 2 and not (tmp_path / "run").exists()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.networks.device import choose_device, fast_dtype
+from l2s_auto.networks.device import choose_device, fast_dtype, free_memory_gb
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "CPU", ""])
@@ -41,3 +41,12 @@ def test_fast_precision_is_bfloat16_or_none_and_never_without_hardware(monkeypat
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert fast_dtype(torch.device("cpu")) is torch.bfloat16
     assert fast_dtype(torch.device("mps")) is None
+
+
+def test_free_memory_is_what_the_system_says_or_unknown(monkeypatch) -> None:
+    found = free_memory_gb(torch.device("cpu"))
+    assert found is None or 0 < found < 1e5
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: "MemFree: 1 kB\nMemAvailable: 2000000 kB\n")
+    assert free_memory_gb(torch.device("cpu")) == pytest.approx(2.048)
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: "nothing of the kind")
+    assert free_memory_gb(torch.device("cpu")) is None
