@@ -36,7 +36,7 @@ class Augmenter(Protocol):
 
 
 class Loss(Protocol):
-    """(B, K, *S) logits, (B, *S) class indices -> scalar, lower is better."""
+    """(B, K, *S) logits, (B, *S) class indices -> scalar, lower is better: the mean of the samples' own losses."""
 
     def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor: ...
 
@@ -60,14 +60,38 @@ class UpdateRule(Protocol):
 
 
 class BilevelProblem(Protocol):
-    """Both losses of one hyper-step; batch and random numbers are fixed, so an estimator may evaluate them again."""
+    """Both losses of one hyper-step. Batches and random numbers are fixed, so that everything may be evaluated again.
 
-    def synth_loss(self, phi: Params, theta: Params) -> torch.Tensor:
-        """Loss of the network phi on synthetic images made with theta."""
+    A batch may be taken in pieces, slices over its samples: a piece's loss is its share of the loss of the whole
+    batch, so that pieces add up; so do processes, when several train one model.
+
+    fast  compute the network in the device's fast precision, the loss in float32
+    """
+
+    @property
+    def synthetic(self) -> int:
+        """Synthetic samples in this process."""
         ...
 
-    def real_loss(self, phi: Params) -> torch.Tensor:
-        """Loss of the network phi on labelled real images."""
+    @property
+    def real(self) -> int:
+        """Labelled real samples in this process."""
+        ...
+
+    def augmented(self, theta: Params, piece: slice) -> torch.Tensor:
+        """What the network sees: (B, C, *S) images of the piece, augmented by A_theta; differentiable in theta."""
+        ...
+
+    def synth_loss(self, phi: Params, image: torch.Tensor, piece: slice, *, fast: bool = False) -> torch.Tensor:
+        """Share of the synthetic loss of the network phi on `image`, the piece's augmented images."""
+        ...
+
+    def real_loss(self, phi: Params, piece: slice, *, fast: bool = False) -> torch.Tensor:
+        """Share of the loss of the network phi on the piece of the labelled real images."""
+        ...
+
+    def joint(self, values: Params) -> dict[str, torch.Tensor]:
+        """Each tensor summed over the processes that train together; the same tensors if there is one."""
         ...
 
 

@@ -13,6 +13,8 @@ class Recipe(BaseModel):
     iterations    updates of S_phi; None = the plan's
     time_budget   seconds of training; None = no limit. Whichever ends first ends the training
     hyper_every   theta is updated on every hyper_every-th iteration after the warm-up
+    hyper_part    share of the batch, in (0, 1], of synthetic and of real samples that a hyper-step looks at for theta
+    micro_batch   samples in memory at a time; None = the whole batch. The result is the same
     warm_up       share of the training, in [0, 1), before theta moves
     prior_share, reversed_share  shares of synthetic images whose class intensities are like those of the real
                   images, and like those with dark and bright exchanged; the rest is uniform
@@ -30,6 +32,8 @@ class Recipe(BaseModel):
     iterations: int | None = Field(default=None, ge=1)
     time_budget: float | None = Field(default=None, gt=0)
     hyper_every: int = Field(default=20, ge=1)
+    hyper_part: float = Field(default=1.0, gt=0, le=1)
+    micro_batch: int | None = Field(default=None, ge=1)
     warm_up: float = Field(default=0.3, ge=0, lt=1)
     prior_share: float = Field(default=0.4, ge=0, le=1)
     reversed_share: float = Field(default=0.2, ge=0, le=1)

@@ -6,7 +6,7 @@ import torch
 
 
 class SoftDice:
-    """1 - mean over foreground classes of 2 Σ p y / (Σ p + Σ y), sums over the whole batch; in [0, 1].
+    """1 - mean over samples and foreground classes of 2 Σ p y / (Σ p + Σ y), sums over voxels; in [0, 1].
 
     smooth (voxels) is added to numerator and denominator, so that a class that is absent and not predicted costs
     nothing and has a gradient.
@@ -20,7 +20,7 @@ class SoftDice:
     def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         probability = logits.softmax(1)
         one_hot = torch.zeros_like(probability).scatter_(1, target[:, None], 1.0)
-        axes = [0, *range(2, logits.ndim)]
-        overlap = (probability * one_hot).sum(axes)[1:]
-        total = (probability.sum(axes) + one_hot.sum(axes))[1:]
+        axes = list(range(2, logits.ndim))
+        overlap = (probability * one_hot).sum(axes)[:, 1:]
+        total = (probability.sum(axes) + one_hot.sum(axes))[:, 1:]
         return 1 - ((2 * overlap + self.smooth) / (total + self.smooth)).mean()

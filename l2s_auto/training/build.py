@@ -24,6 +24,7 @@ from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.data import BoxSampler
+from l2s_auto.training.team import Team
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Parts:
     random: torch.Generator
     device: torch.device
     autocast: torch.dtype | None
+    team: Team = Team()
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -66,13 +68,19 @@ def check_recipe(recipe: Recipe) -> None:
     build(recipe.loss, LOSSES, kind="loss")
     build(recipe.optimiser, OPTIMISERS, kind="optimiser")
     build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser")
-    build(recipe.hypergradient, HYPERGRADIENTS, kind="hypergradient")
+    make_hypergradient(recipe)
     resolve(recipe.network.name, NETWORKS, kind="network")
 
 
 def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
     """The network of a plan and a recipe, with fresh weights."""
     return build_network(recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology)
+
+
+def make_hypergradient(recipe: Recipe) -> Hypergradient:
+    """The estimator, on the recipe's part of the batch and in its micro-batches."""
+    given = {"part": recipe.hyper_part, "micro_batch": recipe.micro_batch}
+    return build(recipe.hypergradient, HYPERGRADIENTS, kind="hypergradient", **given)
 
 
 def build_parts(
@@ -98,7 +106,7 @@ def build_parts(
         loss=build(recipe.loss, LOSSES, kind="loss"),
         rule=build(recipe.optimiser, OPTIMISERS, kind="optimiser"),
         outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
-        hypergradient=build(recipe.hypergradient, HYPERGRADIENTS, kind="hypergradient"),
+        hypergradient=make_hypergradient(recipe),
         generator=Generator(
             plan.generation,
             channels=plan.input_channels,

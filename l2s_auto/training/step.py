@@ -9,14 +9,15 @@ S_phi is never updated on a real image here; real images move theta and nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
-from l2s_auto.hypergradients.unrolled import gradients, leaves
+from l2s_auto.hypergradients.differentiate import gradients, leaves, pieces_of
+from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.networks import call
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
@@ -47,15 +48,31 @@ class TwoPasses:
     """The bilevel problem of one hyper-step: both losses as functions of phi and theta, everything random fixed."""
 
     parts: Parts
-    synthetic: Synthetic
-    real: Batch
+    drawn: Synthetic
+    scans: Batch
 
-    def synth_loss(self, phi: Params, theta: Params) -> torch.Tensor:
-        image = augment(self.parts, theta, self.synthetic)
-        return self.parts.loss(call(self.parts.network, phi, image), self.synthetic.clean.target)
+    @property
+    def synthetic(self) -> int:
+        return len(self.drawn.clean.image)
 
-    def real_loss(self, phi: Params) -> torch.Tensor:
-        return self.parts.loss(call(self.parts.network, phi, self.real.image), self.real.target)
+    @property
+    def real(self) -> int:
+        return len(self.scans.image)
+
+    def augmented(self, theta: Params, piece: slice) -> torch.Tensor:
+        return augment(self.parts, theta, self.drawn, piece)
+
+    def synth_loss(self, phi: Params, image: torch.Tensor, piece: slice, *, fast: bool = False) -> torch.Tensor:
+        loss = network_loss(self.parts, phi, image, self.drawn.clean.target[piece], fast=fast)
+        return loss * (len(image) / self.parts.team.total(self.synthetic))
+
+    def real_loss(self, phi: Params, piece: slice, *, fast: bool = False) -> torch.Tensor:
+        image = self.scans.image[piece]
+        loss = network_loss(self.parts, phi, image, self.scans.target[piece], fast=fast)
+        return loss * (len(image) / self.parts.team.total(self.real))
+
+    def joint(self, values: Params) -> dict[str, torch.Tensor]:
+        return self.parts.team.sum(values)
 
 
 def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
@@ -73,28 +90,35 @@ def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
     return Batch(boxes.image, parts.generator.target_of[boxes.enriched])
 
 
-def augment(parts: Parts, theta: Params, synthetic: Synthetic) -> torch.Tensor:
-    """A_theta, and the scale that networks read: (B, C, *S)."""
-    return rescale(call(parts.augmenter, theta, synthetic.clean.image, synthetic.noise))
+def augment(parts: Parts, theta: Params, synthetic: Synthetic, piece: slice = slice(None)) -> torch.Tensor:
+    """A_theta, and the scale that networks read, for a piece of the batch: (B, C, *S)."""
+    noise = {name: value[piece] for name, value in synthetic.noise.items()}
+    return rescale(call(parts.augmenter, theta, synthetic.clean.image[piece], noise))
 
 
-def first_order_update(
-    parts: Parts, state: TrainState, loss: Callable[[Params], torch.Tensor], *, rate_scale: float
-) -> tuple[TrainState, float]:
-    """Move phi down the gradient of `loss`."""
-    phi = leaves(state.phi)
-    value = loss(phi)
-    grads = gradients(value, phi)
-    with torch.no_grad():
-        new_phi, inner_state = parts.rule.update(state.phi, grads, state.inner_state, rate_scale=rate_scale)
-    return replace_state(state, phi=new_phi, inner_state=inner_state), value.item()
-
-
-def network_loss(parts: Parts, phi: Params, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """First-order loss, through the network in the device's fast precision, the loss itself in float32."""
-    with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=parts.autocast is not None):
+def network_loss(
+    parts: Parts, phi: Params, image: torch.Tensor, target: torch.Tensor, *, fast: bool = True
+) -> torch.Tensor:
+    """Mean loss of the samples. fast: the network in the device's fast precision, the loss itself in float32."""
+    fast = fast and parts.autocast is not None
+    with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=fast):
         logits = call(parts.network, phi, image)
-    return parts.loss(logits.float(), target)
+    return parts.loss(logits.float() if fast else logits, target)
+
+
+def first_order_update(parts: Parts, state: TrainState, batch: Batch, *, rate_scale: float) -> tuple[TrainState, float]:
+    """Move phi down the gradient of its loss on `batch`, taken in pieces where the recipe asks for micro-batches."""
+    total = Sum()
+    for piece in pieces_of(len(batch.image), parts.recipe.micro_batch):
+        phi = leaves(state.phi)
+        loss = network_loss(parts, phi, batch.image[piece], batch.target[piece])
+        loss = loss * (len(batch.target[piece]) / parts.team.total(len(batch.image)))
+        total.add({"": loss.detach(), **gradients(loss, phi)})
+    values = parts.team.sum(total.values)
+    value = values.pop("").item()
+    with torch.no_grad():
+        phi, inner_state = parts.rule.update(state.phi, values, state.inner_state, rate_scale=rate_scale)
+    return replace_state(state, phi=phi, inner_state=inner_state), value
 
 
 def synthetic_step(parts: Parts, state: TrainState, *, rate_scale: float) -> StepResult:
@@ -102,18 +126,13 @@ def synthetic_step(parts: Parts, state: TrainState, *, rate_scale: float) -> Ste
     synthetic = draw_synthetic(parts)
     with torch.no_grad():
         image = augment(parts, state.theta, synthetic)
-    state, loss = first_order_update(
-        parts,
-        state,
-        lambda phi: network_loss(parts, phi, image, synthetic.clean.target),
-        rate_scale=rate_scale,
-    )
+    state, loss = first_order_update(parts, state, Batch(image, synthetic.clean.target), rate_scale=rate_scale)
     return StepResult(state, loss)
 
 
 def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate_scale: float) -> StepResult:
     """Items 1 to 3: phi moves on the synthetic loss, theta by the hypergradient."""
-    problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts))
+    problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts, batch=hyper_batch(parts)))
     step = parts.hypergradient(problem, state.phi, state.theta, parts.rule, state.inner_state, rate_scale=rate_scale)
     with torch.no_grad():
         theta, outer_state = parts.outer_rule.update(
@@ -121,6 +140,11 @@ def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate
         )
     state = replace_state(state, phi=step.phi, inner_state=step.inner_state, theta=theta, outer_state=outer_state)
     return StepResult(state, step.synth_loss, step.real_loss)
+
+
+def hyper_batch(parts: Parts) -> int:
+    """Real samples of a hyper-step."""
+    return max(1, round(parts.recipe.hyper_part * parts.plan.batch))
 
 
 def replace_state(state: TrainState, **changes: object) -> TrainState:

@@ -10,7 +10,7 @@ from l2s_auto.synthesis.deform import sampling_grid, warp_image, warp_labels
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
 from l2s_auto.training.schedule import decay
-from l2s_auto.training.step import MARGIN, StepResult, first_order_update, network_loss
+from l2s_auto.training.step import MARGIN, StepResult, first_order_update
 
 
 class Supervised:
@@ -29,12 +29,7 @@ class Supervised:
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         batch = draw_augmented(parts)
-        state, loss = first_order_update(
-            parts,
-            state,
-            lambda phi: network_loss(parts, phi, batch.image, batch.target),
-            rate_scale=decay(progress),
-        )
+        state, loss = first_order_update(parts, state, batch, rate_scale=decay(progress))
         return StepResult(state, None, loss)
 
 
