@@ -22,7 +22,7 @@ class CentralDifference(TwoPass):
     sees_kinks = True
 
     def __init__(
-        self, *, step: float = 1e-3, part: float = 1.0, micro_batch: int | None = None, fast: bool = True
+        self, *, step: float = 1e-4, part: float = 1.0, micro_batch: int | None = None, fast: bool = True
     ) -> None:
         super().__init__(part=part, micro_batch=micro_batch, fast=fast)
         if step <= 0:

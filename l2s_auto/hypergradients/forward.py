@@ -17,6 +17,8 @@ class Forward(TwoPass):
     Exact, and gradients by the weights are not needed in it; activations and their tangents are kept.
     """
 
+    memory = 2.5
+
     def mixed(
         self, loss: ImageLoss, phi: Params, u: Params, image: torch.Tensor, piece: slice, kept: Any
     ) -> torch.Tensor:
