@@ -37,8 +37,17 @@ def test_dice_is_the_formula_by_hand():
     scores = []
     for k in (1, 2):
         y, p = (k == TARGET).double(), probability[:, k]
-        scores.append((2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1))
-    torch.testing.assert_close(SoftDice()(LOGITS, TARGET), 1 - sum(scores) / 2)
+        axes = (1, 2, 3)
+        scores.append((2 * (p * y).sum(axes) + 1) / (p.sum(axes) + y.sum(axes) + 1))
+    torch.testing.assert_close(SoftDice()(LOGITS, TARGET), 1 - sum(scores).mean() / 2)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_of_a_batch_is_the_mean_of_its_samples(name):
+    """So micro-batches and processes add up to the batch."""
+    loss = LOSSES[name]()
+    alone = [loss(LOGITS[i : i + 1], TARGET[i : i + 1]) for i in range(len(LOGITS))]
+    torch.testing.assert_close(loss(LOGITS, TARGET), torch.stack(alone).mean())
 
 
 def test_a_class_that_is_nowhere_costs_nothing():
