@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
-import sys
 import time
 
-import numpy as np
 import torch
+from made_up import make_cases, make_plan, peak, plain_topology
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
-from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.networks.device import fast_dtype
-from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.methods import METHODS
 
@@ -37,50 +33,6 @@ ROWS = {
 }
 
 
-def make_plan(features: tuple[int, ...], patch: tuple[int, int, int], batch: int) -> Plan:
-    """Three labels and five tissues."""
-    n = len(features)
-    enriched = [EnrichedLabel(name=f"tissue {i}", target=0, generation_class=i, centre=i / 5) for i in range(5)]
-    enriched += [EnrichedLabel(name=f"label {i}", target=i, generation_class=5) for i in (1, 2)]
-    return Plan(
-        dataset="made up",
-        channels=("MRI",),
-        labels=tuple(LabelPlan(value=i, name=str(i)) for i in range(3)),
-        spacing=(1.0, 1.0, 1.0),
-        patch=patch,
-        batch=batch,
-        topology=Topology(
-            features=features,
-            kernels=((3, 3, 3),) * n,
-            strides=((1, 1, 1), *((2, 2, 2),) * (n - 1)),
-            convolutions_encoder=(2,) * n,
-            convolutions_decoder=(2,) * (n - 1),
-        ),
-        normalisation=(Normalisation(scheme="percentile", lower=0.5, upper=99.5),),
-        generation=GenerationPlan(
-            enriched=tuple(enriched),
-            priors=(ClassPrior(mean=(0.5,), mean_spread=(0.1,), std=(0.05,), std_spread=(0.01,)),) * 6,
-        ),
-        iterations=1000,
-    )
-
-
-def make_cases(patch: tuple[int, int, int]) -> list[StoredCase]:
-    rng = np.random.default_rng(0)
-    return [
-        StoredCase(str(i), rng.random((1, *patch), dtype=np.float32), rng.integers(0, 7, patch).astype(np.uint8))
-        for i in range(4)
-    ]
-
-
-def peak(device: torch.device) -> float:
-    """Peak memory of this process in MiB."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
 def measure(row: str, arguments: tuple, queue: multiprocessing.Queue) -> None:
     """Seconds an iteration (median of the rounds) and peak MiB of one row."""
     device_name, features, patch, batch, steps, fast = arguments
@@ -89,7 +41,7 @@ def measure(row: str, arguments: tuple, queue: multiprocessing.Queue) -> None:
     recipe = Recipe(method=Component(name=name), hyper_every=every, warm_up=0.0)
     method = METHODS[name]()
     parts = build_parts(
-        make_plan(features, patch, batch),
+        make_plan(plain_topology(features), patch, batch),
         recipe,
         make_cases(patch),
         augmenter=method.augmenter(),

@@ -94,6 +94,7 @@ class TrainState:
     inner_state  state of phi's update rule
     theta        parameters of A_theta by name
     outer_state  state of theta's update rule
+    signal       how theta's gradients of different batches agreed
     rng          state of the random generators
     """
 
@@ -103,4 +104,5 @@ class TrainState:
     inner_state: dict[str, Any]
     theta: dict[str, torch.Tensor]
     outer_state: dict[str, Any]
+    signal: dict[str, Any] = field(default_factory=dict)
     rng: dict[str, Any] = field(default_factory=dict)

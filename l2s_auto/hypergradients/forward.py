@@ -25,5 +25,5 @@ class Forward(TwoPass):
         def by_image(weights: dict[str, torch.Tensor]) -> torch.Tensor:
             return grad(lambda x: loss(weights, x))(image)
 
-        _, tangent = jvp(by_image, (dict(phi),), (dict(u),))
+        tangent = jvp(by_image, (dict(phi),), (dict(u),))[1]
         return tangent.detach()

@@ -47,7 +47,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> TrainState:
             for key in file.keys():  # noqa: SIM118  (a safetensors file, not a dict)
                 tensor = file.get_tensor(key)
                 flat[key] = tensor if key.startswith("rng" + SEPARATOR) else tensor.to(device)
-        return TrainState(**{"rng": {}, "theta": {}, "inner_state": {}, "outer_state": {}, **_nest(flat)})
+        return TrainState(**{"rng": {}, "signal": {}, "theta": {}, "inner_state": {}, "outer_state": {}, **_nest(flat)})
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError.single(
             "The checkpoint cannot be read.",

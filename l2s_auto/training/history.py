@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
+from l2s_auto.hypergradients.signal import Reading
 from l2s_auto.training.step import StepResult
 
 
@@ -33,14 +35,17 @@ class History:
         if result.loss_real is not None:
             self._real.append(result.loss_real)
 
-    def write(self, *, iteration: int, seconds: float, theta: dict[str, float], val_dice: float | None) -> None:
-        """One line: mean losses since the last line; null where there is none."""
+    def write(
+        self, *, iteration: int, seconds: float, theta: dict[str, float], signal: Reading | None, val_dice: float | None
+    ) -> None:
+        """One line: mean losses since the last line, theta and how its gradients agree; null where there is none."""
         line = {
             "iteration": iteration,
             "seconds": round(seconds, 3),
             "loss_synth": mean(self._synth),
             "loss_real": mean(self._real),
             "theta": theta,
+            "theta_gradient": asdict(signal) if signal else None,
             "val_dice": val_dice,
         }
         with self.path.open("a", encoding="utf-8") as file:

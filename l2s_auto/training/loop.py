@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import TrainState
+from l2s_auto.hypergradients.signal import read
 from l2s_auto.networks import save_weights
 from l2s_auto.training.build import Parts
 from l2s_auto.training.checkpoint import save_checkpoint
@@ -117,7 +118,13 @@ def theta_as_read(parts: Parts, state: TrainState) -> dict[str, float]:
 
 
 def write_line(history: History, parts: Parts, state: TrainState, val_dice: float | None) -> None:
-    history.write(iteration=state.step, seconds=state.seconds, theta=theta_as_read(parts, state), val_dice=val_dice)
+    history.write(
+        iteration=state.step,
+        seconds=state.seconds,
+        theta=theta_as_read(parts, state),
+        signal=read(state.signal) if state.signal else None,
+        val_dice=val_dice,
+    )
 
 
 def progress_bar(title: str, progress: float) -> tqdm:

@@ -9,6 +9,7 @@ S_phi is never updated on a real image here; real images move theta and nothing 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ import torch
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import gradients, leaves, pieces_of
+from l2s_auto.hypergradients.signal import limited, no_signal, note
 from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.networks import call
 from l2s_auto.synthesis.intensity import rescale
@@ -24,6 +26,9 @@ from l2s_auto.training.build import Parts
 
 #: How much larger than the patch the box is that a deformation reads from.
 MARGIN = 0.3
+#: A gradient of theta that is longer than this many times the usual is shortened to it.
+LONGEST = 2.0
+LOGGER = logging.getLogger("l2s_auto")
 
 
 @dataclass(frozen=True)
@@ -134,12 +139,25 @@ def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate
     """Items 1 to 3: phi moves on the synthetic loss, theta by the hypergradient."""
     problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts, batch=hyper_batch(parts)))
     step = parts.hypergradient(problem, state.phi, state.theta, parts.rule, state.inner_state, rate_scale=rate_scale)
-    with torch.no_grad():
-        theta, outer_state = parts.outer_rule.update(
-            state.theta, step.theta_grad, state.outer_state, rate_scale=outer_rate_scale
-        )
-    state = replace_state(state, phi=step.phi, inner_state=step.inner_state, theta=theta, outer_state=outer_state)
-    return StepResult(state, step.synth_loss, step.real_loss)
+    state = replace_state(state, phi=step.phi, inner_state=step.inner_state)
+    return StepResult(
+        theta_step(parts, state, step.theta_grad, rate_scale=outer_rate_scale), step.synth_loss, step.real_loss
+    )
+
+
+@torch.no_grad()
+def theta_step(parts: Parts, state: TrainState, grads: Params, *, rate_scale: float) -> TrainState:
+    """Move theta down its gradient, shortened where it is far longer than usual; by one that is not finite, not at all.
+
+    A single NaN would stay in the running means of theta's update rule, and in theta, for good.
+    """
+    if not all(g.isfinite().all() for g in grads.values()):
+        LOGGER.warning("Iteration %d: theta's gradient is not finite; theta rests.", state.step + 1)
+        return state
+    signal = state.signal or no_signal(state.theta)
+    grads = limited(grads, signal, times=LONGEST)
+    theta, outer_state = parts.outer_rule.update(state.theta, grads, state.outer_state, rate_scale=rate_scale)
+    return replace_state(state, theta=theta, outer_state=outer_state, signal=note(signal, grads))
 
 
 def hyper_batch(parts: Parts) -> int:

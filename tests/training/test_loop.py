@@ -71,7 +71,9 @@ def test_history_shows_theta_moving(make_parts, tmp_path):
     run(make_parts(), tmp_path)
     lines = history(tmp_path)
     assert [line["iteration"] for line in lines][-1] == 6
-    assert set(lines[0]) == {"iteration", "seconds", "loss_synth", "loss_real", "theta", "val_dice"}
+    assert set(lines[0]) == {"iteration", "seconds", "loss_synth", "loss_real", "theta", "theta_gradient", "val_dice"}
+    assert lines[0]["theta_gradient"] is None or lines[0]["theta_gradient"]["length"] > 0
+    assert lines[-1]["theta_gradient"]["length"] > 0 and -1 <= lines[-1]["theta_gradient"]["agreement"] <= 1
     assert lines[0]["theta"]["sigma"] != lines[-1]["theta"]["sigma"]
     assert lines[-1]["val_dice"] == 0.5
 

@@ -6,7 +6,7 @@ import torch
 
 from l2s_auto.training.data import BoxSampler
 from l2s_auto.training.methods import METHODS
-from l2s_auto.training.step import draw_real, draw_synthetic, hyper_step, synthetic_step
+from l2s_auto.training.step import draw_real, draw_synthetic, hyper_step, synthetic_step, theta_step
 
 
 def moved(before, after):
@@ -120,3 +120,34 @@ class TestBoxSampler:
         plain, grown = (self.make(cases[:1]).sample(1, (4, 4, 4), margin=m).enriched[0] for m in (0.0, 0.5))
         assert grown.shape == (6, 6, 6)
         assert torch.equal(grown[1:-1, 1:-1, 1:-1], plain)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_theta_rests_where_its_gradient_is_not_finite(make_parts, value, caplog):
+    parts, _, state = make_parts()
+    grads = {name: torch.full_like(p, value) for name, p in state.theta.items()}
+    with caplog.at_level("WARNING", logger="l2s_auto"):
+        after = theta_step(parts, state, grads, rate_scale=1.0)
+    assert moved(state.theta, after.theta) == set()
+    assert after.signal == state.signal
+    assert "theta rests" in caplog.text
+
+
+def test_an_outlier_moves_theta_no_farther_than_its_limit(make_parts):
+    parts, _, state = make_parts(outer_optimiser={"name": "sgd", "options": {"rate": 1.0, "momentum": 0.0}})
+    ones = {name: torch.ones_like(p) for name, p in state.theta.items()}
+    for _ in range(3):
+        state = theta_step(parts, state, ones, rate_scale=1.0)
+    after = theta_step(parts, state, {name: 1e6 * g for name, g in ones.items()}, rate_scale=1.0)
+    for name, p in state.theta.items():
+        torch.testing.assert_close(after.theta[name], p - 2.0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_micro_batches_change_nothing(make_parts, method):
+    (parts, chosen, whole), (same, _, pieces) = make_parts(method), make_parts(method, micro_batch=1)
+    for _ in range(2):
+        whole = chosen.step(parts, whole, progress=0.0).state
+        pieces = chosen.step(same, pieces, progress=0.0).state
+    for name, value in (whole.phi | whole.theta).items():
+        torch.testing.assert_close((pieces.phi | pieces.theta)[name], value, rtol=1e-3, atol=1e-5)

@@ -1,0 +1,76 @@
+"""How much of theta's gradient is signal: agreement between the gradients of different batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from l2s_auto.core.protocols import Params, State
+
+#: Weight of the past in the running means: about 40 hyper-steps are looked at.
+MEMORY = 0.95
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user reads of theta's gradient.
+
+    length     root of the mean squared length of recent gradients
+    agreement  mean inner product of gradients of different batches, by their mean squared length: 1 if all are the
+               same, about 0 if they are noise, None before the second. Signal to noise is agreement / (1 - agreement)
+    """
+
+    length: float
+    agreement: float | None
+
+
+def no_signal(theta: Params) -> dict[str, Any]:
+    """The state before the first gradient. It is kept in checkpoints."""
+    mean = {name: torch.zeros_like(p) for name, p in theta.items()}
+    zero = _square(mean) if mean else torch.zeros(())
+    return {"count": 0, "mean": mean, "square": zero, "own": zero}
+
+
+def note(signal: State, grads: Params) -> dict[str, Any]:
+    """The state after another gradient: Σ w_i g_i, Σ w_i |g_i|² and Σ w_i² |g_i|², w_i = (1 - MEMORY) · MEMORY^age."""
+    square = _square(grads)
+    return {
+        "count": signal["count"] + 1,
+        "mean": {name: torch.lerp(g, signal["mean"][name], MEMORY) for name, g in grads.items()},
+        "square": torch.lerp(square, signal["square"], MEMORY),
+        "own": MEMORY**2 * signal["own"] + (1 - MEMORY) ** 2 * square,
+    }
+
+
+def read(signal: State) -> Reading | None:
+    """Length and agreement; None before the first gradient.
+
+    |Σ w_i g_i|² = Σ w_i² |g_i|² + Σ_{i≠j} w_i w_j <g_i, g_j>: what the sum's squared length has beyond the gradients'
+    own is agreement.
+    """
+    count = signal["count"]
+    if count == 0:
+        return None
+    weight = 1 - MEMORY**count  # Σ w_i
+    of_pairs = weight**2 - (1 - MEMORY) / (1 + MEMORY) * (1 - MEMORY ** (2 * count))  # Σ_{i≠j} w_i w_j
+    square = signal["square"].item() / weight
+    between = sum((m * m).sum().item() for m in signal["mean"].values()) - signal["own"].item()
+    agreement = between / of_pairs / square if count > 1 and square > 0 else None
+    return Reading(square**0.5, agreement)
+
+
+def limited(grads: Params, signal: State, *, times: float) -> Mapping[str, torch.Tensor]:
+    """The gradient, shortened to `times` the usual length if it is longer; as it is while nothing is usual yet."""
+    if signal["count"] < 2:
+        return grads
+    usual = (signal["square"] / (1 - MEMORY ** signal["count"])).sqrt()
+    length = _square(grads).sqrt()
+    factor = (times * usual / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
+    return {name: g * factor for name, g in grads.items()}
+
+
+def _square(grads: Params) -> torch.Tensor:
+    return torch.stack([(g * g).sum() for g in grads.values()]).sum()
