@@ -1,9 +1,9 @@
 """Cost and error of a hyper-step with each estimator, beside the plain supervised step of the same network.
 
 Time and peak memory are ratios to the supervised step, each row in a process of its own. The error is that of theta's
-gradient in float32 (and with first-order passes in the device's fast precision) to double backward in float64, on the same
-batches, after some training: the worst of several batches. A row with part 0.5 looks at half of the synthetic and real
-batch for theta; phi learns from all of it.
+gradient in float32 (and with first-order passes in the device's fast precision) to double backward in float64, on the
+same batches, after some training: the worst of several batches. A row with part 0.5 looks at half of the synthetic
+and real batch for theta; phi learns from all of it.
 
     python benchmarks/hypergradient_cost.py --json benchmarks/results/hypergradient_cost.json
 """
@@ -65,6 +65,7 @@ def cost(row: str, setting: str, features: int, device_name: str, steps: int, fa
     name, options = ROWS[row]
     parts = make_parts(setting, options, features=features, device=device, fast=fast, method=name)
     method, state = METHODS[name](), initial_state(parts)
+    state.step = 1  # iteration 0 is a hyper-step of every schedule
     before = peak(device)
 
     def run(count: int) -> float:

@@ -28,7 +28,7 @@ class Recipe(BaseModel):
     loss: Component = Component(name="dice+cross-entropy")
     optimiser: Component = Component(name="adam", options={"rate": 3e-3})
     outer_optimiser: Component = Component(name="adam", options={"rate": 0.01})
-    hypergradient: Component = Component(name="unrolled")
+    hypergradient: Component = Component(name="finite-difference")
     iterations: int | None = Field(default=None, ge=1)
     time_budget: float | None = Field(default=None, gt=0)
     hyper_every: int = Field(default=20, ge=1)

@@ -40,8 +40,8 @@ class CentralDifference(TwoPass):
 class OneSidedDifference(CentralDifference):
     """w = [d(loss)/dx at phi + h u  -  d(loss)/dx at phi] / h, with an error of the order of h.
 
-    The gradient at phi is that of the synthetic pass, which therefore runs in full precision; so there is one more pass,
-    without gradients by the weights.
+    The gradient at phi is that of the synthetic pass, which therefore runs in full precision; so there is one more
+    pass, without gradients by the weights.
     """
 
     fast_synthetic = False

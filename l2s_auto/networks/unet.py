@@ -36,7 +36,8 @@ def unet(*, channels: int, classes: int, topology: Topology, activation: str = "
         n_conv_per_stage=list(topology.convolutions_encoder),
         num_classes=classes,
         n_conv_per_stage_decoder=list(topology.convolutions_decoder),
-        conv_bias=False,  # normalisation takes it out again, and Adam would turn the rounding of its gradient into steps
+        # Normalisation takes a bias out again, and Adam would turn the rounding of its gradient into steps.
+        conv_bias=False,
         norm_op=nn.InstanceNorm3d,
         norm_op_kwargs={"eps": 1e-5, "affine": True},
         nonlin=ACTIVATIONS[activation],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class Parts:
     random: torch.Generator
     device: torch.device
     autocast: torch.dtype | None
-    team: Team = Team()
+    team: Team = field(default_factory=Team)
 
 
 def check_recipe(recipe: Recipe) -> None:
