@@ -77,6 +77,11 @@ def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
     return build_network(recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology)
 
 
+def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
+    """The recipe's A_theta for the plan's images."""
+    return build(recipe.augmenter, AUGMENTERS, kind="augmenter", channels=plan.input_channels)
+
+
 def make_hypergradient(recipe: Recipe) -> Hypergradient:
     """The estimator, on the recipe's part of the batch and in its micro-batches."""
     given = {"part": recipe.hyper_part, "micro_batch": recipe.micro_batch}
@@ -102,7 +107,7 @@ def build_parts(
         plan=plan,
         recipe=recipe,
         network=make_network(plan, recipe).to(device),
-        augmenter=(augmenter or build(recipe.augmenter, AUGMENTERS, kind="augmenter")).to(device),
+        augmenter=(augmenter or make_augmenter(plan, recipe)).to(device),
         loss=build(recipe.loss, LOSSES, kind="loss"),
         rule=build(recipe.optimiser, OPTIMISERS, kind="optimiser"),
         outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),

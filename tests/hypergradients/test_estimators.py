@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from l2s_auto.augmenters import Parametric, ParametricRandom
+from l2s_auto.augmenters import Nonparametric, Parametric, ParametricRandom
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.hypergradients.differentiate import pieces_of
 from l2s_auto.hypergradients.finite_difference import step_size
@@ -21,6 +21,7 @@ RULES = {
 AUGMENTERS = {
     "parametric": lambda: Parametric(sigma=0.1),
     "parametric-random": lambda: ParametricRandom(sigma=0.1),
+    "nonparametric": lambda: Nonparametric(features=2, start=0.3),
 }
 EXACT = ("unrolled", "forward")
 DIFFERENCES = {"finite-difference": 1, "finite-difference-central": 2}

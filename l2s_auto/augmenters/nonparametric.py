@@ -1,0 +1,62 @@
+"""The nonparametric A_theta of the paper: a small network that adds what it makes of the image and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from l2s_auto.augmenters.base import AugmenterModule
+
+CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+LINEAR = {2: "bilinear", 3: "trilinear"}
+
+
+class Nonparametric(AugmenterModule):
+    """image + U(image, noise): U a U-Net of two levels, one channel of Gaussian noise (arXiv 2411.16719, section 3).
+
+    theta: U's weights. It starts at the identity, the last convolution being zero; that one moves first.
+
+    channels    of the image
+    features    of the upper level; the lower one has twice as many
+    start       standard deviation of the last convolution's weights at the start
+    dimensions  2 or 3 spatial axes, of any size
+    """
+
+    def __init__(self, *, channels: int = 1, features: int = 8, start: float = 0.0, dimensions: int = 3) -> None:
+        super().__init__()
+        if dimensions not in CONVOLUTIONS or channels < 1 or features < 1 or start < 0:
+            raise ValueError(
+                "dimensions 2 or 3, channels and features >= 1 and start >= 0 are needed, not "
+                f"{dimensions}, {channels}, {features}, {start}"
+            )
+        convolution, wide = CONVOLUTIONS[dimensions], 2 * features
+        self.dimensions = dimensions
+
+        def block(given: int, made: int) -> nn.Sequential:
+            return nn.Sequential(convolution(given, made, 3, padding=1), nn.SiLU())
+
+        self.down = nn.Sequential(block(channels + 1, features), block(features, features))
+        self.bottom = nn.Sequential(block(features, wide), block(wide, wide))
+        self.up = block(features + wide, features)
+        self.last = convolution(features, channels, 1)
+        nn.init.normal_(self.last.weight, std=start)
+        nn.init.zeros_(self.last.bias)
+
+    def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        shape = (len(image), 1, *image.shape[2:])
+        return {"noise": torch.randn(shape, generator=generator, device=image.device, dtype=image.dtype)}
+
+    def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        shape = image.shape[2:]
+        fine = self.down(torch.cat([image, noise["noise"]], 1))
+        # Half the size, rounded up: an axis of any length will do.
+        coarse = functional.interpolate(fine, size=[-(-n // 2) for n in shape], mode="area")
+        back = functional.interpolate(self.bottom(coarse), size=shape, mode=LINEAR[self.dimensions])
+        return image + self.last(self.up(torch.cat([fine, back], 1)))
+
+    def bounded(self) -> dict[str, float]:
+        """The length of the last convolution's weights, 0 at the identity: weights have no meaning one by one."""
+        return {"last_layer_norm": self.last.weight.norm().item()}
