@@ -23,12 +23,17 @@ def plan_and_train(arguments: Arguments = None) -> int:
         from l2s_auto.training.run import plan_and_train
 
         require_method(args.method)
+        chosen = {name: getattr(args, name) for name in ("hyper_every", "hyper_part", "micro_batch")}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        if args.hypergradient is not None:
+            given["hypergradient"] = Component(name=args.hypergradient)
         recipe = Recipe(
             method=Component(name=args.method),
             augmenter=Component(name=args.augmenter),
             iterations=args.iterations,
             time_budget=args.time_budget,
             seed=args.seed,
+            **given,
         )
         run = plan_and_train(
             dataset=args.dataset,

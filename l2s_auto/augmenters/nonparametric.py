@@ -41,9 +41,8 @@ class Nonparametric(AugmenterModule):
         self.down = nn.Sequential(block(channels + 1, features), block(features, features))
         self.bottom = nn.Sequential(block(features, wide), block(wide, wide))
         self.up = block(features + wide, features)
-        self.last = convolution(features, channels, 1)
+        self.last = convolution(features, channels, 1, bias=False)
         nn.init.normal_(self.last.weight, std=start)
-        nn.init.zeros_(self.last.bias)
 
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         shape = (len(image), 1, *image.shape[2:])

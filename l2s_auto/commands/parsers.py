@@ -74,8 +74,16 @@ def plan_and_train() -> Parser:
     ready = ", ".join(name for name in METHODS if name not in LATER_METHODS)
     methods = f"{ready}, or an import path package.module:Class; to come: {', '.join(LATER_METHODS)}"
     add("--method", default="learn2synth", metavar="NAME", help=f"{methods} (default: %(default)s)")
-    augmenters = "parametric, parametric-random, or an import path package.module:Class"
+    augmenters = "parametric, parametric-random, nonparametric, or an import path package.module:Class"
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
+    estimators = (
+        "unrolled, forward, finite-difference, finite-difference-central, or an import path package.module:Class"
+    )
+    add("--hypergradient", metavar="NAME", help=f"how theta's gradient is estimated: {estimators}")
+    add("--hyper-every", type=values.count, metavar="K", help="update theta on every K-th iteration")
+    add("--hyper-part", type=values.share, metavar="X", help="share of the batch, in (0, 1], that theta is updated by")
+    micro_batch = "samples in memory at a time; slower, the same result (default: the whole batch)"
+    add("--micro-batch", type=values.count, metavar="N", help=micro_batch)
     add("--iterations", type=values.count, metavar="N", help="updates of the network (default: the plan's)")
     budget = "longest training time, e.g. 90s, 10m, 2h; the run always ends with a usable model"
     add("--time-budget", type=values.duration, metavar="T", help=budget)

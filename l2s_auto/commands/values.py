@@ -79,6 +79,14 @@ def overlap(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A share in (0, 1]."""
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number greater than 0 and at most 1, such as 0.5")
+    return value
+
+
 def _whole(text: str, *, least: int) -> int:
     if not text.strip().isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number, at least {least}")

@@ -47,8 +47,8 @@ class TwoPass(ABC):
 
     #: Whether the synthetic pass itself may run in fast precision: not if it is differentiated or differenced again.
     fast_synthetic = True
-    #: Peak memory of a hyper-step as a multiple of a plain step's activations, for the planner.
-    memory = 1.3
+    #: Peak memory of a hyper-step as a multiple of a plain step's, for the planner; measured.
+    memory = 1.1
     #: Whether the estimator sees kinks of the network that the derivative leaves out.
     sees_kinks = False
 

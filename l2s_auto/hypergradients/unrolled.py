@@ -18,7 +18,7 @@ class Unrolled(TwoPass):
     """
 
     fast_synthetic = False
-    memory = 4.7
+    memory = 3.0
 
     def synthetic_pass(self, problem: BilevelProblem, phi: Params, theta: Params) -> SyntheticPass:
         whole = self.part == 1 and (self.micro_batch or problem.synthetic) >= problem.synthetic

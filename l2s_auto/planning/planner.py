@@ -51,12 +51,18 @@ def device_defaults(device: str) -> DeviceDefaults:
 
 
 def make_plan(
-    fingerprint: Fingerprint, *, memory_gb: float | None, device: str, base_features: int | None = None
+    fingerprint: Fingerprint,
+    *,
+    memory_gb: float | None,
+    device: str,
+    base_features: int | None = None,
+    hyper: float = 1.0,
 ) -> Plan:
     """Everything that the data and the device's kind dictate.
 
     memory_gb      GB that training may use; None: the device's usual patch and batch, unchecked
     base_features  of the U-Net's first stage; None: the device's
+    hyper          peak memory of the most demanding training step as a multiple of a plain step's
     """
     labels = determine_labels(fingerprint)
     spacing = determine_spacing(fingerprint)
@@ -64,7 +70,7 @@ def make_plan(
     channels, classes = max(1, len(fingerprint.channels)), len(labels)
     features = determine_features(device, shapes, base_features)
     pairs = determine_pairs({label.value: label.name for label in labels})
-    fit = _Fit(channels=channels, classes=classes, features=features, memory_gb=memory_gb)
+    fit = _Fit(channels=channels, classes=classes, features=features, memory_gb=memory_gb, hyper=hyper)
     patch, topology = determine_patch(shapes, spacing, fit=fit, voxels=device_defaults(device).voxels)
     return Plan(
         dataset=fingerprint.dataset,
@@ -154,6 +160,7 @@ class _Fit(NamedTuple):
     classes: int
     features: int
     memory_gb: float | None
+    hyper: float = 1.0
 
     def holds(self, topology: Topology, patch: Voxels, batch: int) -> bool:
         if self.memory_gb is None:
@@ -162,7 +169,9 @@ class _Fit(NamedTuple):
 
     def needs(self, topology: Topology, patch: Voxels, batch: int) -> float:
         """GB of a training with this patch and batch."""
-        return training_memory_gb(topology, patch, batch, channels=self.channels, classes=self.classes)
+        return training_memory_gb(
+            topology, patch, batch, channels=self.channels, classes=self.classes, hyper=self.hyper
+        )
 
 
 def determine_patch(shapes: Sequence[Voxels], spacing: Triple, *, fit: _Fit, voxels: int) -> tuple[Voxels, Topology]:

@@ -77,6 +77,15 @@ def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
     return build_network(recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology)
 
 
+def peak_memory(recipe: Recipe, *, hyper_steps: bool) -> float:
+    """Peak memory of the most demanding step as a multiple of a plain step's; an estimator that is silent counts as
+    the most demanding one."""
+    if not hyper_steps:
+        return 1.0
+    most = max(estimator.memory for estimator in HYPERGRADIENTS.values())
+    return float(getattr(make_hypergradient(recipe), "memory", most))
+
+
 def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
     """The recipe's A_theta for the plan's images."""
     return build(recipe.augmenter, AUGMENTERS, kind="augmenter", channels=plan.input_channels)

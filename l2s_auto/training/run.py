@@ -29,7 +29,7 @@ from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.preprocessing.store import StoredCase, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
-from l2s_auto.training.build import build_parts, check_recipe, initial_state
+from l2s_auto.training.build import build_parts, check_recipe, initial_state, peak_memory
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import METHODS, Method
@@ -93,7 +93,8 @@ def plan_and_train(
         "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
     )
     verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
-    plan = obtain_plan(found, run, options, trained=run.has_models(), memory_gb=memory_gb)
+    hyper = peak_memory(recipe, hyper_steps=method.hyper_steps)
+    plan = obtain_plan(found, run, options, trained=run.has_models(), memory_gb=memory_gb, hyper=hyper)
     write_json(run.recipe, recipe)
     write_json(run.splits, parts_of)
     stored = store_cases(
@@ -174,9 +175,12 @@ def progress_to(title: str) -> Callable[[int, int], None]:
     return show
 
 
-def obtain_plan(dataset: Dataset, run: RunFolder, options: Options, *, trained: bool, memory_gb: float | None) -> Plan:
+def obtain_plan(
+    dataset: Dataset, run: RunFolder, options: Options, *, trained: bool, memory_gb: float | None, hyper: float
+) -> Plan:
     """The plan in the run folder if the dataset is still what it was made for, else a new one.
 
+    hyper    peak memory of the most demanding step as a multiple of a plain step's
     trained  there is a model in the run folder, which a new plan would make useless: then a changed dataset is an error
     """
     plan = run.known_plan()
@@ -201,7 +205,7 @@ def obtain_plan(dataset: Dataset, run: RunFolder, options: Options, *, trained: 
         return plan
     warn_of_rare_labels(fingerprint)
     memory = free_memory_gb(options.device) if memory_gb is None else memory_gb
-    plan = make_plan(fingerprint, memory_gb=memory, device=options.device.type)
+    plan = make_plan(fingerprint, memory_gb=memory, device=options.device.type, hyper=hyper)
     write_json(run.fingerprint, fingerprint)
     write_json(run.plan, plan)
     LOGGER.info(

@@ -82,6 +82,8 @@ def test_every_command_is_listed_and_has_a_script(capsys) -> None:
         (["data", "--time-budget", "soon"], "expected a duration such as"),
         (["data", "--fold", "one"], "expected a fold number"),
         (["data", "--memory-gb", "0"], "expected a number greater than 0"),
+        (["data", "--hyper-part", "0"], "expected a number greater than 0 and at most 1"),
+        (["data", "--micro-batch", "0"], "expected a whole number, at least 1"),
         (["data", "--fold", "1", "--cv"], "not allowed with"),
         ([], "DATASET"),
     ],
@@ -106,6 +108,16 @@ def test_training_gets_what_was_asked_for(trained: list[dict], capsys) -> None:
     assert (call["fold"], call["cv"], call["device"], call["workers"]) == ("all", False, "cpu", 0)
     assert call["resume"] is True and call["dry_run"] is False and call["memory_gb"] is None
     assert "l2s_predict -i IN -o OUT -m" in capsys.readouterr().out
+
+
+def test_hyper_steps_are_as_asked_for_and_else_as_in_the_recipe(trained: list[dict]) -> None:
+    options = "--hypergradient unrolled --hyper-every 5 --hyper-part 0.5 --micro-batch 1"
+    assert cli.plan_and_train(["data", *options.split()]) == 0 == cli.plan_and_train(["data"])
+    recipe, default = (call["recipe"] for call in trained)
+    assert (recipe.hypergradient.name, recipe.hyper_every, recipe.hyper_part, recipe.micro_batch) == (
+        "unrolled", 5, 0.5, 1,
+    )  # fmt: skip
+    assert default == type(default)()
 
 
 @pytest.mark.parametrize("name", ["mixed", "finetuned", "advchain"])

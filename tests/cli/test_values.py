@@ -53,6 +53,7 @@ def test_fold() -> None:
         (values.count, ["1", "12"], ["0", "-1", "1.5", "many", ""]),
         (values.count_or_zero, ["0", "3"], ["-1", "0.5", "x"]),
         (values.positive, ["0.5", "8"], ["0", "-1", "nan", "inf", "x"]),
+        (values.share, ["0.01", "0.5", "1"], ["0", "1.1", "-0.5", "nan", "all"]),
         (values.overlap, ["0", "0.5", "0.99"], ["1", "-0.1", "nan", "half"]),
     ],
 )

@@ -84,3 +84,10 @@ def test_labels_by_value_with_background_first(fingerprint_of) -> None:
     plan = make_plan(fingerprint, memory_gb=None, device="cpu")
     assert plan.label_values == (0, -3, 2, 5, 77) and plan.pairs == ((2, 5),)
     assert plan.normalisation == () and plan.generation.priors == ()
+
+
+def test_a_demanding_estimator_gets_a_smaller_patch(fingerprint_of) -> None:
+    fingerprint = fingerprint_of(shapes=[(64, 64, 64)] * 4, means=MEANS, stds=STDS)
+    cheap, dear = (make_plan(fingerprint, memory_gb=0.8, device="cpu", hyper=h) for h in (1.1, 3.0))
+    assert cheap.patch == (64, 64, 64)
+    assert math.prod(dear.patch) < math.prod(cheap.patch)

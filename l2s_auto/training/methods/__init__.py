@@ -14,9 +14,12 @@ from l2s_auto.training.step import StepResult
 
 
 class Method(Protocol):
-    """needs_images  whether label maps alone are not enough."""
+    """needs_images  whether label maps alone are not enough
+    hyper_steps   whether some iterations take theta's gradient, which needs memory
+    """
 
     needs_images: bool
+    hyper_steps: bool
 
     def augmenter(self) -> AugmenterModule | None:
         """The method's own augmenter; None = the recipe's."""

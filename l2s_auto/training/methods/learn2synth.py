@@ -16,6 +16,7 @@ class Learn2Synth:
     """
 
     needs_images = True
+    hyper_steps = True
 
     def augmenter(self) -> AugmenterModule | None:
         return None

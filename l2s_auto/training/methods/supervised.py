@@ -20,6 +20,7 @@ class Supervised:
     """
 
     needs_images = True
+    hyper_steps = False
 
     def __init__(self, *, exponent: float = 0.2, sigma: float = 0.05) -> None:
         self._augmenter = Randomised(exponent=exponent, sigma=sigma)

@@ -13,6 +13,7 @@ class SynthSeg:
     """Learn2Synth's plain iteration with nothing to learn in the augmenter."""
 
     needs_images = False
+    hyper_steps = False
 
     def augmenter(self) -> AugmenterModule | None:
         return Randomised()
