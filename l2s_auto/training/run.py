@@ -35,6 +35,7 @@ from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import METHODS, Method
 from l2s_auto.training.preview import write_preview
 from l2s_auto.training.run_folder import RunFolder, start_logging
+from l2s_auto.training.smoothness import warn_of_kinks
 from l2s_auto.training.transfer import transfer_weights
 from l2s_auto.training.validate import mean_dice, validate_fold
 
@@ -95,6 +96,7 @@ def plan_and_train(
     verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
     hyper = peak_memory(recipe, hyper_steps=method.hyper_steps)
     plan = obtain_plan(found, run, options, trained=run.has_models(), memory_gb=memory_gb, hyper=hyper)
+    warn_of_kinks(plan, recipe, method)
     write_json(run.recipe, recipe)
     write_json(run.splits, parts_of)
     stored = store_cases(
