@@ -65,7 +65,8 @@ class Adam:
         new = {name: p.clone() for name, p in params.items()}
         fused = has_fused_kernels(new)
         mean, square = copies(state["mean"], new), copies(state["square"], new)
-        device = next(iter(new.values())).device
+        # As torch.optim has it: beside the weights for fused kernels, else on the CPU, where reading it is free.
+        device = next(iter(new.values())).device if fused else torch.device("cpu")
         counts = torch.full((len(new),), float(state["count"]), dtype=torch.float32, device=device)
         adamw(  # without weight decay this is Adam
             list(new.values()),
@@ -93,9 +94,11 @@ class Adam:
 
             ((1-beta1) beta2 s - beta1 (1-beta2) m g) / (c1 c2 root d²) + (1-beta1) epsilon / (c1 d²),
 
-        in which the terms in g² have been cancelled by hand: near the first update they are all but the whole, and
-        float32 would leave their rounding. Where root is 0 the gradient has never been other than 0 (or so small that
-        its square is 0 in this precision); the first term is then its limit, 0, and what remains is
+        in which the terms in g² are cancelled by hand: after the first updates they nearly make up the two parts of the
+        derivative, and float32 would leave the rounding of their difference.
+
+        Where root is 0 the gradient has never been other than 0 (or so small that its square is 0 in this precision);
+        the first term is then its limit, 0, and what remains is
         (1-beta1) / (c1 epsilon), which is exact and finite but large, 1e7 at the default epsilon and c1 = 1: such a
         weight has a say only if its v is not 0. (With beta2 = 0 alone there is a kink at g = 0; its middle is taken.)
         """

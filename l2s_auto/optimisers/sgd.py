@@ -57,6 +57,8 @@ class SGD:
         self, params: Params, grads: Params, state: State, *, rate_scale: float = 1.0
     ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """No gradient passes through the update; its derivative is vjp."""
+        if not params:
+            return {}, dict(state)
         new = {name: p.clone() for name, p in params.items()}
         fused = has_fused_kernels(new)
         new_state = {"buffer": copies(state["buffer"], new)} if self.momentum else {}
