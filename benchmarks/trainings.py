@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from methods_on_dataset import APPEARANCES, write_cases, write_references
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
@@ -27,15 +28,13 @@ from l2s_auto.core.types import TrainState
 from l2s_auto.evaluation import evaluate_folders
 from l2s_auto.inference.predict import predict
 from l2s_auto.io.dataset import find_dataset
-from l2s_auto.io.json_files import read_json, read_model
+from l2s_auto.io.json_files import read_json, read_model, write_json
 from l2s_auto.networks.device import choose_device, fast_dtype
 from l2s_auto.preprocessing.store import open_case
 from l2s_auto.report.style import COLOURS, LIGHT, new_figure, write_png
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.methods import METHODS
 from l2s_auto.training.run import plan_and_train
 from l2s_auto.training.step import hyper_step, synthetic_step
-from methods_on_dataset import APPEARANCES, write_cases, write_references
 
 NEVER = 10**9
 #: name -> options of the recipe; an estimator's name is a variant too
@@ -69,10 +68,16 @@ def recipe_of(variant: str, given, seed: int, iterations: int) -> Recipe:
 
 
 def prepare(given) -> Path:
-    """Plan and preprocess once, for all variants."""
+    """Plan and preprocess once, for all variants; the plan's features are scaled to those asked for."""
     shared = given.output / "shared"
     if not (shared / "plan.json").exists():
         plan_and_train(dataset=given.dataset, output=shared, device=given.device, dry_run=True)
+    plan = read_model(shared / "plan.json", Plan)
+    features = plan.topology.features
+    if given.features and features[0] != given.features:
+        scaled = tuple(max(1, count * given.features // features[0]) for count in features)
+        topology = plan.topology.model_copy(update={"features": scaled})
+        write_json(shared / "plan.json", plan.model_copy(update={"topology": topology}))
     return shared
 
 
@@ -117,7 +122,7 @@ def run_one(variant: str, seed: int, iterations: int, shared: Path, given, tests
     dataset = find_dataset(given.dataset)
     labels = {value: name for value, name in dataset.labels.items() if value != 0}
     held_out = set(read_json(run / "splits.json")[0]["val"])
-    cases = [case for case in dataset.cases if case.id in held_out]
+    cases = [case for case in dataset.cases if case.id in held_out][: given.test_cases]
     if not (tests / "references").exists():
         write_references(cases, tests / "references")
     dice = {}
@@ -192,6 +197,8 @@ def main() -> None:
     options.add_argument("--every", type=int, default=3, help="iterations from one hyper-step to the next")
     options.add_argument("--warm-up", type=float, default=0.1)
     options.add_argument("--equal", choices=("iterations", "time"), default="iterations")
+    options.add_argument("--features", type=int, help="of the first stage; the plan's if it is left out")
+    options.add_argument("--test-cases", type=int, help="held-out cases to test on at the end; all if it is left out")
     options.add_argument("--figure", type=Path)
     given = options.parse_args()
     shared = prepare(given)
@@ -214,6 +221,8 @@ def main() -> None:
             "equal": given.equal,
             "hyper_every": given.every,
             "warm_up": given.warm_up,
+            "features": list(read_model(shared / "plan.json", Plan).topology.features),
+            "test_cases": given.test_cases,
             "seconds_plain_and_hyper_step": {v: [cost.plain, cost.hyper] for v, cost in costs.items()},
             "summary": summary(rows),
             "runs": rows,

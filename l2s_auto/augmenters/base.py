@@ -14,7 +14,10 @@ class AugmenterModule(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Random numbers for `image` (B, C, *S); independent of theta."""
+        """Random numbers for images of the shape, type and device of `image` (B, C, *S), the batch first in each.
+
+        They depend neither on theta nor on what the image shows: a process draws those of the others too.
+        """
 
     @abstractmethod
     def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:

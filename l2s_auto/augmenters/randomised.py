@@ -27,17 +27,17 @@ class Randomised(AugmenterModule):
             return torch.rand(shape, generator=generator, device=image.device, dtype=image.dtype)
 
         white = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
-        ones = [1] * (image.ndim - 1)
+        ones = [1] * (image.ndim - 1)  # channels and space
         return {
             **draw_fields(image, generator),
             "noise": white,
-            "exponents": self.exponent * uniform(len(NODES), len(image), *ones),
+            "exponents": self.exponent * uniform(len(image), len(NODES), *ones),
             "sigma": self.sigma * uniform(len(image), *ones),
         }
 
     def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        fields = torch.stack([log_field(noise[f"field_{n}"], image.shape[2:]) for n in NODES])
-        return image * torch.exp((noise["exponents"] * fields).sum(0)) + noise["sigma"] * noise["noise"]
+        fields = torch.stack([log_field(noise[f"field_{n}"], image.shape[2:]) for n in NODES], 1)
+        return image * torch.exp((noise["exponents"] * fields).sum(1)) + noise["sigma"] * noise["noise"]
 
     def bounded(self) -> dict[str, float]:
         return {}

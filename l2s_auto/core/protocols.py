@@ -23,7 +23,10 @@ class Augmenter(Protocol):
     """A_theta. What is random is drawn first and applied second, so that an image can be made again."""
 
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
-        """Random numbers for `image` (B, C, *S); independent of theta."""
+        """Random numbers for images of the shape, type and device of `image` (B, C, *S), the batch first in each.
+
+        They depend neither on theta nor on what the image shows: a process draws those of the others too.
+        """
         ...
 
     def __call__(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:

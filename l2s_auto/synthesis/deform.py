@@ -34,6 +34,10 @@ class Deformation:
     shift: torch.Tensor
     elastic: torch.Tensor
 
+    def of(self, samples: slice) -> Deformation:
+        """Some samples of the batch."""
+        return Deformation(self.matrix[samples], self.shift[samples], self.elastic[samples])
+
 
 def rotation_matrices(angles: torch.Tensor) -> torch.Tensor:
     """(B, 3) angles in radians about the three axes -> (B, 3, 3), the product of the three rotations."""

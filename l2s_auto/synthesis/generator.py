@@ -28,6 +28,16 @@ class Draw:
     blur: torch.Tensor
     gamma: torch.Tensor
 
+    def of(self, samples: slice) -> Draw:
+        """Some samples of the batch."""
+        return Draw(
+            self.deformation.of(samples),
+            self.mixture.of(samples),
+            self.texture[samples],
+            self.blur[samples],
+            self.gamma[samples],
+        )
+
 
 @dataclass(frozen=True)
 class Ranges:

@@ -15,6 +15,10 @@ class Mixture:
     mean: torch.Tensor
     std: torch.Tensor
 
+    def of(self, samples: slice) -> Mixture:
+        """Some samples of the batch."""
+        return Mixture(self.mean[samples], self.std[samples])
+
 
 @dataclass(frozen=True)
 class PriorTensors:

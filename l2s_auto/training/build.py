@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.data import BoxSampler
-from l2s_auto.training.team import Team
+from l2s_auto.training.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Parts:
     random: torch.Generator
     device: torch.device
     autocast: torch.dtype | None
-    team: Team = field(default_factory=Team)
+    team: Team = ALONE
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -105,6 +105,7 @@ def build_parts(
     augmenter: AugmenterModule | None = None,
     device: torch.device,
     autocast: torch.dtype | None = None,
+    team: Team = ALONE,
 ) -> Parts:
     """Make every part; seeds PyTorch's global generator, from which the weights are drawn.
 
@@ -135,6 +136,7 @@ def build_parts(
         random=random,
         device=device,
         autocast=autocast,
+        team=team,
     )
 
 

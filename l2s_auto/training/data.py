@@ -49,16 +49,24 @@ class BoxSampler:
         self._places: dict[int, dict[int, np.ndarray]] = {}
 
     def sample(
-        self, batch: int, patch: tuple[int, ...], *, margin: float = 0.0, images: bool = False, labels: bool = True
+        self,
+        batch: int,
+        patch: tuple[int, ...],
+        *,
+        margin: float = 0.0,
+        images: bool = False,
+        share: slice = slice(None),
     ) -> Boxes:
-        """`batch` boxes that are `margin` (share of the patch) larger than `patch`, about the same centres."""
+        """Boxes that are `margin` (share of the patch) larger than `patch`, about the same centres.
+
+        share  those of the `batch` drawn boxes that are read; there must be some
+        """
         box = tuple(int(np.ceil(n * (1 + margin))) for n in patch)
+        drawn = [(number, self._indices(number, patch, box)) for number in self._choose(batch)]
         enriched, image = [], []
-        for number in self._choose(batch):
-            index = self._indices(number, patch, box)
+        for number, index in drawn[share]:
             case = self.cases[number]
-            if labels:
-                enriched.append(np.asarray(case.enriched[index]).astype(np.int64))
+            enriched.append(np.asarray(case.enriched[index]).astype(np.int64))
             if images:
                 image.append(np.asarray(case.image[(slice(None), *index)], dtype=np.float32))
         return Boxes(self._stack(enriched), self._stack(image) if images else None)

@@ -9,18 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import TrainState
-from l2s_auto.hypergradients.signal import read
-from l2s_auto.networks import save_weights
 from l2s_auto.training.build import Parts
-from l2s_auto.training.checkpoint import save_checkpoint
-from l2s_auto.training.history import History
 from l2s_auto.training.interrupts import deferred_interrupts
 from l2s_auto.training.methods import Method
+from l2s_auto.training.writer import Writer
 
 Validate = Callable[[Params], "float | None"]
 
@@ -55,51 +51,40 @@ class Limits:
 def train(
     parts: Parts, method: Method, state: TrainState, *, folder: Path, limits: Limits, validate: Validate, title: str
 ) -> TrainState:
-    """Train until a limit is reached; `folder` then holds weights, checkpoint and history.
+    """Train until a limit is reached; `folder` then holds weights, checkpoint and history, which the leader writes.
 
     Raises KeyboardInterrupt after a signal, when everything is saved: the training can be resumed, and predicts.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     restore_random(parts, state)
-    history = History(folder / "history.jsonl", first_step=state.step)
-    bar = progress_bar(title, limits.progress(state))
-    done_before, started = state.seconds, time.monotonic()
-    last_saved = -math.inf  # the first save comes after the first iteration, so that any kill leaves a model
+    writer = Writer(parts, folder, first_step=state.step)
+    bar = progress_bar(title, limits.progress(state), shown=parts.team.leader)
+    started = time.monotonic() - state.seconds
     val_dice: float | None = None
     next_validation = math.floor(limits.progress(state) * limits.validations) + 1
     with deferred_interrupts() as interrupts, bar:
-        while not interrupts.arrived and (progress := limits.progress(state)) < 1:
+        state.seconds, stop = parts.team.agree(state.seconds, interrupts.arrived)
+        while not stop and (progress := limits.progress(state)) < 1:
             result = method.step(parts, state, progress=progress)
             state = result.state
             state.step += 1
-            state.seconds = done_before + time.monotonic() - started
-            history.add(result)
+            state.seconds, stop = parts.team.agree(time.monotonic() - started, interrupts.arrived)
+            writer.note(result)
             progress, new_dice = limits.progress(state), None
             if progress * limits.validations >= next_validation and progress < 1:
                 next_validation = math.floor(progress * limits.validations) + 1
                 new_dice = validate(state.phi)
                 val_dice = new_dice if new_dice is not None else val_dice
             if new_dice is not None or (state.step % limits.log_every == 0 and progress < 1):
-                write_line(history, parts, state, new_dice)
+                writer.line(state, new_dice)
                 show(bar, progress, result.loss_synth or result.loss_real, val_dice)
-            if time.monotonic() - last_saved > limits.checkpoint_every:
-                save(parts, state, folder)
-                last_saved = time.monotonic()
-            state.seconds = done_before + time.monotonic() - started
-        if not interrupts.arrived:
+            writer.save_from_time_to_time(state, every=limits.checkpoint_every)
+        if not stop:
             show(bar, 1.0, None, val_dice)
-    write_line(history, parts, state, None if interrupts.arrived else validate(state.phi))
-    save(parts, state, folder)
-    if interrupts.arrived:
+    writer.line(state, None if stop else validate(state.phi))
+    writer.save(state)
+    if stop:
         raise KeyboardInterrupt
     return state
-
-
-def save(parts: Parts, state: TrainState, folder: Path) -> None:
-    """Weights that predict, and the checkpoint that a training is resumed from."""
-    state.rng = {"torch": parts.random.get_state(), "sampler": parts.sampler.state()}
-    save_checkpoint(state, folder / "checkpoint")
-    save_weights(state.phi, folder / "weights.safetensors")
 
 
 def restore_random(parts: Parts, state: TrainState) -> None:
@@ -109,28 +94,11 @@ def restore_random(parts: Parts, state: TrainState) -> None:
         parts.sampler.restore(state.rng["sampler"])
 
 
-def theta_as_read(parts: Parts, state: TrainState) -> dict[str, float]:
-    """Theta in the user's units."""
-    with torch.no_grad():
-        for name, p in parts.augmenter.named_parameters():
-            p.copy_(state.theta[name])
-    return parts.augmenter.bounded()
-
-
-def write_line(history: History, parts: Parts, state: TrainState, val_dice: float | None) -> None:
-    history.write(
-        iteration=state.step,
-        seconds=state.seconds,
-        theta=theta_as_read(parts, state),
-        signal=read(state.signal) if state.signal else None,
-        val_dice=val_dice,
-    )
-
-
-def progress_bar(title: str, progress: float) -> tqdm:
+def progress_bar(title: str, progress: float, *, shown: bool) -> tqdm:
     """A bar in per cent with the time left, quiet when nobody looks at a terminal."""
     return tqdm(
         desc=title,
+        disable=not shown,
         total=100.0,
         initial=100.0 * progress,
         mininterval=0.5 if sys.stderr.isatty() else 30.0,

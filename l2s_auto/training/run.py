@@ -26,7 +26,7 @@ from l2s_auto.networks.device import AUTO, choose_device, fast_dtype, free_memor
 from l2s_auto.planning.fingerprint import content_of, take_fingerprint
 from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.preprocessing.read import read_for_fingerprint
-from l2s_auto.preprocessing.store import StoredCase, store_cases
+from l2s_auto.preprocessing.store import StoredCase, open_case, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
 from l2s_auto.training.build import build_parts, check_recipe, initial_state, peak_memory
@@ -34,8 +34,9 @@ from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import METHODS, Method
 from l2s_auto.training.preview import write_preview
-from l2s_auto.training.run_folder import RunFolder, start_logging
+from l2s_auto.training.run_folder import RunFolder, be_quiet, start_logging
 from l2s_auto.training.smoothness import warn_of_kinks
+from l2s_auto.training.team import ALONE, Team, require_samples, team_from_environment
 from l2s_auto.training.transfer import transfer_weights
 from l2s_auto.training.validate import mean_dice, validate_fold
 
@@ -53,6 +54,18 @@ class Options:
     workers: int
     resume: bool = False
     init: Path | None = None
+    team: Team = ALONE
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset that is verified, planned and preprocessed, and the folds to train on it."""
+
+    dataset: Dataset
+    plan: Plan
+    splits: Splits
+    folds: list[str]
+    run: RunFolder
 
 
 def plan_and_train(
@@ -78,16 +91,50 @@ def plan_and_train(
     recipe = recipe or Recipe()
     method: Method = build(recipe.method, METHODS, kind="method")
     check_recipe(recipe)
-    found = find_dataset(dataset, workers=0)
-    require_images(found, method, recipe)
-    run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
-    parts_of = split_dataset(found, splits, needed=cv or str(fold) != "all")
-    folds = choose_folds(fold, cv, len(parts_of))
-    run.check(recipe, folds, parts_of, dataset=found.folder, resume=resume)
-    if init is not None:
-        load_model(init, "cpu")  # whether it is one
-    options = Options(choose_device(device), choose_workers(workers, found), resume, init)
+    team, device = team_from_environment(device)
 
+    def prepare_all() -> Prepared:
+        chosen = choose_device(device)
+        found = find_dataset(dataset, workers=0)
+        require_images(found, method, recipe)
+        run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
+        parts_of = split_dataset(found, splits, needed=cv or str(fold) != "all")
+        folds = choose_folds(fold, cv, len(parts_of))
+        run.check(recipe, folds, parts_of, dataset=found.folder, resume=resume)
+        if init is not None:
+            load_model(init, "cpu")  # whether it is one
+        options = Options(chosen, choose_workers(workers, found), team=team)
+        return prepare(found, run, recipe, method, parts_of, folds, options, memory_gb=memory_gb)
+
+    prepared = team.from_leader(prepare_all)
+    options = Options(choose_device(device), 0, resume, init, team)
+    run = prepared.run
+    if not team.leader:
+        be_quiet()
+    stored = [open_case(case.id, run.preprocessed) for case in prepared.dataset.cases]
+    if dry_run:
+        return finish_dry_run(prepared, recipe, method, stored, options) if team.leader else run.path
+    for name in prepared.folds:
+        train_fold(name, prepared, recipe, method, stored, options)
+        if team.leader:
+            remember_model(run.path)
+            write_report(run.path)
+    LOGGER.info("Report: %s", run.path / "report.html")
+    return run.path
+
+
+def prepare(
+    found: Dataset,
+    run: RunFolder,
+    recipe: Recipe,
+    method: Method,
+    splits: Splits,
+    folds: list[str],
+    options: Options,
+    *,
+    memory_gb: float | None,
+) -> Prepared:
+    """Verify, plan and preprocess; what a training needs then stands in the run folder."""
     run.make()
     start_logging(run.log)
     LOGGER.info(
@@ -96,10 +143,11 @@ def plan_and_train(
     verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
     hyper = peak_memory(recipe, hyper_steps=method.hyper_steps)
     plan = obtain_plan(found, run, options, trained=run.has_models(), memory_gb=memory_gb, hyper=hyper)
+    require_samples(options.team, plan.batch)
     warn_of_kinks(plan, recipe, method)
     write_json(run.recipe, recipe)
-    write_json(run.splits, parts_of)
-    stored = store_cases(
+    write_json(run.splits, splits)
+    store_cases(
         found,
         plan,
         run.preprocessed,
@@ -107,14 +155,7 @@ def plan_and_train(
         workers=options.workers,
         progress=progress_to("Preprocessing"),
     )
-    if dry_run:
-        return finish_dry_run(plan, recipe, method, stored, run, options)
-    for name in folds:
-        train_fold(name, found, plan, recipe, method, stored, parts_of, run, options)
-        remember_model(run.path)
-        write_report(run.path)
-    LOGGER.info("Report: %s", run.path / "report.html")
-    return run.path
+    return Prepared(found, plan, splits, folds, run)
 
 
 def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
@@ -233,26 +274,21 @@ def warn_of_rare_labels(fingerprint: Fingerprint) -> None:
 
 
 def finish_dry_run(
-    plan: Plan, recipe: Recipe, method: Method, stored: Sequence[StoredCase], run: RunFolder, options: Options
+    prepared: Prepared, recipe: Recipe, method: Method, stored: Sequence[StoredCase], options: Options
 ) -> Path:
     """A picture of synthetic images, and nothing trained."""
-    parts = build_parts(plan, recipe, stored, augmenter=method.augmenter(), device=options.device)
+    run = prepared.run
+    parts = build_parts(prepared.plan, recipe, stored, augmenter=method.augmenter(), device=options.device)
     LOGGER.info("Plan: %s. Preview of synthetic images: %s", run.plan, write_preview(parts, run.path / "preview.png"))
     return run.path
 
 
 def train_fold(
-    name: str,
-    dataset: Dataset,
-    plan: Plan,
-    recipe: Recipe,
-    method: Method,
-    stored: Sequence[StoredCase],
-    splits: Splits,
-    run: RunFolder,
-    options: Options,
+    name: str, prepared: Prepared, recipe: Recipe, method: Method, stored: Sequence[StoredCase], options: Options
 ) -> None:
     """Train and validate one fold."""
+    dataset, plan, run = prepared.dataset, prepared.plan, prepared.run
+    splits, team = prepared.splits, options.team
     ids = {case.id for case in dataset.cases}
     held_out = set() if name == "all" else set(splits[int(name)]["val"])
     learned_from = ids if name == "all" else set(splits[int(name)]["train"])
@@ -260,7 +296,13 @@ def train_fold(
     learn = [case for case in stored if case.id in learned_from]
     check = [case for case in stored if case.id in held_out and case.image is not None]
     parts = build_parts(
-        plan, recipe, learn, augmenter=method.augmenter(), device=options.device, autocast=fast_dtype(options.device)
+        plan,
+        recipe,
+        learn,
+        augmenter=method.augmenter(),
+        device=options.device,
+        autocast=fast_dtype(options.device),
+        team=team,
     )
     state = initial_state(parts)
     if options.init is not None:
@@ -290,7 +332,7 @@ def train_fold(
         state.phi,
         [case for case in dataset.cases if case.id in held_out],
         run.fold(name) / "validation",
-        progress=progress_to("Validating"),
+        progress=progress_to("Validating") if team.leader else lambda done, total: None,
     )
     if metrics["mean"]["dice"] is not None:
         LOGGER.info(

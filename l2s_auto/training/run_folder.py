@@ -128,13 +128,19 @@ class RunFolder:
         return has_checkpoint(self.fold(name) / "checkpoint")
 
 
-def start_logging(path: Path) -> None:
-    """Messages go to the terminal and, with the time, to the log file."""
+def be_quiet() -> None:
+    """No messages from this process: another one of the team says them."""
     for handler in list(LOGGER.handlers):
         LOGGER.removeHandler(handler)
         handler.close()
-    LOGGER.setLevel(logging.INFO)
+    LOGGER.addHandler(logging.NullHandler())
     LOGGER.propagate = False
+
+
+def start_logging(path: Path) -> None:
+    """Messages go to the terminal and, with the time, to the log file."""
+    be_quiet()
+    LOGGER.setLevel(logging.INFO)
     terminal = logging.StreamHandler(sys.stdout)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     file = logging.FileHandler(path, encoding="utf-8")

@@ -42,7 +42,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Synthetic:
-    """A clean synthetic batch and the augmenter's random numbers for it."""
+    """This process's share of a clean synthetic batch, and the augmenter's random numbers for it."""
 
     clean: Batch
     noise: Mapping[str, torch.Tensor]
@@ -50,11 +50,16 @@ class Synthetic:
 
 @dataclass(frozen=True)
 class TwoPasses:
-    """The bilevel problem of one hyper-step: both losses as functions of phi and theta, everything random fixed."""
+    """The bilevel problem of one hyper-step: both losses as functions of phi and theta, everything random fixed.
+
+    of_synthetic, of_real  samples of the joint batches, of which this process has its share; None: it has all
+    """
 
     parts: Parts
     drawn: Synthetic
     scans: Batch
+    of_synthetic: int | None = None
+    of_real: int | None = None
 
     @property
     def synthetic(self) -> int:
@@ -69,12 +74,12 @@ class TwoPasses:
 
     def synth_loss(self, phi: Params, image: torch.Tensor, piece: slice, *, fast: bool = False) -> torch.Tensor:
         loss = network_loss(self.parts, phi, image, self.drawn.clean.target[piece], fast=fast)
-        return loss * (len(image) / self.parts.team.total(self.synthetic))
+        return loss * (len(image) / (self.of_synthetic or self.synthetic))
 
     def real_loss(self, phi: Params, piece: slice, *, fast: bool = False) -> torch.Tensor:
         image = self.scans.image[piece]
         loss = network_loss(self.parts, phi, image, self.scans.target[piece], fast=fast)
-        return loss * (len(image) / self.parts.team.total(self.real))
+        return loss * (len(image) / (self.of_real or self.real))
 
     def joint(self, values: Params) -> dict[str, torch.Tensor]:
         return self.parts.team.sum(values)
@@ -83,14 +88,22 @@ class TwoPasses:
 def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
     """Clean images from label maps of random cases, with the augmenter's random numbers."""
     batch = batch or parts.plan.batch
-    boxes = parts.sampler.sample(batch, parts.plan.patch, margin=MARGIN)
-    clean = parts.generator.apply(boxes.enriched, parts.generator.draw(batch, parts.random))
-    return Synthetic(clean, parts.augmenter.draw(clean.image, parts.random))
+    mine = parts.team.share(batch)
+    boxes = parts.sampler.sample(batch, parts.plan.patch, margin=MARGIN, share=mine)
+    clean = parts.generator.apply(boxes.enriched, parts.generator.draw(batch, parts.random).of(mine))
+    return Synthetic(clean, draw_noise(parts, clean.image, batch))
+
+
+def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
+    """The augmenter's random numbers for this process's images of a joint batch."""
+    joint = image[:1].expand(batch, *image.shape[1:])
+    return {name: value[parts.team.share(batch)] for name, value in parts.augmenter.draw(joint, parts.random).items()}
 
 
 def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
     """Patches of labelled real scans, as they are."""
-    boxes = parts.sampler.sample(batch or parts.plan.batch, parts.plan.patch, images=True)
+    batch = batch or parts.plan.batch
+    boxes = parts.sampler.sample(batch, parts.plan.patch, images=True, share=parts.team.share(batch))
     assert boxes.image is not None
     return Batch(boxes.image, parts.generator.target_of[boxes.enriched])
 
@@ -112,12 +125,15 @@ def network_loss(
 
 
 def first_order_update(parts: Parts, state: TrainState, batch: Batch, *, rate_scale: float) -> tuple[TrainState, float]:
-    """Move phi down the gradient of its loss on `batch`, taken in pieces where the recipe asks for micro-batches."""
+    """Move phi down the gradient of its loss, taken in pieces where the recipe asks for micro-batches.
+
+    batch  this process's share of a batch of the plan's size
+    """
     total = Sum()
     for piece in pieces_of(len(batch.image), parts.recipe.micro_batch):
         phi = leaves(state.phi)
         loss = network_loss(parts, phi, batch.image[piece], batch.target[piece])
-        loss = loss * (len(batch.target[piece]) / parts.team.total(len(batch.image)))
+        loss = loss * (len(batch.target[piece]) / parts.plan.batch)
         total.add({"": loss.detach(), **gradients(loss, phi)})
     values = parts.team.sum(total.values)
     value = values.pop("").item()
@@ -137,7 +153,8 @@ def synthetic_step(parts: Parts, state: TrainState, *, rate_scale: float) -> Ste
 
 def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate_scale: float) -> StepResult:
     """Items 1 to 3: phi moves on the synthetic loss, theta by the hypergradient."""
-    problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts, batch=hyper_batch(parts)))
+    real = hyper_batch(parts)
+    problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts, batch=real), parts.plan.batch, real)
     step = parts.hypergradient(problem, state.phi, state.theta, parts.rule, state.inner_state, rate_scale=rate_scale)
     state = replace_state(state, phi=step.phi, inner_state=step.inner_state)
     return StepResult(
@@ -161,8 +178,8 @@ def theta_step(parts: Parts, state: TrainState, grads: Params, *, rate_scale: fl
 
 
 def hyper_batch(parts: Parts) -> int:
-    """Real samples of a hyper-step."""
-    return max(1, round(parts.recipe.hyper_part * parts.plan.batch))
+    """Real samples of a hyper-step, at least one a process."""
+    return max(parts.team.size, round(parts.recipe.hyper_part * parts.plan.batch))
 
 
 def replace_state(state: TrainState, **changes: object) -> TrainState:

@@ -38,10 +38,13 @@ def network_with(parts: Parts, phi: Params) -> Network:
 
 
 def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float | None:
-    """Mean Dice over labels and some of the held-out cases, on the preprocessed grid; None if there are none."""
+    """Mean Dice over labels and some of the held-out cases, on the preprocessed grid; None if there are none.
+
+    The processes of a team share the cases; each has the result.
+    """
     targets = target_of(parts.plan.generation)
-    scores = []
-    for case in evenly(cases, LOOKED_AT):
+    scores: list[float] = []
+    for case in parts.team.some_of(evenly(cases, LOOKED_AT)):
         logits = sliding_window_logits(
             network_with(parts, phi),
             torch.from_numpy(np.array(case.image)),
@@ -52,6 +55,7 @@ def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float |
         prediction, reference = logits.cpu().numpy().argmax(0), targets[np.asarray(case.enriched)]
         values = (dice(prediction == k, reference == k) for k in range(1, len(parts.plan.labels)))
         scores += [value for value in values if value is not None]
+    scores = parts.team.gather(scores)
     return float(np.mean(scores)) if scores else None
 
 
@@ -65,20 +69,27 @@ def evenly(cases: Sequence[StoredCase], count: int) -> list[StoredCase]:
 def validate_fold(
     parts: Parts, phi: Params, cases: Sequence[Case], folder: Path, *, progress: Callable[[int, int], None]
 ) -> dict:
-    """Predict held-out cases on their own grids and write `folder`/metrics.json; returns its content."""
+    """Predict held-out cases on their own grids and write `folder`/metrics.json; returns its content.
+
+    The processes of a team share the cases; the leader writes.
+    """
     results: list[dict] = []
     notes: list[str] = []
-    for number, case in enumerate(cases):
+    mine = parts.team.some_of(cases)
+    for number, case in enumerate(mine):
         if case.images and case.label is not None:
             results.append({"case": case.id, "labels": segment_and_compare(parts, phi, case)})
-        progress(number + 1, len(cases))
+        progress(number + 1, len(mine))
+    order = {case.id: number for number, case in enumerate(cases)}
+    results = sorted(parts.team.gather(results), key=lambda result: order[result["case"]])
     if not cases:
         notes.append("no case was held out, so there is nothing to validate on")
     elif not results:
         notes.append("the held-out cases have no images")
     metrics = summarise(results)
     metrics["notes"] = notes + metrics["notes"]
-    write_json(folder / "metrics.json", metrics)
+    if parts.team.leader:
+        write_json(folder / "metrics.json", metrics)
     return metrics
 
 

@@ -145,9 +145,12 @@ def test_an_outlier_moves_theta_no_farther_than_its_limit(make_parts):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_micro_batches_change_nothing(make_parts, method):
-    (parts, chosen, whole), (same, _, pieces) = make_parts(method), make_parts(method, micro_batch=1)
+    # Adam would turn the rounding of a gradient that is nearly 0 into whole steps.
+    rule = {"name": "sgd", "options": {"rate": 0.1, "momentum": 0.9}}
+    parts, chosen, whole = make_parts(method, optimiser=rule, outer_optimiser=rule)
+    same, _, pieces = make_parts(method, optimiser=rule, outer_optimiser=rule, micro_batch=1)
     for _ in range(2):
         whole = chosen.step(parts, whole, progress=0.0).state
         pieces = chosen.step(same, pieces, progress=0.0).state
     for name, value in (whole.phi | whole.theta).items():
-        torch.testing.assert_close((pieces.phi | pieces.theta)[name], value, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close((pieces.phi | pieces.theta)[name], value, rtol=1e-4, atol=1e-6)

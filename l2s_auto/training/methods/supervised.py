@@ -10,7 +10,7 @@ from l2s_auto.synthesis.deform import sampling_grid, warp_image, warp_labels
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
 from l2s_auto.training.schedule import decay
-from l2s_auto.training.step import MARGIN, StepResult, first_order_update
+from l2s_auto.training.step import MARGIN, StepResult, draw_noise, first_order_update
 
 
 class Supervised:
@@ -36,12 +36,13 @@ class Supervised:
 
 @torch.no_grad()
 def draw_augmented(parts: Parts) -> Batch:
-    """Deformed patches of real scans with a mild bias field and noise."""
+    """This process's share of deformed patches of real scans with a mild bias field and noise."""
     plan = parts.plan
-    boxes = parts.sampler.sample(plan.batch, plan.patch, margin=MARGIN, images=True)
+    mine = parts.team.share(plan.batch)
+    boxes = parts.sampler.sample(plan.batch, plan.patch, margin=MARGIN, images=True, share=mine)
     assert boxes.image is not None
-    draw = parts.generator.draw(plan.batch, parts.random)
+    draw = parts.generator.draw(plan.batch, parts.random).of(mine)
     grid = sampling_grid(draw.deformation, shape=plan.patch, box=tuple(boxes.enriched.shape[1:]), spacing=plan.spacing)
     image = warp_image(boxes.image, grid)
-    image = parts.augmenter(image, parts.augmenter.draw(image, parts.random))
+    image = parts.augmenter(image, draw_noise(parts, image, plan.batch))
     return Batch(rescale(image), parts.generator.target_of[warp_labels(boxes.enriched, grid)])
