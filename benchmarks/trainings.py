@@ -68,16 +68,16 @@ def recipe_of(variant: str, given, seed: int, iterations: int) -> Recipe:
 
 
 def prepare(given) -> Path:
-    """Plan and preprocess once, for all variants; the plan's features are scaled to those asked for."""
+    """Plan and preprocess once, for all variants; the plan's features and patch become those asked for."""
     shared = given.output / "shared"
     if not (shared / "plan.json").exists():
         plan_and_train(dataset=given.dataset, output=shared, device=given.device, dry_run=True)
     plan = read_model(shared / "plan.json", Plan)
-    features = plan.topology.features
-    if given.features and features[0] != given.features:
-        scaled = tuple(max(1, count * given.features // features[0]) for count in features)
-        topology = plan.topology.model_copy(update={"features": scaled})
-        write_json(shared / "plan.json", plan.model_copy(update={"topology": topology}))
+    features, wanted = plan.topology.features, given.features or plan.topology.features[0]
+    scaled = tuple(max(1, count * wanted // features[0]) for count in features)
+    topology = plan.topology.model_copy(update={"features": scaled})
+    changed = {"topology": topology, "patch": tuple(given.patch or plan.patch)}
+    write_json(shared / "plan.json", plan.model_copy(update=changed))
     return shared
 
 
@@ -198,6 +198,7 @@ def main() -> None:
     options.add_argument("--warm-up", type=float, default=0.1)
     options.add_argument("--equal", choices=("iterations", "time"), default="iterations")
     options.add_argument("--features", type=int, help="of the first stage; the plan's if it is left out")
+    options.add_argument("--patch", type=int, nargs=3, help="voxels; the plan's if it is left out")
     options.add_argument("--test-cases", type=int, help="held-out cases to test on at the end; all if it is left out")
     options.add_argument("--figure", type=Path)
     given = options.parse_args()
@@ -222,6 +223,7 @@ def main() -> None:
             "hyper_every": given.every,
             "warm_up": given.warm_up,
             "features": list(read_model(shared / "plan.json", Plan).topology.features),
+            "patch": list(read_model(shared / "plan.json", Plan).patch),
             "test_cases": given.test_cases,
             "seconds_plain_and_hyper_step": {v: [cost.plain, cost.hyper] for v, cost in costs.items()},
             "summary": summary(rows),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from l2s_auto.commands import parsers
-from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, run_command
+from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
 
 Arguments = Sequence[str] | None
 
@@ -49,7 +49,8 @@ def plan_and_train(arguments: Arguments = None) -> int:
             init=args.init,
             dry_run=args.dry_run,
         )
-        print(f"Plan: {run / 'plan.json'}" if args.dry_run else f"Segment with: l2s_predict -i IN -o OUT -m {run}")
+        if is_first_process():
+            print(f"Plan: {run / 'plan.json'}" if args.dry_run else f"Segment with: l2s_predict -i IN -o OUT -m {run}")
 
     advice = "What is trained so far predicts; go on with the same command and --resume."
     return run_command(body, command="l2s_plan_and_train", log=_run_log(args), advice=advice)

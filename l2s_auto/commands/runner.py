@@ -34,13 +34,19 @@ def run_command(body: Callable[[], int | None], *, command: str, log: Path | Non
         print(f"{command}: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print(f"{command}: interrupted. {advice}".rstrip(), file=sys.stderr)
+        if is_first_process():
+            print(f"{command}: interrupted. {advice}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     except Exception as error:  # the outermost frame: whatever went wrong becomes a log entry and an exit code
         written = _log_traceback(log, command=command)
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         print(f"{command}: internal error ({line}). The full report is in {written}", file=sys.stderr)
         return INTERNAL_ERROR
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for those that torchrun started with it; alone, it does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

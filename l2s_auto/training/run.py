@@ -89,11 +89,11 @@ def plan_and_train(
     Raises UserError for everything that the user can mend, before anything that takes long.
     """
     recipe = recipe or Recipe()
-    method: Method = build(recipe.method, METHODS, kind="method")
-    check_recipe(recipe)
     team, device = team_from_environment(device)
 
     def prepare_all() -> Prepared:
+        method = build(recipe.method, METHODS, kind="method")
+        check_recipe(recipe)
         chosen = choose_device(device)
         found = find_dataset(dataset, workers=0)
         require_images(found, method, recipe)
@@ -107,6 +107,7 @@ def plan_and_train(
         return prepare(found, run, recipe, method, parts_of, folds, options, memory_gb=memory_gb)
 
     prepared = team.from_leader(prepare_all)
+    method: Method = build(recipe.method, METHODS, kind="method")
     options = Options(choose_device(device), 0, resume, init, team)
     run = prepared.run
     if not team.leader:
