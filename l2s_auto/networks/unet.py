@@ -8,15 +8,19 @@ from torch import nn
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Topology
+from l2s_auto.networks.checkpointing import checkpoint_stages
 
 ACTIVATIONS = {"elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "leaky-relu": nn.LeakyReLU, "relu": nn.ReLU}
 
 
-def unet(*, channels: int, classes: int, topology: Topology, activation: str = "elu") -> PlainConvUNet:
+def unet(
+    *, channels: int, classes: int, topology: Topology, activation: str = "elu", checkpointing: bool = False
+) -> PlainConvUNet:
     """U-Net with instance normalisation: (B, channels, *S) -> (B, classes, *S).
 
     activation  smooth by default: with a kinked one the second derivative, which the hypergradient is made of,
                 lacks the kinks' share
+    checkpointing  compute a stage's activations again in the backward pass: less memory, more time
     """
     if activation not in ACTIVATIONS:
         raise UserError.single(
@@ -46,4 +50,6 @@ def unet(*, channels: int, classes: int, topology: Topology, activation: str = "
     # Heads at lower resolutions are for deep supervision; unused weights would have no gradient.
     network.decoder.seg_layers = nn.ModuleList([network.decoder.seg_layers[-1]])
     network.apply(InitWeights_He(1e-2))
+    if checkpointing:
+        checkpoint_stages(network)
     return network
