@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,3 +35,15 @@ def finish(figures: dict, path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures))
+
+
+def in_a_process(function: Callable, *arguments: object) -> Any:
+    """What function(*arguments, queue) puts into the queue, from a process of its own; an exception if that fails."""
+    spawn = multiprocessing.get_context("spawn")
+    queue = spawn.SimpleQueue()
+    process = spawn.Process(target=function, args=(*arguments, queue))
+    process.start()
+    process.join()
+    if process.exitcode != 0 or queue.empty():
+        raise RuntimeError(f"{function.__name__}{arguments} ended with exit code {process.exitcode}")
+    return queue.get()

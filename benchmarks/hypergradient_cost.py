@@ -11,13 +11,12 @@ and real batch for theta; phi learns from all of it.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import time
 
 import torch
 from made_up import make_cases, make_plan, peak
 
-from common import finish, machine, parser
+from common import finish, in_a_process, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients import HYPERGRADIENTS
@@ -124,16 +123,6 @@ def to_double(value):
             type(scans)(scans.image.double(), scans.target),
         )
     return value
-
-
-def in_a_process(function, *arguments) -> dict:
-    spawn = multiprocessing.get_context("spawn")
-    queue = spawn.Queue()
-    process = spawn.Process(target=function, args=(*arguments, queue))
-    process.start()
-    result = queue.get()
-    process.join()
-    return result
 
 
 def main() -> None:

@@ -9,7 +9,18 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology
+from l2s_auto.core.plan import (
+    CaseFingerprint,
+    ClassPrior,
+    EnrichedLabel,
+    Fingerprint,
+    GenerationPlan,
+    LabelPlan,
+    Normalisation,
+    Plan,
+    Statistics,
+    Topology,
+)
 from l2s_auto.preprocessing.store import StoredCase
 
 
@@ -32,6 +43,27 @@ def make_plan(topology: Topology, patch: tuple[int, int, int], batch: int) -> Pl
         ),
         iterations=1000,
     )
+
+
+def plain_fingerprint(shape: tuple[int, int, int], count: int = 4) -> Fingerprint:
+    """Cases of one shape, 1 mm voxels and two labels."""
+    cases = tuple(
+        CaseFingerprint(
+            id=str(number),
+            subject=str(number),
+            shape=shape,
+            spacing=(1.0, 1.0, 1.0),
+            label_volume={1: 100.0, 2: 100.0},
+            label_mean={0: (0.5,), 1: (0.3,), 2: (0.7,)},
+            label_std={0: (0.2,), 1: (0.1,), 2: (0.1,)},
+        )
+        for number in range(count)
+    )
+    intensity = Statistics(
+        mean=0.5, std=0.1, minimum=0.0, percentile_00_5=0.0, median=0.5, percentile_99_5=1.0, maximum=1.0, count=1
+    )
+    labels = {0: "background", 1: "1", 2: "2"}
+    return Fingerprint(dataset="made up", channels=("MRI",), labels=labels, cases=cases, intensity=(intensity,))
 
 
 def plain_topology(features: tuple[int, ...]) -> Topology:

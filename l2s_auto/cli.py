@@ -27,6 +27,8 @@ def plan_and_train(arguments: Arguments = None) -> int:
         given = {name: value for name, value in chosen.items() if value is not None}
         if args.hypergradient is not None:
             given["hypergradient"] = Component(name=args.hypergradient)
+        if args.checkpointing:
+            given["network"] = Component(name="unet", options={"checkpointing": True})
         recipe = Recipe(
             method=Component(name=args.method),
             augmenter=Component(name=args.augmenter),

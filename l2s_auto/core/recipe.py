@@ -10,6 +10,7 @@ from l2s_auto.core.component import Component
 class Recipe(BaseModel):
     """One training, by value. Nothing here depends on the data or on the machine.
 
+    schedule      factor of both learning rates over the training
     iterations    updates of S_phi; None = the plan's
     time_budget   seconds of training; None = no limit. Whichever ends first ends the training
     hyper_every   theta is updated on every hyper_every-th iteration after the warm-up
@@ -28,6 +29,7 @@ class Recipe(BaseModel):
     loss: Component = Component(name="dice+cross-entropy")
     optimiser: Component = Component(name="adam", options={"rate": 3e-3})
     outer_optimiser: Component = Component(name="adam", options={"rate": 0.01})
+    schedule: Component = Component(name="poly")
     hypergradient: Component = Component(name="finite-difference")
     iterations: int | None = Field(default=None, ge=1)
     time_budget: float | None = Field(default=None, gt=0)

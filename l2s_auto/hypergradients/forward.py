@@ -17,7 +17,7 @@ class Forward(TwoPass):
     Exact, and gradients by the weights are not needed in it; activations and their tangents are kept.
     """
 
-    memory = 3.5
+    memory = 6.3
 
     def mixed(
         self, loss: ImageLoss, phi: Params, u: Params, image: torch.Tensor, piece: slice, kept: Any

@@ -47,8 +47,9 @@ class TwoPass(ABC):
 
     #: Whether the synthetic pass itself may run in fast precision: not if it is differentiated or differenced again.
     fast_synthetic = True
-    #: Peak memory of a hyper-step as a multiple of a plain step's, for the planner; measured.
-    memory = 1.1
+    #: Peak of a hyper-step's activations as a multiple of what a plain step keeps, for the planner; measured
+    #: (`benchmarks/memory_model.py`).
+    memory = 1.65
     #: Whether the estimator sees kinks of the network that the derivative leaves out.
     sees_kinks = False
 

@@ -18,7 +18,7 @@ class Unrolled(TwoPass):
     """
 
     fast_synthetic = False
-    memory = 3.0
+    memory = 4.4
 
     def synthetic_pass(self, problem: BilevelProblem, phi: Params, theta: Params) -> SyntheticPass:
         whole = self.part == 1 and (self.micro_batch or problem.synthetic) >= problem.synthetic

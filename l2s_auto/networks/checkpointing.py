@@ -18,7 +18,7 @@ def checkpoint_stages(network: nn.Module) -> None:
     """Let every stage of convolutions of the network keep nothing but its input. Names of weights stay as they are."""
     for module in network.modules():
         if isinstance(module, StackedConvBlocks):
-            module.forward = partial(_forward, module)  # type: ignore[method-assign]
+            module.forward = partial(_forward, module)
 
 
 def _forward(stage: StackedConvBlocks, image: torch.Tensor) -> torch.Tensor:

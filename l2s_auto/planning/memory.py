@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from l2s_auto.core.plan import Topology, Voxels
+import math
+from dataclasses import dataclass
 
-_PEAK = 1.9  # peak of a plain step by what it keeps: gradients on their way, work space (measured on a CPU, 64³)
+from l2s_auto.core.plan import Plan, Topology, Voxels
+
+_PLAIN = 1.2  # peak of a plain step by what it keeps: gradients on their way, work space
+_IMAGE = 450  # bytes a voxel of the batch: images, targets, and what generates them
+_FIXED = 35e6  # bytes: work space of the libraries
+_COPIES, _COPIES_HYPER = 6, 9  # of the weights: their moments, gradients, successors; with v and u in a hyper-step
 _KEPT = 3  # tensors kept a convolution: its input, the normalisation's input, the activation's input
 _BYTES = 4  # float32
 
 
-def activation_bytes(topology: Topology, patch: Voxels, batch: int, *, channels: int, classes: int) -> float:
-    """Bytes of activations that one plain training step keeps for its backward pass."""
+def activation_bytes(
+    topology: Topology, patch: Voxels, batch: int, *, channels: int, classes: int, checkpointing: bool = False
+) -> float:
+    """Bytes of activations that one plain training step keeps for its backward pass.
+
+    checkpointing  every stage keeps its input and output; the largest, all of it when its turn comes
+    """
     voxels: list[float] = []
     now = [float(n) for n in patch]
     for stride in topology.strides:
         now = [n / s for n, s in zip(now, stride, strict=True)]
         voxels.append(now[0] * now[1] * now[2])
     features = topology.features
-    numbers = voxels[0] * channels
+    numbers, inside = voxels[0] * channels, [0.0]
     for stage, count in enumerate(topology.convolutions_encoder):
-        numbers += voxels[stage] * features[stage] * _KEPT * count
+        inside.append(voxels[stage] * features[stage] * (_KEPT * count - 1))
+        numbers += voxels[stage] * features[stage]
     for stage, count in enumerate(topology.convolutions_decoder):
         # The first convolution reads the skip connection and the enlarged image: twice the features.
-        numbers += voxels[stage] * features[stage] * (_KEPT * count + 2)
+        inside.append(voxels[stage] * features[stage] * (_KEPT * count - 1))
+        numbers += voxels[stage] * features[stage] * 3
+    numbers += max(inside) if checkpointing else sum(inside)
     # Logits, their softmax, and about as much again in the loss.
     numbers += 3 * voxels[0] * classes
     return numbers * batch * _BYTES
@@ -43,14 +57,50 @@ def weight_count(topology: Topology, *, channels: int, classes: int) -> int:
     return total + topology.features[0] * classes
 
 
-def training_memory_gb(
-    topology: Topology, patch: Voxels, batch: int, *, channels: int, classes: int, hyper: float = 1.0
-) -> float:
-    """GB (1e9 bytes) that a training step needs: activations, and weights with gradients and Adam's two moments.
+@dataclass(frozen=True)
+class StepMemory:
+    """What the most demanding training step keeps, whatever the plan.
 
-    hyper  the most demanding step's peak as a multiple of a plain step's; above 1 if it differentiates through updates
+    hyper        peak of theta's gradient as a multiple of the activations that a plain step keeps for the samples that
+                 it looks at; None = theta is not learned
+    part         share of the batch, in (0, 1], that theta's gradient is taken from
+    micro_batch  samples in memory at a time; None = the whole batch
+    checkpointing  the network computes its activations again instead of keeping them
     """
-    activations = activation_bytes(topology, patch, batch, channels=channels, classes=classes)
-    copies = 8 if hyper > 1 else 4
+
+    hyper: float | None = None
+    part: float = 1.0
+    micro_batch: int | None = None
+    checkpointing: bool = False
+
+    def multiple(self, batch: int) -> float:
+        """Peak of activations as a multiple of what a plain step keeps for one sample.
+
+        The passes of first order go over the whole batch, theta's gradient over a part; both a micro-batch at a time.
+        """
+        at_a_time = min(batch, self.micro_batch or batch)
+        part = min(at_a_time, math.ceil(self.part * batch))
+        return max(_PLAIN * at_a_time, (self.hyper or 0.0) * part)
+
+
+def training_memory_gb(
+    topology: Topology, patch: Voxels, batch: int, *, channels: int, classes: int, step: StepMemory
+) -> float:
+    """GB (1e9 bytes) that training needs, at most: activations, images, weights and what is as large as they.
+
+    Fitted to the peak of resident memory on a CPU in float32 (`benchmarks/memory_model.py`).
+    """
+    one = activation_bytes(topology, patch, 1, channels=channels, classes=classes, checkpointing=step.checkpointing)
+    activations = one * step.multiple(batch)
+    images = _IMAGE * math.prod(patch) * batch * channels
+    copies = _COPIES if step.hyper is None else _COPIES_HYPER
     weights = weight_count(topology, channels=channels, classes=classes) * _BYTES * copies
-    return (hyper * _PEAK * activations + weights) / 1e9
+    return (activations + images + weights + _FIXED) / 1e9
+
+
+def plan_memory_gb(plan: Plan, step: StepMemory, *, processes: int = 1) -> float:
+    """GB that each of the processes that train by the plan needs."""
+    share = math.ceil(plan.batch / processes)
+    return training_memory_gb(
+        plan.topology, plan.patch, share, channels=plan.input_channels, classes=len(plan.labels), step=step
+    )

@@ -12,7 +12,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Fingerprint, LabelPlan, Normalisation, Plan, Topology, Triple, Voxels
 from l2s_auto.planning.clusters import BACKGROUND, determine_generation
 from l2s_auto.planning.fingerprint import SMOOTHING
-from l2s_auto.planning.memory import training_memory_gb
+from l2s_auto.planning.memory import StepMemory, training_memory_gb
 from l2s_auto.planning.pairs import determine_pairs
 from l2s_auto.planning.topology import determine_topology
 
@@ -56,13 +56,15 @@ def make_plan(
     memory_gb: float | None,
     device: str,
     base_features: int | None = None,
-    hyper: float = 1.0,
+    step: StepMemory | None = None,
+    processes: int = 1,
 ) -> Plan:
     """Everything that the data and the device's kind dictate.
 
-    memory_gb      GB that training may use; None: the device's usual patch and batch, unchecked
+    memory_gb      GB that each process of the training may use; None: the device's usual patch and batch, unchecked
     base_features  of the U-Net's first stage; None: the device's
-    hyper          peak memory of the most demanding training step as a multiple of a plain step's
+    step           what the most demanding training step keeps; None: a plain step
+    processes      that share each batch
     """
     labels = determine_labels(fingerprint)
     spacing = determine_spacing(fingerprint)
@@ -70,7 +72,10 @@ def make_plan(
     channels, classes = max(1, len(fingerprint.channels)), len(labels)
     features = determine_features(device, shapes, base_features)
     pairs = determine_pairs({label.value: label.name for label in labels})
-    fit = _Fit(channels=channels, classes=classes, features=features, memory_gb=memory_gb, hyper=hyper)
+    step = step or StepMemory()
+    fit = _Fit(
+        channels=channels, classes=classes, features=features, memory_gb=memory_gb, step=step, processes=processes
+    )
     patch, topology = determine_patch(shapes, spacing, fit=fit, voxels=device_defaults(device).voxels)
     return Plan(
         dataset=fingerprint.dataset,
@@ -160,7 +165,12 @@ class _Fit(NamedTuple):
     classes: int
     features: int
     memory_gb: float | None
-    hyper: float = 1.0
+    step: StepMemory
+    processes: int
+
+    @property
+    def smallest_batch(self) -> int:
+        return max(SMALLEST_BATCH, self.processes)
 
     def holds(self, topology: Topology, patch: Voxels, batch: int) -> bool:
         if self.memory_gb is None:
@@ -168,10 +178,9 @@ class _Fit(NamedTuple):
         return self.needs(topology, patch, batch) <= self.memory_gb
 
     def needs(self, topology: Topology, patch: Voxels, batch: int) -> float:
-        """GB of a training with this patch and batch."""
-        return training_memory_gb(
-            topology, patch, batch, channels=self.channels, classes=self.classes, hyper=self.hyper
-        )
+        """GB of each process of a training with this patch and batch."""
+        share = math.ceil(batch / self.processes)
+        return training_memory_gb(topology, patch, share, channels=self.channels, classes=self.classes, step=self.step)
 
 
 def determine_patch(shapes: Sequence[Voxels], spacing: Triple, *, fit: _Fit, voxels: int) -> tuple[Voxels, Topology]:
@@ -191,9 +200,9 @@ def determine_patch(shapes: Sequence[Voxels], spacing: Triple, *, fit: _Fit, vox
         length = edge / 1.02**step
         x, y, z = (max(1, min(n, round(length / s))) for n, s in zip(median, spacing, strict=True))
         topology, patch = determine_topology(spacing, (x, y, z), base_features=fit.features)
-        if math.prod(patch) <= voxels and fit.holds(topology, patch, SMALLEST_BATCH):
+        if math.prod(patch) <= voxels and fit.holds(topology, patch, fit.smallest_batch):
             return patch, topology
-    needed = fit.needs(topology, patch, SMALLEST_BATCH)
+    needed = fit.needs(topology, patch, fit.smallest_batch)
     raise UserError.single(
         "There is not enough memory for the smallest training.",
         where="--memory-gb, or the memory that is free",
@@ -204,10 +213,10 @@ def determine_patch(shapes: Sequence[Voxels], spacing: Triple, *, fit: _Fit, vox
 
 
 def determine_batch(shapes: Sequence[Voxels], patch: Voxels, topology: Topology, *, fit: _Fit, most: int) -> int:
-    """At least 2; more while the memory allows, up to `most` and to a twentieth of the dataset's voxels."""
+    """At least 2, and one a process; more while the memory allows, to `most` and a twentieth of the cases' voxels."""
     data = sum(math.prod(shape) for shape in shapes)
     limit = min(most, int(_SHARE_OF_DATA * data / math.prod(patch)))
-    batch = SMALLEST_BATCH
+    batch = fit.smallest_batch
     while batch < limit and fit.holds(topology, patch, batch + 1):
         batch += 1
     return batch

@@ -24,6 +24,7 @@ from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.data import BoxSampler
+from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
 
 
@@ -41,6 +42,7 @@ class Parts:
     loss: Loss
     rule: UpdateRule
     outer_rule: UpdateRule
+    schedule: Schedule
     hypergradient: Hypergradient
     generator: Generator
     sampler: BoxSampler
@@ -68,6 +70,7 @@ def check_recipe(recipe: Recipe) -> None:
     build(recipe.loss, LOSSES, kind="loss")
     build(recipe.optimiser, OPTIMISERS, kind="optimiser")
     build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser")
+    build(recipe.schedule, SCHEDULES, kind="schedule")
     make_hypergradient(recipe)
     resolve(recipe.network.name, NETWORKS, kind="network")
 
@@ -75,15 +78,6 @@ def check_recipe(recipe: Recipe) -> None:
 def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
     """The network of a plan and a recipe, with fresh weights."""
     return build_network(recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology)
-
-
-def peak_memory(recipe: Recipe, *, hyper_steps: bool) -> float:
-    """Peak memory of the most demanding step as a multiple of a plain step's; an estimator that is silent counts as
-    the most demanding one."""
-    if not hyper_steps:
-        return 1.0
-    most = max(estimator.memory for estimator in HYPERGRADIENTS.values())
-    return float(getattr(make_hypergradient(recipe), "memory", most))
 
 
 def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
@@ -121,6 +115,7 @@ def build_parts(
         loss=build(recipe.loss, LOSSES, kind="loss"),
         rule=build(recipe.optimiser, OPTIMISERS, kind="optimiser"),
         outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
+        schedule=build(recipe.schedule, SCHEDULES, kind="schedule"),
         hypergradient=make_hypergradient(recipe),
         generator=Generator(
             plan.generation,

@@ -24,14 +24,16 @@ from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype, free_memory_gb
 from l2s_auto.planning.fingerprint import content_of, take_fingerprint
+from l2s_auto.planning.memory import StepMemory
 from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.preprocessing.store import StoredCase, open_case, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
-from l2s_auto.training.build import build_parts, check_recipe, initial_state, peak_memory
+from l2s_auto.training.build import build_parts, check_recipe, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.loop import Limits, train
+from l2s_auto.training.memory import check_memory, step_memory
 from l2s_auto.training.methods import METHODS, Method
 from l2s_auto.training.preview import write_preview
 from l2s_auto.training.run_folder import RunFolder, be_quiet, start_logging
@@ -142,8 +144,8 @@ def prepare(
         "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
     )
     verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
-    hyper = peak_memory(recipe, hyper_steps=method.hyper_steps)
-    plan = obtain_plan(found, run, options, trained=run.has_models(), memory_gb=memory_gb, hyper=hyper)
+    step = step_memory(recipe, hyper_steps=method.hyper_steps)
+    plan = obtain_plan(found, run, options, trained=run.has_models(), memory_gb=memory_gb, step=step)
     require_samples(options.team, plan.batch)
     warn_of_kinks(plan, recipe, method)
     write_json(run.recipe, recipe)
@@ -220,18 +222,20 @@ def progress_to(title: str) -> Callable[[int, int], None]:
 
 
 def obtain_plan(
-    dataset: Dataset, run: RunFolder, options: Options, *, trained: bool, memory_gb: float | None, hyper: float
+    dataset: Dataset, run: RunFolder, options: Options, *, trained: bool, memory_gb: float | None, step: StepMemory
 ) -> Plan:
     """The plan in the run folder if the dataset is still what it was made for, else a new one.
 
-    hyper    peak memory of the most demanding step as a multiple of a plain step's
+    step     what the most demanding training step keeps
     trained  there is a model in the run folder, which a new plan would make useless: then a changed dataset is an error
     """
+    free = options.team.part_of(free_memory_gb(options.device), options.device)
     plan = run.known_plan()
     known = read_model(run.fingerprint, Fingerprint) if plan is not None and run.fingerprint.exists() else None
     content = content_of(dataset)
     if plan is not None and known is not None and known.content == content:
         LOGGER.info("Using the plan in %s; delete it to plan anew", run.plan)
+        check_memory(plan, step, memory_gb=memory_gb, free_gb=free, path=run.plan, processes=options.team.size)
         return plan
     read = functools.partial(read_for_fingerprint, normalisation=determine_normalisation(dataset.channels))
     fingerprint = take_fingerprint(
@@ -246,10 +250,16 @@ def obtain_plan(
                 expected=f"that of the {len(dataset.cases)} cases of {dataset.name} as they are now",
                 mend="Choose another folder with -o, or delete this one.",
             )
+        check_memory(plan, step, memory_gb=memory_gb, free_gb=free, path=run.plan, processes=options.team.size)
         return plan
     warn_of_rare_labels(fingerprint)
-    memory = free_memory_gb(options.device) if memory_gb is None else memory_gb
-    plan = make_plan(fingerprint, memory_gb=memory, device=options.device.type, hyper=hyper)
+    plan = make_plan(
+        fingerprint,
+        memory_gb=free if memory_gb is None else memory_gb,
+        device=options.device.type,
+        step=step,
+        processes=options.team.size,
+    )
     write_json(run.fingerprint, fingerprint)
     write_json(run.plan, plan)
     LOGGER.info(

@@ -68,10 +68,3 @@ class Constant(Schedule):
 
 
 SCHEDULES: dict[str, type[Schedule]] = {"constant": Constant, "cosine": Cosine, "poly": Poly}
-
-_POLY = Poly()
-
-
-def decay(progress: float) -> float:
-    """Polynomial decay from 1 to 0 over progress in [0, 1], as nnU-Net's: (1 - progress) ^ 0.9."""
-    return _POLY(progress)

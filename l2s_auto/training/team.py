@@ -50,6 +50,11 @@ class Team:
         """This process's values of a list that all processes have, every one in just one process."""
         return values[self.rank :: self.size]
 
+    def part_of(self, free_gb: float | None, device: torch.device) -> float | None:
+        """What is free on a device for one process: all of a GPU, and its part of a machine's memory."""
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.size > 1 else 1
+        return free_gb if free_gb is None or device.type == "cuda" else free_gb / here
+
     def sum(self, values: Params) -> dict[str, torch.Tensor]:
         """Each tensor summed over the processes, in one message; they have one dtype. Bit by bit the same in each."""
         if self.size == 1:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from l2s_auto.planning.memory import activation_bytes, training_memory_gb, weight_count
+from l2s_auto.planning.memory import StepMemory, activation_bytes, training_memory_gb, weight_count
 from l2s_auto.planning.topology import determine_topology
 
 CASES = [((1.0, 1.0, 1.0), (20, 28, 20), 8, 2), ((0.7, 0.7, 5.0), (48, 48, 8), 16, 1)]
@@ -48,5 +48,18 @@ def test_grows_with_batch_and_patch_and_by_what_a_hyper_step_takes() -> None:
     topology, patch = determine_topology((1.0, 1.0, 1.0), (64, 64, 64), base_features=8)
     kept = [activation_bytes(topology, patch, batch, channels=1, classes=3) for batch in (1, 2)]
     assert kept[1] == 2 * kept[0]
-    plain, hyper = (training_memory_gb(topology, patch, 2, channels=1, classes=3, hyper=h) for h in (1.0, 3.0))
-    assert 2.9 < hyper / plain < 3.1
+
+    def gb(batch: int = 2, **step) -> float:
+        return training_memory_gb(topology, patch, batch, channels=1, classes=3, step=StepMemory(**step))
+
+    assert gb(4) > gb(2) > gb(1)
+    assert gb(hyper=6.0) > gb(hyper=4.0) > 1.5 * gb(hyper=1.65) > gb()
+    assert gb(4, hyper=4.0, part=0.5) == pytest.approx(gb(4, hyper=2.0))
+    assert gb(4, hyper=4.0, micro_batch=1) < gb(4, hyper=4.0, micro_batch=2) < gb(4, hyper=4.0)
+    assert gb(hyper=4.0, part=0.5, micro_batch=1) == gb(hyper=4.0, micro_batch=1)
+
+
+def test_checkpoints_keep_less_than_half() -> None:
+    topology, patch = determine_topology((1.0, 1.0, 1.0), (64, 64, 64), base_features=8)
+    kept = [activation_bytes(topology, patch, 2, channels=1, classes=3, checkpointing=c) for c in (False, True)]
+    assert 0.2 < kept[1] / kept[0] < 0.6

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from l2s_auto.core.plan import Plan
-from l2s_auto.planning.memory import training_memory_gb
+from l2s_auto.planning.memory import StepMemory, plan_memory_gb
 from l2s_auto.planning.planner import (
     determine_normalisation,
     determine_spacing,
@@ -49,7 +49,7 @@ def test_patch_stays_within_voxels_memory_and_about_the_case(shape, device, memo
     voxels = device_defaults(device).voxels
     assert math.prod(plan.patch) <= voxels
     if memory_gb:
-        assert training_memory_gb(plan.topology, plan.patch, plan.batch, channels=1, classes=3) <= memory_gb
+        assert plan_memory_gb(plan, StepMemory()) <= memory_gb
     elif math.prod(shape) > voxels:
         assert math.prod(plan.patch) > 0.5 * voxels, "what is allowed is used"
     assert plan.batch >= 2
@@ -88,6 +88,19 @@ def test_labels_by_value_with_background_first(fingerprint_of) -> None:
 
 def test_a_demanding_estimator_gets_a_smaller_patch(fingerprint_of) -> None:
     fingerprint = fingerprint_of(shapes=[(64, 64, 64)] * 4, means=MEANS, stds=STDS)
-    cheap, dear = (make_plan(fingerprint, memory_gb=0.8, device="cpu", hyper=h) for h in (1.1, 3.0))
+    cheap, dear = (
+        make_plan(fingerprint, memory_gb=1.0, device="cpu", step=StepMemory(hyper=hyper)) for hyper in (1.65, 4.4)
+    )
     assert cheap.patch == (64, 64, 64)
     assert math.prod(dear.patch) < math.prod(cheap.patch)
+
+
+def test_processes_share_a_batch_and_its_memory(fingerprint_of) -> None:
+    fingerprint = fingerprint_of(shapes=[(64, 64, 64)] * 4, means=MEANS, stds=STDS)
+    step = StepMemory(hyper=4.4)
+    one, two, five = (
+        make_plan(fingerprint, memory_gb=1.0, device="cpu", step=step, processes=processes) for processes in (1, 2, 5)
+    )
+    assert math.prod(two.patch) > math.prod(one.patch)
+    assert (two.batch, five.batch) == (2, 5)
+    assert plan_memory_gb(two, step, processes=2) <= 1.0 < plan_memory_gb(two, step)

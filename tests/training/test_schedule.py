@@ -3,10 +3,12 @@
 import itertools
 
 import pytest
+import torch
 
 from l2s_auto.core.component import Component, build
 from l2s_auto.core.errors import UserError
-from l2s_auto.training.schedule import SCHEDULES, decay
+from l2s_auto.training.methods import METHODS
+from l2s_auto.training.schedule import SCHEDULES
 
 SHARES = [i / 200 for i in range(201)]
 
@@ -35,9 +37,22 @@ def test_known_values():
     assert SCHEDULES["constant"]()(0.7) == 1
 
 
-def test_decay_is_nnunets():
+def test_polynomial_decay_is_nnunets():
+    decay = SCHEDULES["poly"]()
     assert all(decay(p) == pytest.approx((1 - p) ** 0.9) for p in SHARES)
-    assert decay(1.5) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_recipe_chooses_the_schedule(make_parts, method):
+    """Halfway, a plain gradient step of a cosine is half as long as a constant one."""
+    moved = {}
+    for name in ("constant", "cosine"):
+        rule = {"name": "sgd", "options": {"rate": 0.1}}
+        parts, chosen, state = make_parts(method, optimiser=rule, schedule={"name": name})
+        after = chosen.step(parts, state, progress=0.5).state
+        moved[name] = {key: after.phi[key] - p for key, p in state.phi.items()}
+    for key, whole in moved["constant"].items():
+        torch.testing.assert_close(moved["cosine"][key], 0.5 * whole)
 
 
 @pytest.mark.parametrize("ramp", [-0.1, 1.0, float("nan")])

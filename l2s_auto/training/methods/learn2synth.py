@@ -5,7 +5,6 @@ from __future__ import annotations
 from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
-from l2s_auto.training.schedule import decay
 from l2s_auto.training.step import StepResult, hyper_step, synthetic_step
 
 
@@ -22,7 +21,7 @@ class Learn2Synth:
         return None
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
-        recipe = parts.recipe
+        recipe, rate_scale = parts.recipe, parts.schedule(progress)
         if progress >= recipe.warm_up and state.step % recipe.hyper_every == 0:
-            return hyper_step(parts, state, rate_scale=decay(progress), outer_rate_scale=decay(progress))
-        return synthetic_step(parts, state, rate_scale=decay(progress))
+            return hyper_step(parts, state, rate_scale=rate_scale, outer_rate_scale=rate_scale)
+        return synthetic_step(parts, state, rate_scale=rate_scale)

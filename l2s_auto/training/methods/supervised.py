@@ -9,7 +9,6 @@ from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.synthesis.deform import sampling_grid, warp_image, warp_labels
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
-from l2s_auto.training.schedule import decay
 from l2s_auto.training.step import MARGIN, StepResult, draw_noise, first_order_update
 
 
@@ -30,7 +29,7 @@ class Supervised:
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         batch = draw_augmented(parts)
-        state, loss = first_order_update(parts, state, batch, rate_scale=decay(progress))
+        state, loss = first_order_update(parts, state, batch, rate_scale=parts.schedule(progress))
         return StepResult(state, None, loss)
 
 

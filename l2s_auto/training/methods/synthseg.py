@@ -5,7 +5,6 @@ from __future__ import annotations
 from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
-from l2s_auto.training.schedule import decay
 from l2s_auto.training.step import StepResult, synthetic_step
 
 
@@ -19,4 +18,4 @@ class SynthSeg:
         return Randomised()
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
-        return synthetic_step(parts, state, rate_scale=decay(progress))
+        return synthetic_step(parts, state, rate_scale=parts.schedule(progress))

@@ -1,0 +1,26 @@
+"""Options that save memory, from the command line."""
+
+from safetensors.torch import load_file
+
+from l2s_auto import cli
+
+
+def train(dataset, run, *options):
+    command = [str(dataset), "-o", str(run), "--iterations", "3", "--hyper-every", "1", "--device", "cpu"]
+    return cli.plan_and_train([*command, *options])
+
+
+def test_a_checkpointed_training_has_the_same_weights_and_predicts(dataset, tmp_path):
+    for name, options in (("plain", []), ("checkpointed", ["--checkpointing"])):
+        assert train(dataset, tmp_path / name, *options) == 0
+    first, second = (load_file(tmp_path / n / "fold_0" / "weights.safetensors") for n in ("plain", "checkpointed"))
+    assert list(first) == list(second)
+    arguments = ["-i", str(dataset / "images"), "-o", str(tmp_path / "out"), "-m", str(tmp_path / "checkpointed")]
+    assert cli.predict([*arguments, "--device", "cpu"]) == 0
+
+
+def test_a_plan_that_does_not_fit_is_the_users_error(dataset, tmp_path, capsys):
+    assert train(dataset, tmp_path / "run", "--dry-run") == 0
+    assert train(dataset, tmp_path / "run", "--memory-gb", "0.001") == 2
+    error = capsys.readouterr().err
+    assert "more memory than is allowed" in error and "plan.json" in error
