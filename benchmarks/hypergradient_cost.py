@@ -1,6 +1,7 @@
 """Cost and error of a hyper-step with each estimator, beside the plain supervised step of the same network.
 
-Time and peak memory are ratios to the supervised step, each row in a process of its own. The error is that of theta's
+Time and peak memory are ratios to the supervised step: times from steps of the rows in turns, the median of several
+rounds; memory from a process for each row. The error is that of theta's
 gradient in float32 (and with first-order passes in the device's fast precision) to double backward in float64, on the
 same batches, after some training: the worst of several batches. A row with part 0.5 looks at half of the synthetic
 and real batch for theta; phi learns from all of it.
@@ -11,6 +12,7 @@ and real batch for theta; phi learns from all of it.
 from __future__ import annotations
 
 import json
+import statistics
 import time
 
 import torch
@@ -29,25 +31,29 @@ from l2s_auto.training.step import TwoPasses, draw_real, draw_synthetic, synthet
 
 #: name -> patch, batch
 SETTINGS = {"3D, 64³, batch 2": ((64, 64, 64), 2), "2D, 192², batch 8": ((1, 192, 192), 8)}
+CHECKPOINTING = Component(name="unet", options={"checkpointing": True})
 #: name -> method, options of the recipe; the first is the unit
 ROWS: dict[str, tuple[str, dict]] = {
     "supervised step": ("supervised", {}),
     "plain synthetic step": ("learn2synth", {"hyper_every": 10**9}),
-    **{name: ("learn2synth", {"hyper_every": 1, "hypergradient": name, "hyper_part": 1.0}) for name in HYPERGRADIENTS},
-    "finite-difference, part 0.5": (
+    **{name: ("learn2synth", {"hypergradient": name, "hyper_part": 1.0}) for name in HYPERGRADIENTS},
+    "finite-difference, part 0.5": ("learn2synth", {"hypergradient": "finite-difference", "hyper_part": 0.5}),
+    "plain synthetic step, checkpointing": ("learn2synth", {"hyper_every": 10**9, "network": CHECKPOINTING}),
+    "finite-difference, checkpointing": (
         "learn2synth",
-        {"hyper_every": 1, "hypergradient": "finite-difference", "hyper_part": 0.5},
+        {"hypergradient": "finite-difference", "hyper_part": 1.0, "network": CHECKPOINTING},
     ),
-    "default hyper-step": ("learn2synth", {"hyper_every": 1}),
-    "default schedule after the warm-up": ("learn2synth", {}),
+    "unrolled, checkpointing": ("learn2synth", {"hypergradient": "unrolled", "network": CHECKPOINTING}),
+    "default hyper-step": ("learn2synth", {}),
 }
+DEFAULT_SCHEDULE = "default schedule after the warm-up"
 
 
 def make_parts(setting: str, options: dict, *, features: int, device: torch.device, fast: bool, method: str) -> Parts:
     patch, batch = SETTINGS[setting]
     topology, patch = determine_topology((1.0, 1.0, 1.0), patch, base_features=features)
     options = {k: Component(name=v) if k == "hypergradient" else v for k, v in options.items()}
-    recipe = Recipe(method=Component(name=method), warm_up=0.0, **options)
+    recipe = Recipe(method=Component(name=method), warm_up=0.0, **{"hyper_every": 1, **options})
     return build_parts(
         make_plan(topology, patch, batch),
         recipe,
@@ -58,42 +64,57 @@ def make_parts(setting: str, options: dict, *, features: int, device: torch.devi
     )
 
 
-def cost(row: str, setting: str, features: int, device_name: str, steps: int, fast: bool, queue) -> None:
-    """Seconds an iteration (median of rounds) and MiB of one row."""
-    device = torch.device(device_name)
-    name, options = ROWS[row]
-    parts = make_parts(setting, options, features=features, device=device, fast=fast, method=name)
-    method, state = METHODS[name](), initial_state(parts)
-    state.step = 1  # iteration 0 is a hyper-step of every schedule
-    before = peak(device)
+class Run:
+    """A training of one row."""
 
-    def run(count: int) -> float:
-        nonlocal state
-        started = time.perf_counter()
-        for _ in range(count):
-            step = state.step + 1
-            state = method.step(parts, state, progress=0.5).state
-            state.step = step
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return (time.perf_counter() - started) / count
+    def __init__(self, row: str, setting: str, given) -> None:
+        self.device = torch.device(given.device)
+        name, options = ROWS[row]
+        self.parts = make_parts(
+            setting, options, features=given.features, device=self.device, fast=given.fast, method=name
+        )
+        self.method, self.state = METHODS[name](), initial_state(self.parts)
+        self.state.step = 1  # iteration 0 is a hyper-step of every schedule
 
-    every = parts.recipe.hyper_every
-    block = every if 1 < every < 100 else 1
-    run(block)
-    seconds = sorted(run(block) for _ in range(max(3, steps // block)))
-    queue.put({"seconds": seconds[len(seconds) // 2], "memory_mib": peak(device) - before})
+    def step(self) -> float:
+        """Seconds of an iteration."""
+        started, step = time.perf_counter(), self.state.step + 1
+        self.state = self.method.step(self.parts, self.state, progress=0.5).state
+        self.state.step = step
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - started
 
 
-def errors(setting: str, features: int, device_name: str, batches: int, queue) -> None:
+def times(setting: str, given, queue) -> None:
+    """Median seconds of a step of each row. The rows take turns, so that what else runs slows all of them."""
+    runs = {row: Run(row, setting, given) for row in given.rows}
+    seconds: dict[str, list[float]] = {row: [] for row in runs}
+    for number in range(given.steps + 1):
+        for row, run in runs.items():
+            taken = run.step()
+            seconds[row] += [taken] if number else []
+    queue.put({row: statistics.median(taken) for row, taken in seconds.items()})
+
+
+def memory(row: str, setting: str, given, queue) -> None:
+    """MiB that a few steps of a row add to the peak of a fresh process."""
+    run = Run(row, setting, given)
+    before = peak(run.device)
+    for _ in range(3):
+        run.step()
+    queue.put(peak(run.device) - before)
+
+
+def errors(setting: str, given, queue) -> None:
     """Worst cosine and relative error of every estimator, in float32 and with fast first-order passes."""
-    device = torch.device(device_name)
-    parts = make_parts(setting, {}, features=features, device=device, fast=True, method="learn2synth")
+    device = torch.device(given.device)
+    parts = make_parts(setting, {}, features=given.features, device=device, fast=True, method="learn2synth")
     state = initial_state(parts)
     for _ in range(25):
         state = synthetic_step(parts, state, rate_scale=1.0).state
     rows: dict[str, dict[str, float]] = {}
-    for _ in range(batches):
+    for _ in range(given.batches):
         problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts))
         given = (problem, state.phi, state.theta, parts.rule, state.inner_state)
         exact = HYPERGRADIENTS["unrolled"]()(*map(to_double, given)).theta_grad
@@ -125,6 +146,27 @@ def to_double(value):
     return value
 
 
+def measure(setting: str, given) -> dict[str, dict[str, float]]:
+    """Time and memory of each row, and their ratios to the first's; the schedule's time follows from its steps."""
+    seconds = in_a_process(times, setting, given)
+    mib = {row: in_a_process(memory, row, setting, given) for row in given.rows}
+    if {"plain synthetic step", "default hyper-step"} <= set(given.rows):
+        every = Recipe().hyper_every
+        plain, hyper = seconds["plain synthetic step"], seconds["default hyper-step"]
+        seconds[DEFAULT_SCHEDULE] = plain + (hyper - plain) / every
+        mib[DEFAULT_SCHEDULE] = mib["default hyper-step"]
+    unit = given.rows[0]
+    return {
+        row: {
+            "seconds": seconds[row],
+            "memory_mib": mib[row],
+            "time_ratio": seconds[row] / seconds[unit],
+            "memory_ratio": mib[row] / mib[unit],
+        }
+        for row in seconds
+    }
+
+
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
@@ -136,16 +178,12 @@ def main() -> None:
     given = options.parse_args()
     figures: dict = {"machine": machine(given.device), "features": given.features, "fast": given.fast, "settings": {}}
     for setting in given.settings:
-        rows: dict[str, dict] = {}
-        for row in given.rows:
-            rows[row] = in_a_process(cost, row, setting, given.features, given.device, given.steps, given.fast)
-            unit = rows[given.rows[0]]
-            rows[row]["time_ratio"] = rows[row]["seconds"] / unit["seconds"]
-            rows[row]["memory_ratio"] = rows[row]["memory_mib"] / unit["memory_mib"]
-            print(f"{setting:20s} {row:36s} {json.dumps({k: round(v, 3) for k, v in rows[row].items()})}", flush=True)
+        rows = measure(setting, given)
         figures["settings"][setting] = {"rows": rows}
+        for row, found in rows.items():
+            print(f"{setting:20s} {row:36s} {json.dumps({k: round(v, 3) for k, v in found.items()})}", flush=True)
         if given.batches:
-            found = in_a_process(errors, setting, given.features, given.device, given.batches)
+            found = in_a_process(errors, setting, given)
             figures["settings"][setting]["errors"] = found
             for name, row in found.items():
                 print(f"{setting:20s} {name:50s} cosine {row['cosine']:.6f}, error {row['error']:.2e}", flush=True)
