@@ -53,7 +53,7 @@ def plain_fingerprint(shape: tuple[int, int, int], count: int = 4) -> Fingerprin
             subject=str(number),
             shape=shape,
             spacing=(1.0, 1.0, 1.0),
-            label_volume={1: 100.0, 2: 100.0},
+            label_volume={0: 1e5, 1: 100.0, 2: 100.0},
             label_mean={0: (0.5,), 1: (0.3,), 2: (0.7,)},
             label_std={0: (0.2,), 1: (0.1,), 2: (0.1,)},
         )
