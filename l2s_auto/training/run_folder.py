@@ -6,6 +6,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.plan import Plan
@@ -14,8 +15,8 @@ from l2s_auto.io.json_files import read_json, read_model
 from l2s_auto.training.checkpoint import has_checkpoint
 
 LOGGER = logging.getLogger("l2s_auto")
-#: What may differ between a training and its resumption.
-MAY_CHANGE = {"iterations", "time_budget"}
+#: What may differ between a training and its resumption; the last only saves memory, as checkpoints do.
+MAY_CHANGE = {"iterations", "time_budget", "micro_batch"}
 DATASET_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "images", "labels")
 
 
@@ -103,9 +104,8 @@ class RunFolder:
                 )
 
     def _check_recipe(self, recipe: Recipe) -> None:
-        old = read_model(self.recipe, Recipe).model_dump()
-        new = recipe.model_dump()
-        changed = [name for name in new if name not in MAY_CHANGE and new[name] != old[name]]
+        old, new = (_what_matters(r) for r in (read_model(self.recipe, Recipe), recipe))
+        changed = [name for name in new if new[name] != old[name]]
         if changed:
             raise UserError(
                 "This run was begun with other options.",
@@ -126,6 +126,13 @@ class RunFolder:
 
     def resumable(self, name: str) -> bool:
         return has_checkpoint(self.fold(name) / "checkpoint")
+
+
+def _what_matters(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without what may differ between a training and its resumption."""
+    kept = recipe.model_dump(exclude=MAY_CHANGE)
+    kept["network"]["options"].pop("checkpointing", None)
+    return kept
 
 
 def be_quiet() -> None:

@@ -24,3 +24,11 @@ def test_a_plan_that_does_not_fit_is_the_users_error(dataset, tmp_path, capsys):
     assert train(dataset, tmp_path / "run", "--memory-gb", "0.001") == 2
     error = capsys.readouterr().err
     assert "more memory than is allowed" in error and "plan.json" in error
+
+
+def test_a_training_goes_on_with_less_memory(dataset, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(dataset, run) == 0
+    assert train(dataset, run, "--resume", "--iterations", "5", "--micro-batch", "1", "--checkpointing") == 0
+    assert "goes on from iteration 3" in capsys.readouterr().out
+    assert train(dataset, run, "--resume", "--hypergradient", "unrolled") == 2
