@@ -153,14 +153,18 @@ def run_one(variant: str, seed: int, iterations: int, shared: Path, given, tests
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Curves of validation Dice and of every number of theta: a colour a variant, a line a seed."""
+    """Curves of validation Dice and of every number of theta: a colour a variant, a line a seed.
+
+    Later variants are thinner, so that equal curves show both.
+    """
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     names = list(rows[0]["theta"][0][1])
     figure = new_figure(4.2 * (1 + len(names)), 3.4, LIGHT)
     panels = figure.subplots(1, 1 + len(names))
     for number, variant in enumerate(variants):
         for row in (row for row in rows if row["variant"] == variant):
-            style = {"color": COLOURS[number], "lw": 1.3, "label": variant if row["seed"] == rows[0]["seed"] else None}
+            label = variant if row["seed"] == rows[0]["seed"] else None
+            style = {"color": COLOURS[number], "lw": max(1.0, 5.0 - 2 * number), "label": label}
             panels[0].plot(*np.array(row["validation"]).T, **style)
             steps = [step for step, _ in row["theta"]]
             for panel, name in zip(panels[1:], names, strict=True):
