@@ -7,6 +7,7 @@ with the joint batch, within rounding.
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -124,8 +125,18 @@ def team_from_environment(device: str) -> tuple[Team, str]:
             torch.cuda.set_device(device)
     if not distributed.is_initialized():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo", timeout=PATIENCE)
+        atexit.register(_leave)
     control = distributed.new_group(backend="gloo", timeout=PATIENCE)
     return Team(distributed.get_rank(), distributed.get_world_size(), control), device
+
+
+def _leave() -> None:
+    """End the threads that pass messages while the interpreter still runs.
+
+    One that gives back its last tensor later would abort the process, and torchrun all others with it.
+    """
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def require_samples(team: Team, batch: int) -> None:
