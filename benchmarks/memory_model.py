@@ -16,6 +16,7 @@ import torch
 from made_up import make_cases, make_plan, peak
 
 from common import finish, in_a_process, machine, parser
+from l2s_auto.commands.allocator import spare_memory
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients import HYPERGRADIENTS
@@ -34,7 +35,6 @@ SIZES = {
     "32x32x32, batch 4, features 32": ((1.0, 1.0, 1.0), (32, 32, 32), 4, 32),
     "128x128x16 of 0.7x0.7x5 mm, batch 2, features 8": ((0.7, 0.7, 5.0), (128, 128, 16), 2, 8),
     "1x192x192, batch 8, features 16": ((1.0, 1.0, 1.0), (1, 192, 192), 8, 16),
-    "96x96x96, batch 2, features 8": ((1.0, 1.0, 1.0), (96, 96, 96), 2, 8),
 }
 CHECKPOINTING = Component(name="unet", options={"checkpointing": True})
 #: name -> method, options of the recipe
@@ -65,6 +65,8 @@ def measure(row: str, size: str, device_name: str, steps: int, queue) -> None:
     spacing, patch, batch, features = SIZES[size]
     topology, patch = determine_topology(spacing, patch, base_features=features)
     recipe = make_recipe(row)
+    if recipe.micro_batch or recipe.network == CHECKPOINTING:
+        spare_memory()  # as the command does
     method = METHODS[recipe.method.name]()
     plan = make_plan(topology, patch, batch).model_copy(update={"spacing": spacing})
     cases = make_cases(patch)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from l2s_auto.commands import parsers
+from l2s_auto.commands.allocator import spare_memory
 from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
 
 Arguments = Sequence[str] | None
@@ -17,6 +18,8 @@ def plan_and_train(arguments: Arguments = None) -> int:
     args = parsers.plan_and_train().parse(arguments)
 
     def body() -> None:
+        if args.micro_batch or args.checkpointing:
+            spare_memory()
         from l2s_auto.commands.availability import require_method
         from l2s_auto.core.component import Component
         from l2s_auto.core.recipe import Recipe

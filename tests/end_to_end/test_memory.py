@@ -1,8 +1,17 @@
 """Options that save memory, from the command line."""
 
+import pytest
 from safetensors.torch import load_file
 
 from l2s_auto import cli
+
+
+@pytest.fixture(autouse=True)
+def spared(monkeypatch):
+    """How often the allocator was to be thrifty; it stays as it is in the process of the tests."""
+    calls = []
+    monkeypatch.setattr(cli, "spare_memory", lambda: calls.append(1))
+    return calls
 
 
 def train(dataset, run, *options):
@@ -10,9 +19,10 @@ def train(dataset, run, *options):
     return cli.plan_and_train([*command, *options])
 
 
-def test_a_checkpointed_training_has_the_same_weights_and_predicts(dataset, tmp_path):
+def test_a_checkpointed_training_has_the_same_weights_and_predicts(dataset, tmp_path, spared):
     for name, options in (("plain", []), ("checkpointed", ["--checkpointing"])):
         assert train(dataset, tmp_path / name, *options) == 0
+        assert bool(spared) == (name == "checkpointed")
     first, second = (load_file(tmp_path / n / "fold_0" / "weights.safetensors") for n in ("plain", "checkpointed"))
     assert list(first) == list(second)
     arguments = ["-i", str(dataset / "images"), "-o", str(tmp_path / "out"), "-m", str(tmp_path / "checkpointed")]

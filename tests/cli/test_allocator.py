@@ -1,0 +1,37 @@
+"""What is freed goes back to the system, in a process of its own: the allocator cannot be told to forget it."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+import numpy as np
+from l2s_auto.commands.allocator import spare_memory
+
+def resident():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+if sys.argv[1] == "spare":
+    assert spare_memory()
+before = resident()
+# A freed 30 MB block raises glibc's threshold, so that the blocks after it come from the heap.
+del_me = np.ones(30_000_000, np.uint8)
+del del_me
+blocks = [np.ones(10_000_000, np.uint8) for _ in range(20)]
+last = blocks[-1]
+del blocks
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what glibc keeps")
+def test_freed_blocks_go_back_to_the_system():
+    held = {}
+    for choice in ("spare", "default"):
+        done = subprocess.run([sys.executable, "-c", PROGRAM, choice], capture_output=True, text=True, check=True)
+        held[choice] = int(done.stdout)
+    assert held["spare"] < 15e6, held
+    assert held["default"] > 100e6, held
