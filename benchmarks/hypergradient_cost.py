@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 from made_up import make_cases, make_plan, peak
@@ -140,7 +141,7 @@ def to_double(value):
         clean = type(scans)(drawn.clean.image.double(), drawn.clean.target)
         return TwoPasses(
             value.parts,
-            type(drawn)(clean, to_double(dict(drawn.noise))),
+            replace(drawn, clean=clean, noise=to_double(dict(drawn.noise))),
             type(scans)(scans.image.double(), scans.target),
         )
     return value

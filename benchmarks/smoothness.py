@@ -89,7 +89,8 @@ def hyper_step(parts: Parts, state: TrainState, synthetic: Synthetic, scans: Bat
     """u and the synthetic pass of one hyper-step in a precision."""
     clean = replace(synthetic.clean, image=synthetic.clean.image.to(dtype))
     noise = {name: value.to(dtype) for name, value in synthetic.noise.items()}
-    problem = TwoPasses(parts, Synthetic(clean, noise), replace(scans, image=scans.image.to(dtype)))
+    drawn = replace(synthetic, clean=clean, noise=noise)
+    problem = TwoPasses(parts, drawn, replace(scans, image=scans.image.to(dtype)))
     phi = {name: p.to(dtype) for name, p in state.phi.items()}
     theta = {name: p.to(dtype).requires_grad_() for name, p in state.theta.items()}
     moments = {

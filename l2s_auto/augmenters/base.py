@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +12,9 @@ from torch import nn
 
 class AugmenterModule(nn.Module, ABC):
     """Base of the augmenters; theta is its parameters. A class of a user's own needs the same three methods."""
+
+    #: Whether `mixture` does anything, so that images are rendered anew from what it gives.
+    changes_mixture = False
 
     @abstractmethod
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -26,3 +30,10 @@ class AugmenterModule(nn.Module, ABC):
     @abstractmethod
     def bounded(self) -> dict[str, float]:
         """Theta as a user reads it."""
+
+    def mixture(self, mixture: Any, noise: Mapping[str, torch.Tensor]) -> Any:
+        """Class means and deviations that were drawn (`synthesis.intensity.Mixture`) -> those to paint an image with.
+
+        Differentiable in theta; here, as they are.
+        """
+        return mixture

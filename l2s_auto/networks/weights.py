@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -27,6 +28,22 @@ def call(network: torch.nn.Module, params: Mapping[str, torch.Tensor], *inputs: 
     `named_parameters` names each weight once, and that one name is enough because the module is the same object.
     """
     return functional_call(network, dict(params), inputs, tie_weights=False)
+
+
+class _Method(torch.nn.Module):
+    """A module whose forward is a method of another one."""
+
+    def __init__(self, module: torch.nn.Module, name: str) -> None:
+        super().__init__()
+        self.module, self.name = module, name
+
+    def forward(self, *inputs: object) -> Any:
+        return getattr(self.module, self.name)(*inputs)
+
+
+def call_method(module: torch.nn.Module, name: str, params: Mapping[str, torch.Tensor], *inputs: object) -> Any:
+    """module.name(*inputs) with `params` in place of the module's own."""
+    return call(_Method(module, name), {f"module.{key}": value for key, value in params.items()}, *inputs)
 
 
 def save_weights(weights: torch.nn.Module | Mapping[str, torch.Tensor], path: Path) -> None:

@@ -40,6 +40,18 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Deformed label maps: generation classes and the network's output classes, both (B, *S) int64."""
+
+    classes: torch.Tensor
+    target: torch.Tensor
+
+    def of(self, samples: slice) -> Layout:
+        """Some samples of the batch."""
+        return Layout(self.classes[samples], self.target[samples])
+
+
+@dataclass(frozen=True)
 class Ranges:
     """Widths of the fixed randomness.
 
@@ -100,12 +112,25 @@ class Generator:
         )
 
     @torch.no_grad()
-    def apply(self, boxes: torch.Tensor, draw: Draw) -> Batch:
-        """(B, *box) enriched labels -> image (B, C, *shape) in [0, 1] and target (B, *shape)."""
+    def layout(self, boxes: torch.Tensor, draw: Draw) -> Layout:
+        """(B, *box) enriched labels -> where each class is in the images, and what the network is to find."""
         grid = sampling_grid(draw.deformation, shape=self.shape, box=tuple(boxes.shape[1:]), spacing=self.spacing)
         enriched = warp_labels(boxes, grid)
-        image = paint(self.class_of[enriched], draw.mixture, draw.texture)
-        return Batch(gamma(blur(image, draw.blur), draw.gamma), self.target_of[enriched])
+        return Layout(self.class_of[enriched], self.target_of[enriched])
+
+    def render(self, layout: Layout, draw: Draw, mixture: Mixture | None = None) -> torch.Tensor:
+        """Images of a layout: (B, C, *shape) in [0, 1], differentiable in the mixture.
+
+        mixture  class means and deviations in place of those drawn
+        """
+        image = paint(layout.classes, mixture or draw.mixture, draw.texture)
+        return gamma(blur(image, draw.blur), draw.gamma)
+
+    @torch.no_grad()
+    def apply(self, boxes: torch.Tensor, draw: Draw) -> Batch:
+        """(B, *box) enriched labels -> image (B, C, *shape) in [0, 1] and target (B, *shape)."""
+        layout = self.layout(boxes, draw)
+        return Batch(self.render(layout, draw), layout.target)
 
 
 def _prior_tensors(generation: GenerationPlan, channels: int, device: torch.device) -> PriorTensors | None:

@@ -20,7 +20,8 @@ from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import gradients, leaves, pieces_of
 from l2s_auto.hypergradients.signal import limited, no_signal, note
 from l2s_auto.hypergradients.two_pass import Sum
-from l2s_auto.networks import call
+from l2s_auto.networks import call, call_method
+from l2s_auto.synthesis.generator import Draw, Layout
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
 
@@ -42,10 +43,15 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Synthetic:
-    """This process's share of a clean synthetic batch, and the augmenter's random numbers for it."""
+    """This process's share of a clean synthetic batch, and the augmenter's random numbers for it.
+
+    layout, draw  what the clean images were rendered from, for an augmenter that changes how
+    """
 
     clean: Batch
     noise: Mapping[str, torch.Tensor]
+    layout: Layout
+    draw: Draw
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,11 @@ def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
     batch = batch or parts.plan.batch
     mine = parts.team.share(batch)
     boxes = parts.sampler.sample(batch, parts.plan.patch, margin=MARGIN, share=mine)
-    clean = parts.generator.apply(boxes.enriched, parts.generator.draw(batch, parts.random).of(mine))
-    return Synthetic(clean, draw_noise(parts, clean.image, batch))
+    draw = parts.generator.draw(batch, parts.random).of(mine)
+    layout = parts.generator.layout(boxes.enriched, draw)
+    with torch.no_grad():
+        image = parts.generator.render(layout, draw)
+    return Synthetic(Batch(image, layout.target), draw_noise(parts, image, batch), layout, draw)
 
 
 def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
@@ -111,7 +120,12 @@ def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
 def augment(parts: Parts, theta: Params, synthetic: Synthetic, piece: slice = slice(None)) -> torch.Tensor:
     """A_theta, and the scale that networks read, for a piece of the batch: (B, C, *S)."""
     noise = {name: value[piece] for name, value in synthetic.noise.items()}
-    return rescale(call(parts.augmenter, theta, synthetic.clean.image[piece], noise))
+    image = synthetic.clean.image[piece]
+    if getattr(parts.augmenter, "changes_mixture", False):
+        draw = synthetic.draw.of(piece)
+        mixture = call_method(parts.augmenter, "mixture", theta, draw.mixture, noise)
+        image = parts.generator.render(synthetic.layout.of(piece), draw, mixture)
+    return rescale(call(parts.augmenter, theta, image, noise))
 
 
 def network_loss(
