@@ -15,6 +15,8 @@ class AugmenterModule(nn.Module, ABC):
 
     #: Whether `mixture` does anything, so that images are rendered anew from what it gives.
     changes_mixture = False
+    #: Share of the images whose class intensities it draws from those of the real images, in place of the generator.
+    prior_share = 0.0
 
     @abstractmethod
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:

@@ -60,7 +60,8 @@ def heat_kernel(variance: torch.Tensor, size: int) -> torch.Tensor:
     """
     frequency = torch.arange(size, device=variance.device, dtype=variance.dtype)
     angle = frequency * (math.pi / size)
-    cosines = torch.cos(angle[:, None] * (frequency + 0.5))
-    basis = cosines * torch.where(frequency == 0, 1 / size, 2 / size).sqrt()[:, None]
-    damping = torch.exp(-variance[:, None] * (1 - angle.cos()))
-    return basis.T @ (damping[..., None] * basis)
+    # The constant, of frequency 0, is never damped: its length does not matter.
+    basis = math.sqrt(2 / size) * torch.cos(angle[:, None] * (frequency + 0.5))
+    damping = torch.expm1(-variance[:, None] * (1 - angle.cos()))
+    identity = torch.eye(size, device=variance.device, dtype=variance.dtype)
+    return identity + basis.T @ (damping[..., None] * basis)

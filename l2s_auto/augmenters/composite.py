@@ -27,6 +27,7 @@ class Composite(AugmenterModule):
         for name, part in parts.items():
             self.add_module(name, part)
         self.changes_mixture = any(getattr(part, "changes_mixture", False) for part in parts.values())
+        self.prior_share = max(getattr(part, "prior_share", 0.0) for part in parts.values())
 
     def parts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.names}
@@ -106,7 +107,9 @@ def _check(names: list[str], options: Mapping[str, Any]) -> None:
 
 def _build_part(component: Component, registry: Registry, **given: Any) -> nn.Module:
     part = build(component, registry, kind="augmenter", **given)
-    lacking = [name for name in ("draw", "forward", "bounded", "named_parameters") if not hasattr(part, name)]
+    lacking = [name for name in ("draw", "forward", "bounded") if not hasattr(part, name)]
+    if not isinstance(part, nn.Module):
+        lacking.append("torch.nn.Module as its base")
     if lacking:
         raise UserError.single(
             "The augmenter cannot be used.",

@@ -87,13 +87,13 @@ def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
 def family_shares(recipe: Recipe, augmenter: AugmenterModule) -> Shares:
     """Families of the class intensities that the generator draws.
 
-    A contrast prior that is learned takes the place of the fixed one, in the same share of the images; the generator
-    draws the families of the others, in the proportion that is left.
+    A contrast prior that is learned takes the place of the fixed one: all in all, each family keeps its share.
     """
-    if not getattr(augmenter, "changes_mixture", False):
-        return Shares(prior=recipe.prior_share, reversed=recipe.reversed_share)
-    left = 1 - recipe.prior_share
-    return Shares(prior=0.0, reversed=min(1.0, recipe.reversed_share / left) if left > 0 else 0.0)
+    learned = getattr(augmenter, "prior_share", 0.0)
+    if learned >= 1:
+        return Shares()
+    prior, turned = max(0.0, recipe.prior_share - learned), recipe.reversed_share
+    return Shares(prior=prior / (1 - learned), reversed=min(turned, 1 - learned - prior) / (1 - learned))
 
 
 def make_hypergradient(recipe: Recipe) -> Hypergradient:
