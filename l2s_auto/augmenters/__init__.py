@@ -1,10 +1,51 @@
 """A_theta: models of what a scanner does to an image, with parameters that are learned or fixed."""
 
+from typing import Any
+
 from l2s_auto.augmenters.base import AugmenterModule
+from l2s_auto.augmenters.blur import Blur
+from l2s_auto.augmenters.composite import Composite, compose
+from l2s_auto.augmenters.contrast import Contrast
+from l2s_auto.augmenters.gamma import Gamma
 from l2s_auto.augmenters.nonparametric import Nonparametric
-from l2s_auto.augmenters.parametric import Parametric, ParametricRandom
+from l2s_auto.augmenters.parametric import Parametric, ParametricRandom, ParametricRange
 from l2s_auto.augmenters.randomised import Randomised
+from l2s_auto.augmenters.rician import Rician
+from l2s_auto.core.component import Component
 
-AUGMENTERS = {"parametric": Parametric, "parametric-random": ParametricRandom, "nonparametric": Nonparametric}
+AUGMENTERS = {
+    "parametric": Parametric,
+    "parametric-random": ParametricRandom,
+    "parametric-range": ParametricRange,
+    "nonparametric": Nonparametric,
+    "gamma": Gamma,
+    "blur": Blur,
+    "rician": Rician,
+    "contrast": Contrast,
+}
 
-__all__ = ["AUGMENTERS", "AugmenterModule", "Nonparametric", "Parametric", "ParametricRandom", "Randomised"]
+
+def build_augmenter(component: Component, **given: Any) -> Any:
+    """The augmenter of a name or of several joined with +, such as `contrast+gamma+parametric`.
+
+    given  what the program knows of the images: channels, dimensions, spacing (mm), generation (the plan's),
+           prior_share; a part takes what it needs
+    """
+    return compose(component, AUGMENTERS, **given)
+
+
+__all__ = [
+    "AUGMENTERS",
+    "AugmenterModule",
+    "Blur",
+    "Composite",
+    "Contrast",
+    "Gamma",
+    "Nonparametric",
+    "Parametric",
+    "ParametricRandom",
+    "ParametricRange",
+    "Randomised",
+    "Rician",
+    "build_augmenter",
+]

@@ -15,6 +15,8 @@ class AugmenterModule(nn.Module, ABC):
 
     #: Whether `mixture` does anything, so that images are rendered anew from what it gives.
     changes_mixture = False
+    #: Share of the images whose class intensities it draws from those of the real images, in place of the generator.
+    prior_share = 0.0
 
     @abstractmethod
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -37,3 +39,18 @@ class AugmenterModule(nn.Module, ABC):
         Differentiable in theta; here, as they are.
         """
         return mixture
+
+
+def normal(image: torch.Tensor, *size: int, generator: torch.Generator) -> torch.Tensor:
+    """N(0, 1) of the given size, of the image's type and device."""
+    return torch.randn(size, generator=generator, device=image.device, dtype=image.dtype)
+
+
+def uniform(image: torch.Tensor, *size: int, generator: torch.Generator) -> torch.Tensor:
+    """U(0, 1) of the given size, of the image's type and device."""
+    return torch.rand(size, generator=generator, device=image.device, dtype=image.dtype)
+
+
+def one_an_image(image: torch.Tensor) -> tuple[int, ...]:
+    """(B, 1, 1, ..., 1): the size of a number for each image that channels and voxels share."""
+    return (len(image), *[1] * (image.ndim - 1))

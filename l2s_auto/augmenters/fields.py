@@ -1,36 +1,60 @@
-"""Smooth positive random fields, the shape of a bias field (intensity non-uniformity)."""
+"""Smooth positive random fields, the shape of a bias field (intensity non-uniformity): cubic B-splines.
+
+A field is a sum of uniform cubic B-splines on a grid of control points, evaluated separably: one small matrix of
+weights an axis. The weights are >= 0 and sum to 1, so that a field stays within the range of its control points. As in
+the paper (arXiv 2411.16719) fields are not scaled to a mean of 1: the scale that networks read takes a factor out.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 
 import torch
-from torch.nn import functional
 
-#: Nodes an axis of the low, the middle and the high spatial frequency.
-NODES = (2, 4, 8)
-#: A node's value is drawn uniformly from this range.
+from l2s_auto.augmenters.base import uniform
+from l2s_auto.augmenters.separable import along_axes
+
+#: Intervals an axis between the knots of the low, the middle and the high spatial frequency.
+INTERVALS = (2, 4, 8)
+#: A control point's value is drawn uniformly from this range.
 RANGE = (0.5, 2.0)
 
 
 def draw_fields(image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Node values for (B, C, *S): one (B, C, n, ..., n) grid of U(0.5, 2) a frequency, independent in each channel."""
+    """Control points for (B, C, *S): one (B, C, n + 3, ..., n + 3) grid of U(0.5, 2) for a frequency of n intervals.
+
+    Independent in each channel.
+    """
     batch, channels, *shape = image.shape
     low, high = RANGE
-    return {
-        f"field_{n}": low
-        + (high - low)
-        * torch.rand((batch, channels, *[n] * len(shape)), generator=generator, device=image.device, dtype=image.dtype)
-        for n in NODES
-    }
+    sizes = {n: (batch, channels, *[n + 3] * len(shape)) for n in INTERVALS}
+    return {f"field_{n}": low + (high - low) * uniform(image, *sizes[n], generator=generator) for n in INTERVALS}
 
 
-def log_field(nodes: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
-    """Logarithm of the field: (B, C, n, ..., n) nodes, interpolated linearly -> (B, C, *S)."""
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(shape)]
-    return functional.interpolate(nodes, size=tuple(shape), mode=mode, align_corners=True).log()
+def spline_weights(size: int, intervals: int, *, like: torch.Tensor) -> torch.Tensor:
+    """(size, intervals + 3) weights of the control points at each voxel of an axis; rows sum to 1.
+
+    The first and the last voxel lie on the outer knots; a single voxel lies in the middle.
+    """
+    step = torch.arange(size, device=like.device, dtype=like.dtype)
+    position = step * (intervals / (size - 1)) if size > 1 else step + intervals / 2
+    points = torch.arange(-1, intervals + 2, device=like.device, dtype=like.dtype)
+    return cubic_spline(position[:, None] - points)
 
 
-def logit(share: float) -> float:
-    """Inverse of the sigmoid for a share in (0, 1)."""
-    return math.log(share / (1 - share))
+def cubic_spline(distance: torch.Tensor) -> torch.Tensor:
+    """The uniform cubic B-spline at a distance from its centre in intervals; 0 from 2 on."""
+    far = distance.abs()
+    near = 2 / 3 - far**2 + far**3 / 2
+    return torch.where(far < 1, near, (2 - far).clamp_min(0) ** 3 / 6)
+
+
+def log_field(points: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
+    """Logarithm of the field: (B, C, n + 3, ..., n + 3) control points -> (B, C, *S)."""
+    weights = [spline_weights(n, m - 3, like=points) for n, m in zip(shape, points.shape[2:], strict=True)]
+    return along_axes(points, weights).log()
+
+
+def log_fields(noise: Mapping[str, torch.Tensor], shape: torch.Size | tuple[int, ...]) -> list[torch.Tensor]:
+    """Logarithms of the low, the middle and the high field of what `draw_fields` gave, (B, C, *S) each."""
+    return [log_field(noise[f"field_{n}"], shape) for n in INTERVALS]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from l2s_auto.augmenters.base import AugmenterModule
+from l2s_auto.augmenters.base import AugmenterModule, normal
 
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 LINEAR = {2: "bilinear", 3: "trilinear"}
@@ -45,8 +45,7 @@ class Nonparametric(AugmenterModule):
         nn.init.normal_(self.last.weight, std=start)
 
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        shape = (len(image), 1, *image.shape[2:])
-        return {"noise": torch.randn(shape, generator=generator, device=image.device, dtype=image.dtype)}
+        return {"noise": normal(image, len(image), 1, *image.shape[2:], generator=generator)}
 
     def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
         shape = image.shape[2:]

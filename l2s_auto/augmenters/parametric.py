@@ -2,65 +2,122 @@
 
 from __future__ import annotations
 
-import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
-from l2s_auto.augmenters.base import AugmenterModule
-from l2s_auto.augmenters.fields import NODES, draw_fields, log_field, logit
+from l2s_auto.augmenters.base import AugmenterModule, normal, one_an_image, uniform
+from l2s_auto.augmenters.bounds import level, level_raw, unit, unit_raw
+from l2s_auto.augmenters.fields import INTERVALS, draw_fields, log_fields
+from l2s_auto.augmenters.starts import noise_start
+from l2s_auto.core.plan import GenerationPlan
+
+EXPONENTS = (0.25, 0.25, 0.25)
 
 
-def softplus_inverse(value: float) -> float:
-    """x with log(1 + exp(x)) = value > 0."""
-    return value + math.log(-math.expm1(-value))
+class BiasAndNoise(AugmenterModule):
+    """image · Π_k field_k ^ exponent_k + level · noise; what the noise's level is, is the subclass's.
 
+    theta: an exponent in [0, 1] a frequency, both ends included.
 
-class Parametric(AugmenterModule):
-    """image · Π_k field_k ^ exponent_k + sigma · noise.
-
-    theta: an exponent in (0, 1) a frequency, through a sigmoid; sigma > 0, as a share of the intensity range,
-    through a softplus of 10 · its parameter, so that one step of the outer optimiser means about as much for each.
-
-    exponents, sigma  values that learning starts from
+    exponents  low, middle and high frequency; learning starts from them
     """
 
-    SCALE = 10.0
-
-    def __init__(self, *, exponents: Sequence[float] = (0.25, 0.25, 0.25), sigma: float = 0.05) -> None:
+    def __init__(self, *, exponents: Sequence[float]) -> None:
         super().__init__()
-        if len(exponents) != len(NODES) or not all(0 < e < 1 for e in exponents) or sigma <= 0:
-            raise ValueError(f"{len(NODES)} exponents in (0, 1) and sigma > 0 are needed, not {exponents}, {sigma}")
-        self.raw_exponents = nn.Parameter(torch.tensor([logit(e) for e in exponents]))
-        self.raw_sigma = nn.Parameter(torch.tensor(softplus_inverse(self.SCALE * sigma)))
+        if len(exponents) != len(INTERVALS):
+            raise ValueError(f"{len(INTERVALS)} exponents in [0, 1] needed, not {exponents}")
+        self.raw_exponents = nn.Parameter(unit_raw(exponents, name="exponents"))
 
     def exponents(self) -> torch.Tensor:
-        return self.raw_exponents.sigmoid()
+        return unit(self.raw_exponents)
 
-    def sigma(self) -> torch.Tensor:
-        return nn.functional.softplus(self.raw_sigma) / self.SCALE
+    @abstractmethod
+    def noise_level(self, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What `draw` gave -> standard deviation of the noise: a scalar, or one an image."""
 
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        white = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
-        return {**draw_fields(image, generator), "noise": white}
+        return {**draw_fields(image, generator), "noise": normal(image, *image.shape, generator=generator)}
 
     def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        fields = [log_field(noise[f"field_{n}"], image.shape[2:]) for n in NODES]
+        fields = log_fields(noise, image.shape[2:])
         exponent = sum(e * field for e, field in zip(self.exponents(), fields, strict=True))
-        return image * torch.exp(exponent) + self.sigma() * noise["noise"]
+        return image * torch.exp(exponent) + self.noise_level(noise) * noise["noise"]
 
     def bounded(self) -> dict[str, float]:
         names = ("exponent_low", "exponent_middle", "exponent_high")
-        return {**dict(zip(names, self.exponents().tolist(), strict=True)), "sigma": self.sigma().item()}
+        return dict(zip(names, self.exponents().tolist(), strict=True))
+
+
+class Parametric(BiasAndNoise):
+    """Noise of one level: sigma >= 0, as a share of the intensity range.
+
+    exponents, sigma  values that learning starts from; sigma None: from the fingerprint
+    generation        what the plan knows of the real images' classes
+    """
+
+    def __init__(
+        self,
+        *,
+        exponents: Sequence[float] = EXPONENTS,
+        sigma: float | None = None,
+        generation: GenerationPlan | None = None,
+    ) -> None:
+        super().__init__(exponents=exponents)
+        self.raw_sigma = nn.Parameter(level_raw(noise_start(generation) if sigma is None else sigma, name="sigma"))
+
+    def sigma(self) -> torch.Tensor:
+        return level(self.raw_sigma)
+
+    def noise_level(self, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return self.sigma()
+
+    def bounded(self) -> dict[str, float]:
+        return {**super().bounded(), "sigma": self.sigma().item()}
 
 
 class ParametricRandom(Parametric):
-    """The same with noise of a random level: sigma · s, s ~ N(0, 1) for each image."""
+    """Noise of a random level: sigma · s, s ~ N(0, 1) for each image."""
 
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         noise = super().draw(image, generator)
-        level = torch.randn(
-            (len(image), *[1] * (image.ndim - 1)), generator=generator, device=image.device, dtype=image.dtype
-        )
-        return {**noise, "noise": noise["noise"] * level}
+        return {**noise, "level": normal(image, *one_an_image(image), generator=generator)}
+
+    def noise_level(self, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return self.sigma() * noise["level"]
+
+
+class ParametricRange(BiasAndNoise):
+    """Noise of a level from a learned range: U(sigma_min, sigma_max) for each image, 0 <= sigma_min <= sigma_max.
+
+    theta: the lower end and the width, so that the ends never cross.
+
+    exponents, sigma_min, sigma_max  values that learning starts from; sigma_max None: from the fingerprint
+    generation                       what the plan knows of the real images' classes
+    """
+
+    def __init__(
+        self,
+        *,
+        exponents: Sequence[float] = EXPONENTS,
+        sigma_min: float = 0.0,
+        sigma_max: float | None = None,
+        generation: GenerationPlan | None = None,
+    ) -> None:
+        super().__init__(exponents=exponents)
+        largest = sigma_min + 2 * noise_start(generation) if sigma_max is None else sigma_max
+        self.raw_min = nn.Parameter(level_raw(sigma_min, name="sigma_min"))
+        self.raw_width = nn.Parameter(level_raw(largest - sigma_min, name="sigma_max - sigma_min"))
+
+    def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        noise = super().draw(image, generator)
+        return {**noise, "level": uniform(image, *one_an_image(image), generator=generator)}
+
+    def noise_level(self, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return level(self.raw_min) + noise["level"] * level(self.raw_width)
+
+    def bounded(self) -> dict[str, float]:
+        lowest, width = level(self.raw_min).item(), level(self.raw_width).item()
+        return {**super().bounded(), "sigma_min": lowest, "sigma_max": lowest + width}

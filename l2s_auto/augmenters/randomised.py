@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
-from l2s_auto.augmenters.base import AugmenterModule
-from l2s_auto.augmenters.fields import NODES, draw_fields, log_field
+from l2s_auto.augmenters.base import AugmenterModule, normal, one_an_image, uniform
+from l2s_auto.augmenters.fields import INTERVALS, draw_fields, log_fields
 
 
 class Randomised(AugmenterModule):
@@ -23,20 +23,16 @@ class Randomised(AugmenterModule):
         self.exponent, self.sigma = exponent, sigma
 
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        def uniform(*shape: int) -> torch.Tensor:
-            return torch.rand(shape, generator=generator, device=image.device, dtype=image.dtype)
-
-        white = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
-        ones = [1] * (image.ndim - 1)  # channels and space
+        exponents = uniform(image, len(image), len(INTERVALS), *one_an_image(image)[1:], generator=generator)
         return {
             **draw_fields(image, generator),
-            "noise": white,
-            "exponents": self.exponent * uniform(len(image), len(NODES), *ones),
-            "sigma": self.sigma * uniform(len(image), *ones),
+            "noise": normal(image, *image.shape, generator=generator),
+            "exponents": self.exponent * exponents,
+            "sigma": self.sigma * uniform(image, *one_an_image(image), generator=generator),
         }
 
     def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        fields = torch.stack([log_field(noise[f"field_{n}"], image.shape[2:]) for n in NODES], 1)
+        fields = torch.stack(log_fields(noise, image.shape[2:]), 1)
         return image * torch.exp((noise["exponents"] * fields).sum(1)) + noise["sigma"] * noise["noise"]
 
     def bounded(self) -> dict[str, float]:

@@ -74,7 +74,10 @@ def plan_and_train() -> Parser:
     ready = ", ".join(name for name in METHODS if name not in LATER_METHODS)
     methods = f"{ready}, or an import path package.module:Class; to come: {', '.join(LATER_METHODS)}"
     add("--method", default="learn2synth", metavar="NAME", help=f"{methods} (default: %(default)s)")
-    augmenters = "parametric, parametric-random, nonparametric, or an import path package.module:Class"
+    augmenters = (
+        "parametric, parametric-random, parametric-range, nonparametric, gamma, blur, rician, contrast, several of "
+        "them joined by +, or an import path package.module:Class"
+    )
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
     estimators = (
         "unrolled, forward, finite-difference, finite-difference-central, or an import path package.module:Class"

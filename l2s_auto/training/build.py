@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from l2s_auto.augmenters import AUGMENTERS, AugmenterModule
+from l2s_auto.augmenters import AugmenterModule, build_augmenter
 from l2s_auto.core.component import build, resolve
-from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.protocols import Hypergradient, Loss, UpdateRule
 from l2s_auto.core.recipe import Recipe
@@ -57,16 +56,7 @@ def check_recipe(recipe: Recipe) -> None:
 
     Raises UserError.
     """
-    augmenter = build(recipe.augmenter, AUGMENTERS, kind="augmenter")
-    lacking = [name for name in ("draw", "forward", "bounded", "named_parameters") if not hasattr(augmenter, name)]
-    if lacking:
-        raise UserError.single(
-            "The augmenter cannot be used.",
-            where="augmenter",
-            found=f"{recipe.augmenter.name!r} without {', '.join(lacking)}",
-            expected="a torch.nn.Module with draw, forward and bounded, as l2s_auto.augmenters.AugmenterModule",
-            mend="Derive the class from AugmenterModule.",
-        )
+    build_augmenter(recipe.augmenter)
     build(recipe.loss, LOSSES, kind="loss")
     build(recipe.optimiser, OPTIMISERS, kind="optimiser")
     build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser")
@@ -82,7 +72,28 @@ def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
 
 def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
     """The recipe's A_theta for the plan's images."""
-    return build(recipe.augmenter, AUGMENTERS, kind="augmenter", channels=plan.input_channels)
+    augmenter: AugmenterModule = build_augmenter(
+        recipe.augmenter,
+        channels=plan.input_channels,
+        dimensions=len(plan.patch),
+        spacing=plan.spacing,
+        generation=plan.generation,
+        # Of a recipe without a contrast prior of its own, a learned one takes its usual share.
+        **({"prior_share": recipe.prior_share} if recipe.prior_share else {}),
+    )
+    return augmenter
+
+
+def family_shares(recipe: Recipe, augmenter: AugmenterModule) -> Shares:
+    """Families of the class intensities that the generator draws.
+
+    A contrast prior that is learned takes the place of the fixed one: all in all, each family keeps its share.
+    """
+    learned = getattr(augmenter, "prior_share", 0.0)
+    if learned >= 1:
+        return Shares()
+    prior, turned = max(0.0, recipe.prior_share - learned), recipe.reversed_share
+    return Shares(prior=prior / (1 - learned), reversed=min(turned, 1 - learned - prior) / (1 - learned))
 
 
 def make_hypergradient(recipe: Recipe) -> Hypergradient:
@@ -107,11 +118,13 @@ def build_parts(
     """
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
+    network = make_network(plan, recipe).to(device)
+    augmenter = (augmenter or make_augmenter(plan, recipe)).to(device)
     return Parts(
         plan=plan,
         recipe=recipe,
-        network=make_network(plan, recipe).to(device),
-        augmenter=(augmenter or make_augmenter(plan, recipe)).to(device),
+        network=network,
+        augmenter=augmenter,
         loss=build(recipe.loss, LOSSES, kind="loss"),
         rule=build(recipe.optimiser, OPTIMISERS, kind="optimiser"),
         outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
@@ -122,7 +135,7 @@ def build_parts(
             channels=plan.input_channels,
             spacing=plan.spacing,
             shape=plan.patch,
-            shares=Shares(prior=recipe.prior_share, reversed=recipe.reversed_share),
+            shares=family_shares(recipe, augmenter),
             device=device,
         ),
         sampler=BoxSampler(
