@@ -40,6 +40,10 @@ class AugmenterModule(nn.Module, ABC):
         """
         return mixture
 
+    def nearest(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Parameters -> the nearest ones whose numbers are within their bounds without being reflected there."""
+        return dict(theta)
+
 
 def normal(image: torch.Tensor, *size: int, generator: torch.Generator) -> torch.Tensor:
     """N(0, 1) of the given size, of the image's type and device."""

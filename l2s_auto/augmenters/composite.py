@@ -50,6 +50,14 @@ class Composite(AugmenterModule):
                 mixture = part.mixture(mixture, _own(noise, name))
         return mixture
 
+    def nearest(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        made: dict[str, torch.Tensor] = {}
+        for name, part in self.parts().items():
+            own = _own(theta, name)
+            own = part.nearest(own) if hasattr(part, "nearest") else own
+            made |= {f"{name}.{key}": value for key, value in own.items()}
+        return made
+
     def bounded(self) -> dict[str, float]:
         """Theta as a user reads it; a name that several parts have is preceded by the part's."""
         read = [

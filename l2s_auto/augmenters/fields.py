@@ -23,21 +23,21 @@ RANGE = (0.5, 2.0)
 def draw_fields(image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Control points for (B, C, *S): one (B, C, n + 3, ..., n + 3) grid of U(0.5, 2) for a frequency of n intervals.
 
-    Independent in each channel.
+    Independent in each channel. An axis of one voxel has one control point, so that a slice has the field of a slice.
     """
     batch, channels, *shape = image.shape
     low, high = RANGE
-    sizes = {n: (batch, channels, *[n + 3] * len(shape)) for n in INTERVALS}
+    sizes = {n: (batch, channels, *[n + 3 if size > 1 else 1 for size in shape]) for n in INTERVALS}
     return {f"field_{n}": low + (high - low) * uniform(image, *sizes[n], generator=generator) for n in INTERVALS}
 
 
 def spline_weights(size: int, intervals: int, *, like: torch.Tensor) -> torch.Tensor:
-    """(size, intervals + 3) weights of the control points at each voxel of an axis; rows sum to 1.
+    """(size > 1, intervals + 3) weights of the control points at each voxel of an axis; rows sum to 1.
 
-    The first and the last voxel lie on the outer knots; a single voxel lies in the middle.
+    The first and the last voxel lie on the outer knots.
     """
     step = torch.arange(size, device=like.device, dtype=like.dtype)
-    position = step * (intervals / (size - 1)) if size > 1 else step + intervals / 2
+    position = step * (intervals / (size - 1))
     points = torch.arange(-1, intervals + 2, device=like.device, dtype=like.dtype)
     return cubic_spline(position[:, None] - points)
 
@@ -50,8 +50,11 @@ def cubic_spline(distance: torch.Tensor) -> torch.Tensor:
 
 
 def log_field(points: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
-    """Logarithm of the field: (B, C, n + 3, ..., n + 3) control points -> (B, C, *S)."""
-    weights = [spline_weights(n, m - 3, like=points) for n, m in zip(shape, points.shape[2:], strict=True)]
+    """Logarithm of the field: (B, C, n + 3, ..., n + 3) control points, 1 along an axis of one voxel -> (B, C, *S)."""
+    weights = [
+        spline_weights(n, m - 3, like=points) if n > 1 else points.new_ones(1, 1)
+        for n, m in zip(shape, points.shape[2:], strict=True)
+    ]
     return along_axes(points, weights).log()
 
 

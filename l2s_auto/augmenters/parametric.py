@@ -46,6 +46,9 @@ class BiasAndNoise(AugmenterModule):
         exponent = sum(e * field for e, field in zip(self.exponents(), fields, strict=True))
         return image * torch.exp(exponent) + self.noise_level(noise) * noise["noise"]
 
+    def nearest(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: p.clamp(0, 1) if name == "raw_exponents" else p.clamp_min(0) for name, p in theta.items()}
+
     def bounded(self) -> dict[str, float]:
         names = ("exponent_low", "exponent_middle", "exponent_high")
         return dict(zip(names, self.exponents().tolist(), strict=True))

@@ -12,7 +12,7 @@ from typing import NoReturn
 from l2s_auto import __version__
 from l2s_auto.commands import values
 
-METHODS = ("learn2synth", "synthseg", "supervised", "mixed", "finetuned", "advchain")
+METHODS = ("learn2synth", "learn2synth-matched", "synthseg", "supervised", "mixed", "finetuned", "advchain")
 EXPERIMENTS = ("recovery", "methods", "contrast")
 LATER_METHODS = ("mixed", "finetuned", "advchain")
 SUMMARIES = {

@@ -95,6 +95,7 @@ class TrainState:
     theta        parameters of A_theta by name
     outer_state  state of theta's update rule
     signal       how theta's gradients of different batches agreed
+    moments      mean gradients of real and of synthetic images, where theta is found by matching them
     rng          state of the random generators
     """
 
@@ -105,4 +106,5 @@ class TrainState:
     theta: dict[str, torch.Tensor]
     outer_state: dict[str, Any]
     signal: dict[str, Any] = field(default_factory=dict)
+    moments: dict[str, Any] = field(default_factory=dict)
     rng: dict[str, Any] = field(default_factory=dict)

@@ -32,6 +32,7 @@ class Parts:
     """Everything that a step is made of. Nothing in it changes but the random generators.
 
     autocast  dtype of first-order passes through the network; None = the weights' own
+    scans     real cases that move theta, where they are others than those that images are made from
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Parts:
     device: torch.device
     autocast: torch.dtype | None
     team: Team = ALONE
+    scans: BoxSampler | None = None
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -102,6 +104,11 @@ def make_hypergradient(recipe: Recipe) -> Hypergradient:
     return build(recipe.hypergradient, HYPERGRADIENTS, kind="hypergradient", **given)
 
 
+def make_sampler(cases: Sequence[StoredCase], plan: Plan, *, seed: int, device: torch.device) -> BoxSampler:
+    """Random boxes of the cases."""
+    return BoxSampler(cases, target_of=target_of(plan.generation), rng=np.random.default_rng(seed), device=device)
+
+
 def build_parts(
     plan: Plan,
     recipe: Recipe,
@@ -138,9 +145,7 @@ def build_parts(
             shares=family_shares(recipe, augmenter),
             device=device,
         ),
-        sampler=BoxSampler(
-            cases, target_of=target_of(plan.generation), rng=np.random.default_rng(recipe.seed), device=device
-        ),
+        sampler=make_sampler(cases, plan, seed=recipe.seed, device=device),
         random=random,
         device=device,
         autocast=autocast,

@@ -18,6 +18,8 @@ from l2s_auto.io.atomic import atomic_path
 FILE = "state.safetensors"
 #: Separates the keys of nested dicts; names of weights hold dots.
 SEPARATOR = "/"
+#: Parts of the state that may be empty, which a file cannot say.
+EMPTY = ("rng", "signal", "moments", "theta", "inner_state", "outer_state")
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> None:
@@ -47,7 +49,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> TrainState:
             for key in file.keys():  # noqa: SIM118  (a safetensors file, not a dict)
                 tensor = file.get_tensor(key)
                 flat[key] = tensor if key.startswith("rng" + SEPARATOR) else tensor.to(device)
-        return TrainState(**{"rng": {}, "signal": {}, "theta": {}, "inner_state": {}, "outer_state": {}, **_nest(flat)})
+        return TrainState(**{**{name: {} for name in EMPTY}, **_nest(flat)})
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError.single(
             "The checkpoint cannot be read.",

@@ -112,7 +112,8 @@ def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch
 def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
     """Patches of labelled real scans, as they are."""
     batch = batch or parts.plan.batch
-    boxes = parts.sampler.sample(batch, parts.plan.patch, images=True, share=parts.team.share(batch))
+    sampler = parts.scans or parts.sampler
+    boxes = sampler.sample(batch, parts.plan.patch, images=True, share=parts.team.share(batch))
     assert boxes.image is not None
     return Batch(boxes.image, parts.generator.target_of[boxes.enriched])
 
@@ -138,22 +139,34 @@ def network_loss(
     return parts.loss(logits.float() if fast else logits, target)
 
 
-def first_order_update(parts: Parts, state: TrainState, batch: Batch, *, rate_scale: float) -> tuple[TrainState, float]:
-    """Move phi down the gradient of its loss, taken in pieces where the recipe asks for micro-batches.
+def loss_gradients(parts: Parts, params: Params, batch: Batch) -> tuple[dict[str, torch.Tensor], float]:
+    """Gradients by the weights of the joint batch's mean loss, and that loss.
+
+    Taken in pieces where the recipe asks for micro-batches.
 
     batch  this process's share of a batch of the plan's size
     """
     total = Sum()
     for piece in pieces_of(len(batch.image), parts.recipe.micro_batch):
-        phi = leaves(state.phi)
+        phi = leaves(params)
         loss = network_loss(parts, phi, batch.image[piece], batch.target[piece])
         loss = loss * (len(batch.target[piece]) / parts.plan.batch)
         total.add({"": loss.detach(), **gradients(loss, phi)})
     values = parts.team.sum(total.values)
-    value = values.pop("").item()
-    with torch.no_grad():
-        phi, inner_state = parts.rule.update(state.phi, values, state.inner_state, rate_scale=rate_scale)
-    return replace_state(state, phi=phi, inner_state=inner_state), value
+    return values, values.pop("").item()
+
+
+@torch.no_grad()
+def phi_step(parts: Parts, state: TrainState, grads: Params, *, rate_scale: float) -> TrainState:
+    """Move phi down its gradients."""
+    phi, inner_state = parts.rule.update(state.phi, grads, state.inner_state, rate_scale=rate_scale)
+    return replace_state(state, phi=phi, inner_state=inner_state)
+
+
+def first_order_update(parts: Parts, state: TrainState, batch: Batch, *, rate_scale: float) -> tuple[TrainState, float]:
+    """Move phi down the gradient of its loss on a batch, of which `batch` is this process's share."""
+    grads, value = loss_gradients(parts, state.phi, batch)
+    return phi_step(parts, state, grads, rate_scale=rate_scale), value
 
 
 def synthetic_step(parts: Parts, state: TrainState, *, rate_scale: float) -> StepResult:

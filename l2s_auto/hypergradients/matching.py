@@ -1,0 +1,92 @@
+"""Theta by matching gradients: the theta whose synthetic images move the network as real images do.
+
+A hyper-step asks which theta makes the *next* update best. Its gradient J^T P r, with r the real images' gradient by
+the network's weights, J that of the synthetic gradient s by theta and P the update rule's scaling, is 0 at the right
+theta only where the network has converged: before, it rewards a theta that merely makes s longer. Here s itself is
+taken off: where real images are those of some theta*, the expected r - s(theta) is 0 at theta* whatever the network's
+weights, and
+
+    theta* = theta + (J^T P J)^-1 J^T P (r - s)
+
+to first order. This is the efficient method of moments (Gallant and Tauchen, Econometric Theory 1996) with the
+network's loss as the auxiliary model. r, s, J and theta are averaged over a growing window of past iterations, by which
+what is noise in one batch goes; averaging theta with them keeps the estimate right while theta moves.
+
+Everything is a value: state in, state out. N weights, K numbers in theta.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from l2s_auto.core.protocols import Params, State
+
+#: The window is about this part of what was seen so far: the last quarter.
+RECENT = 4.0
+#: Share of its diagonal that is added to J^T P J, so that numbers of theta that do the same share their step.
+RIDGE = 1e-3
+
+
+def flat(values: Params) -> torch.Tensor:
+    """All tensors as one vector, in the order of their names' first appearance."""
+    return torch.cat([value.flatten() for value in values.values()])
+
+
+def unflat(vector: torch.Tensor, like: Params) -> dict[str, torch.Tensor]:
+    """The inverse of `flat`."""
+    parts = vector.split([value.numel() for value in like.values()])
+    return {name: part.view_as(value) for (name, value), part in zip(like.items(), parts, strict=True)}
+
+
+def note(
+    moments: State,
+    *,
+    real: torch.Tensor,
+    synthetic: torch.Tensor,
+    theta: torch.Tensor,
+    jacobian: torch.Tensor | None = None,
+) -> dict[str, Any]:
+    """The state after another pair of batches at the same weights.
+
+    real, synthetic  (N,) gradients of the two losses by the weights
+    theta            (K,) what the synthetic batch was made with
+    jacobian         (K, N) derivative of the synthetic gradient by theta; it may be given now and then only, but with
+                     the first
+    """
+    weight = _weight(moments.get("count", 0))
+    seen = {"real": real, "synthetic": synthetic, "square": synthetic**2, "theta": theta}
+    made: dict[str, Any] = {name: _mean(moments.get(name), value, weight) for name, value in seen.items()}
+    made["count"] = moments.get("count", 0) + 1
+    made["jacobians"] = moments.get("jacobians", 0)
+    if jacobian is None:
+        assert "jacobian" in moments, "the first pair needs a Jacobian"
+        return {**made, "jacobian": moments["jacobian"]}
+    made["jacobian"] = _mean(moments.get("jacobian"), jacobian, _weight(made["jacobians"]))
+    made["jacobians"] += 1
+    return made
+
+
+def estimate(moments: State) -> torch.Tensor:
+    """(K,) the theta whose mean synthetic gradient would equal the real one, to first order.
+
+    P is one over the root mean square of each weight's gradient, as in Adam; where a weight's is far below the others',
+    that of a hundredth of their mean.
+    """
+    size = moments["square"].sqrt()
+    scale = 1 / (size + 0.01 * size.mean()).clamp_min(torch.finfo(size.dtype).tiny)
+    weighted = moments["jacobian"] * scale
+    normal = weighted @ moments["jacobian"].T
+    diagonal = normal.diagonal().clamp_min(torch.finfo(size.dtype).tiny)
+    difference = weighted @ (moments["real"] - moments["synthetic"])
+    return moments["theta"] + torch.linalg.solve(normal + RIDGE * diagonal.diag(), difference)
+
+
+def _weight(count: int) -> float:
+    """Of the next value in a mean whose window grows with the number of values before."""
+    return min(1.0, RECENT / (count + RECENT)) if count else 1.0
+
+
+def _mean(mean: torch.Tensor | None, value: torch.Tensor, weight: float) -> torch.Tensor:
+    return value.clone() if mean is None else mean.lerp(value, weight)

@@ -1,0 +1,124 @@
+"""Learn2Synth with theta by matching gradients: what real images do to the network, synthetic ones shall do too."""
+
+from __future__ import annotations
+
+import torch
+
+from l2s_auto.augmenters import AugmenterModule
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.protocols import Params
+from l2s_auto.core.types import Batch, TrainState
+from l2s_auto.hypergradients.matching import estimate, flat, note, unflat
+from l2s_auto.training.build import Parts
+from l2s_auto.training.step import (
+    StepResult,
+    Synthetic,
+    augment,
+    draw_real,
+    draw_synthetic,
+    loss_gradients,
+    phi_step,
+    replace_state,
+)
+
+#: Numbers in theta, at most: each costs a first-order pass.
+MOST = 64
+
+
+class Matched:
+    """S_phi learns from synthetic images alone, as in Learn2Synth; theta follows the estimate of `matching`.
+
+    Real images are looked at for their gradient on every iteration after the warm-up, S_phi never moves by it. The
+    derivative by theta is a difference of synthetic gradients with the same random numbers.
+
+    jacobian_every  iterations from one derivative by theta to the next
+    follow          share of the way to the estimate, in (0, 1], that theta goes whenever there is a new derivative
+    gather          share of the training before theta moves in which gradients are gathered
+    step            difference in theta's parameters
+    """
+
+    needs_images = True
+    hyper_steps = True
+
+    def __init__(
+        self, *, jacobian_every: int = 8, follow: float = 0.3, gather: float = 0.05, step: float = 0.1
+    ) -> None:
+        if jacobian_every < 1 or not 0 < follow <= 1 or not 0 <= gather < 1 or step <= 0:
+            raise ValueError(
+                "jacobian_every >= 1, follow in (0, 1], gather in [0, 1) and step > 0 are needed, not "
+                f"{jacobian_every}, {follow}, {gather}, {step}"
+            )
+        self.jacobian_every, self.follow, self.gather, self.step_size = jacobian_every, follow, gather, step
+
+    def augmenter(self) -> AugmenterModule | None:
+        return None
+
+    def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
+        synthetic = draw_synthetic(parts)
+        grads, loss = self.gradients(parts, state, synthetic, state.theta)
+        warm_up, real_loss = parts.recipe.warm_up, None
+        if state.theta and progress >= warm_up - self.gather:
+            state, real_loss, renewed = self.gather_moments(parts, state, synthetic, flat(grads))
+            if renewed and progress >= warm_up:
+                state = self.move(parts, state)
+        return StepResult(phi_step(parts, state, grads, rate_scale=parts.schedule(progress)), loss, real_loss)
+
+    def gradients(
+        self, parts: Parts, state: TrainState, synthetic: Synthetic, theta: dict[str, torch.Tensor]
+    ) -> tuple[dict[str, torch.Tensor], float]:
+        """Of the synthetic loss by phi, with images of another theta."""
+        with torch.no_grad():
+            image = augment(parts, theta, synthetic)
+        return loss_gradients(parts, state.phi, Batch(image, synthetic.clean.target))
+
+    def gather_moments(
+        self, parts: Parts, state: TrainState, synthetic: Synthetic, grads: torch.Tensor
+    ) -> tuple[TrainState, float, bool]:
+        """Note the gradients of a real and the synthetic batch -> (state, real loss, whether the Jacobian is new)."""
+        real, loss = loss_gradients(parts, state.phi, draw_real(parts))
+        renew = state.moments.get("count", 0) % self.jacobian_every == 0
+        moments = note(
+            state.moments,
+            real=flat(real),
+            synthetic=grads,
+            theta=flat(state.theta),
+            jacobian=self.jacobian(parts, state, synthetic, grads) if renew else None,
+        )
+        return replace_state(state, moments=moments), loss, renew
+
+    def jacobian(self, parts: Parts, state: TrainState, synthetic: Synthetic, grads: torch.Tensor) -> torch.Tensor:
+        """(K, N) derivative of the synthetic gradient by each number of theta, which stays within its bounds."""
+        theta = flat(state.theta)
+        if len(theta) > MOST:
+            raise UserError.single(
+                "Theta has too many numbers to be found by matching gradients.",
+                where="method learn2synth-matched",
+                found=f"{len(theta)} numbers in the augmenter {parts.recipe.augmenter.name}",
+                expected=f"at most {MOST}",
+                mend="Choose a parametric augmenter, or the method learn2synth.",
+            )
+        rows = []
+        for k in range(len(theta)):
+            step = torch.zeros_like(theta)
+            step[k] = self.step_size
+            moved = unflat(theta + step, state.theta)
+            if not torch.equal(flat(nearest(parts, moved)), flat(moved)):
+                step = -step
+                moved = unflat(theta + step, state.theta)
+            rows.append((flat(self.gradients(parts, state, synthetic, moved)[0]) - grads) / step[k])
+        return torch.stack(rows)
+
+    @torch.no_grad()
+    def move(self, parts: Parts, state: TrainState) -> TrainState:
+        """Theta some of the way to where the estimate is, or to the nearest place within its bounds."""
+        found = estimate(state.moments)
+        if not found.isfinite().all():
+            return state
+        goal = flat(nearest(parts, unflat(found, state.theta)))
+        theta = unflat(flat(state.theta).lerp(goal, self.follow), state.theta)
+        return replace_state(state, theta=theta)
+
+
+def nearest(parts: Parts, theta: Params) -> Params:
+    """The nearest theta within its bounds; as it is for an augmenter that knows of none."""
+    return parts.augmenter.nearest(theta) if hasattr(parts.augmenter, "nearest") else theta
