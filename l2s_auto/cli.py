@@ -163,7 +163,17 @@ def experiment(arguments: Arguments = None) -> int:
         from l2s_auto.commands.availability import find_experiment
 
         run = find_experiment(args.name)
-        print(f"Figure: {run(args.output or Path('l2s_experiments') / args.name)}")
+        figure = run(
+            args.output or Path("l2s_experiments") / args.name,
+            data=args.data,
+            presets=args.presets,
+            estimators=args.estimators,
+            dimensions=args.dimensions,
+            iterations=args.iterations,
+            seeds=args.seeds,
+            device=args.device,
+        )
+        print(f"Figure: {figure}")
 
     return run_command(body, command="l2s_experiment")
 

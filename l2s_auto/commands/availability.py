@@ -25,7 +25,7 @@ def require_export_format(name: str) -> None:
         raise _not_available("export format", name, _FORMATS)
 
 
-def find_experiment(name: str) -> Callable[[Path], Path]:
+def find_experiment(name: str) -> Callable[..., Path]:
     """The experiment of that name. Raises UserError if it is not built or does not exist."""
     from l2s_auto.experiments import EXPERIMENTS
 

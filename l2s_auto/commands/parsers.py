@@ -219,11 +219,27 @@ def experiment() -> Parser:
         "l2s_experiment",
         description=f"Run an experiment of the method's paper ({', '.join(EXPERIMENTS)}): a table, a JSON, a figure.",
         examples="""
-        l2s_experiment recovery -o experiments/recovery
+        l2s_experiment recovery                                     on phantoms, in slices
+        l2s_experiment recovery --data label_maps -o experiments/recovery
+        l2s_experiment recovery --data label_maps --presets "sigma 0.1" "exponents 1 0 0" --dimensions 3
         """,
     )
-    parser.add_argument("name", metavar="NAME", help=f"{', '.join(EXPERIMENTS)} (none is available in this version)")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder (default: l2s_experiments/NAME)")
+    add = parser.add_argument
+    add("name", metavar="NAME", help="recovery: does theta find what a scanner does? To come: methods, contrast")
+    add("-o", "--output", type=Path, metavar="DIR", help="folder (default: l2s_experiments/NAME)")
+    add("--data", type=Path, metavar="FOLDER", help="label maps as .nii or .nii.gz (default: phantoms)")
+    add("--presets", nargs="+", metavar="NAME", help="some of the settings, by their names in the table (default: all)")
+    estimators = "matching, one-step, or both (default: matching)"
+    add("--estimators", nargs="+", default=["matching"], metavar="NAME", help=estimators)
+    add("--dimensions", type=int, choices=(2, 3), default=2, help="slices or volumes (default: %(default)s)")
+    add(
+        "--iterations",
+        type=values.count,
+        metavar="N",
+        help="updates of the network a setting (default: 1200, in 3D 800)",
+    )
+    add("--seeds", nargs="+", type=values.count_or_zero, default=[0], metavar="N", help="a training each (default: 0)")
+    _add_device(parser)
     return parser
 
 

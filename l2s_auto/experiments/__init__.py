@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-EXPERIMENTS: dict[str, Callable[[Path], Path]] = {}
-"""Name -> function(output folder) -> path of the figure. What is not in it is not available in this version."""
+
+def _recovery(output: Path, **options: Any) -> Path:
+    from l2s_auto.experiments.recovery import recovery  # PyTorch is loaded where it is needed
+
+    return recovery(output, **options)
+
+
+EXPERIMENTS: dict[str, Callable[..., Path]] = {"recovery": _recovery}
+"""Name -> function(output folder, **options) -> path of the figure. What is not in it is not in this version."""

@@ -78,7 +78,9 @@ def estimate(moments: State) -> torch.Tensor:
     scale = 1 / (size + 0.01 * size.mean()).clamp_min(torch.finfo(size.dtype).tiny)
     weighted = moments["jacobian"] * scale
     normal = weighted @ moments["jacobian"].T
-    diagonal = normal.diagonal().clamp_min(torch.finfo(size.dtype).tiny)
+    # A number without influence has a row of zeros: any positive ridge lets it rest.
+    least = (1e-6 * normal.diagonal().mean()).clamp_min(torch.finfo(size.dtype).tiny)
+    diagonal = normal.diagonal().maximum(least)
     difference = weighted @ (moments["real"] - moments["synthetic"])
     return moments["theta"] + torch.linalg.solve(normal + RIDGE * diagonal.diag(), difference)
 

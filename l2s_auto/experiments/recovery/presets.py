@@ -1,4 +1,4 @@
-"""What the made-up scanner does, and what Learn2Synth has to find: the paper's settings (arXiv 2411.16719, section 4)."""
+"""What the made-up scanner does and Learn2Synth has to find: the paper's settings (arXiv 2411.16719, section 4)."""
 
 from __future__ import annotations
 

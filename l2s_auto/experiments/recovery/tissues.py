@@ -55,11 +55,12 @@ def tissues_of(values: np.ndarray) -> Tissues:
     """Classes of the label values that are there; 0 comes first."""
     present = sorted({0, *(int(v) for v in values)})
     known = {value: name for name, (numbers, _, _) in _KNOWN.items() for value in numbers}
-    # A few numbers alone may be anybody's: FreeSurfer's are taken for such where white matter and cortex are among them.
+    # Any dataset may have labels 1 to 9: they are FreeSurfer's where both sides' white matter or cortex is there.
     named = {2, 3} <= set(present) and {41, 42} & set(present)
     name_of = {v: known.get(v, f"label {v}") if named or v == 0 else f"label {v}" for v in present}
     names = tuple(dict.fromkeys(name_of[v] for v in present))
-    brightness, targets = [], []
+    brightness: list[float] = []
+    targets: list[int] = []
     for number, name in enumerate(names):
         _, bright, wanted = _KNOWN.get(name, ((), round(GOLDEN * number % 1, 3), number > 0))
         brightness.append(bright)

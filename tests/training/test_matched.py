@@ -1,0 +1,73 @@
+"""Learn2Synth by matching gradients: what moves, when, and what a checkpoint keeps."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from l2s_auto.core.component import Component
+from l2s_auto.core.errors import UserError
+from l2s_auto.training.build import make_sampler
+from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
+from l2s_auto.training.methods.matched import Matched
+
+NAME = "learn2synth-matched"
+
+
+def run(parts, method, state, steps, *, progress=0.5):
+    for _ in range(steps):
+        state = method.step(parts, state, progress=progress).state
+        state.step += 1
+    return state
+
+
+def same(one, two):
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_theta_moves_after_the_warm_up_only(make_parts):
+    parts, method, state = make_parts(NAME, warm_up=0.4)
+    assert same(run(parts, method, state, 3, progress=0.2).theta, state.theta)
+    gathered = run(parts, method, state, 3, progress=0.36)
+    assert same(gathered.theta, state.theta) and gathered.moments["count"] == 3
+    moved = run(parts, method, state, 1).theta
+    assert all(not torch.equal(moved[name], value) for name, value in state.theta.items())
+
+
+def test_phi_never_depends_on_a_real_image(make_parts):
+    parts, method, state = make_parts(NAME)
+    made, _, other = make_parts(NAME)
+    scans = [replace(case, image=1 - case.image) for case in made.sampler.cases]
+    other_parts = replace(made, scans=make_sampler(scans, made.plan, seed=0, device=made.device))
+    one, two = run(parts, method, state, 1), run(other_parts, method, other, 1)
+    assert same(one.phi, two.phi) and not same(one.theta, two.theta)
+
+
+def test_theta_stays_within_its_bounds(make_parts):
+    parts, method, state = make_parts(
+        NAME, augmenter=Component(name="parametric-range", options={"exponents": [0.0, 1.0, 0.5], "sigma_max": 0.0})
+    )
+    state = run(parts, method, state, 12)
+    assert all(value.isfinite().all() for value in state.theta.values())
+    assert same(parts.augmenter.nearest(state.theta), state.theta)
+
+
+def test_a_checkpoint_keeps_the_moments(make_parts, tmp_path):
+    parts, method, state = make_parts(NAME)
+    state = run(parts, method, state, 3)
+    save_checkpoint(state, tmp_path)
+    back = load_checkpoint(tmp_path, torch.device("cpu"))
+    assert set(back.moments) == set(state.moments)
+    torch.testing.assert_close(back.moments, state.moments, rtol=0, atol=0)
+
+
+def test_a_theta_of_many_numbers_is_refused(make_parts):
+    parts, method, state = make_parts(NAME, augmenter=Component(name="nonparametric"))
+    with pytest.raises(UserError, match="too many numbers"):
+        run(parts, method, state, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"jacobian_every": 0}, {"follow": 0}, {"gather": 1.0}, {"step": 0}])
+def test_options_out_of_range_are_errors(wrong):
+    with pytest.raises(ValueError, match="are needed"):
+        Matched(**wrong)
