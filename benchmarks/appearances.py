@@ -1,0 +1,145 @@
+"""Augmenters and the contrast prior: mean Dice on held-out scans as they are, and under five changes of appearance.
+
+Each variant is trained by `l2s_plan_and_train`'s function with equal time. Then the held-out scans are segmented as
+they are, and with intensities x (0 and 1 at their 0.5 % and 99.5 % quantiles) changed: inverted (1 - x), a zigzag that
+is not monotone, gamma (x^2.5), a smooth bias field (0.5 to 2), noise of 0.15.
+
+    OMP_NUM_THREADS=1 python benchmarks/appearances.py DATASET -o FOLDER --time-budget 600 --json results.json
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from methods_on_dataset import last_line, write_cases, write_references
+from scipy.ndimage import zoom
+
+from common import finish, machine, parser
+from l2s_auto.core.component import Component
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.inference.predict import predict
+from l2s_auto.io.dataset import find_dataset
+from l2s_auto.io.json_files import read_json, write_json
+from l2s_auto.training.run import plan_and_train
+
+Change = Callable[[np.ndarray], np.ndarray]
+ZIGZAG = ((0.0, 0.35, 0.65, 1.0), (0.2, 0.9, 0.1, 0.7))
+
+
+def scaled(data: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(data, (0.5, 99.5))
+    return ((data - low) / max(high - low, 1e-6)).astype(np.float32)
+
+
+def own_random(data: np.ndarray) -> np.random.Generator:
+    """The same for the same scan."""
+    return np.random.default_rng(zlib.crc32(np.ascontiguousarray(data).tobytes()))
+
+
+def biased(data: np.ndarray) -> np.ndarray:
+    nodes = own_random(data).uniform(np.log(0.5), np.log(2.0), (3, 3, 3))
+    field = zoom(nodes, [n / 3 for n in data.shape], order=1, grid_mode=True, mode="nearest")
+    return scaled(data) * np.exp(field[tuple(slice(0, n) for n in data.shape)])
+
+
+CHANGES: dict[str, Change] = {
+    "as they are": lambda data: data,
+    "inverted": lambda data: 1 - scaled(data),
+    "not monotone": lambda data: np.interp(scaled(data), *ZIGZAG),
+    "gamma": lambda data: scaled(data).clip(0, 1) ** 2.5,
+    "bias": biased,
+    "noise": lambda data: scaled(data) + 0.15 * own_random(data).standard_normal(data.shape),
+}
+
+
+def of_method(name: str, **options) -> dict:
+    return {"method": Component(name=name), **options}
+
+
+def learned(augmenter: str) -> dict:
+    return of_method("learn2synth", augmenter=Component(name=augmenter))
+
+
+#: name -> options of the recipe
+VARIANTS = {
+    "synthseg": of_method("synthseg"),
+    "synthseg without prior": of_method("synthseg", prior_share=0.0, reversed_share=0.0),
+    **{
+        f"learn2synth {name}": learned(name)
+        for name in (
+            "parametric",
+            "parametric-random",
+            "parametric-range",
+            "nonparametric",
+            "contrast+parametric-range",
+            "contrast+gamma+blur+rician+parametric",
+        )
+    },
+    "matched parametric-range": of_method("learn2synth-matched", augmenter=Component(name="parametric-range")),
+    "supervised": of_method("supervised"),
+}
+
+
+def run_one(name: str, given) -> dict:
+    """Train and test one variant, or what a former call did."""
+    folder = given.output / name
+    if (folder / "row.json").exists():
+        return read_json(folder / "row.json")
+    recipe = Recipe(**{**VARIANTS[name], "time_budget": given.time_budget, "seed": given.seed})
+    run = plan_and_train(dataset=given.dataset, output=folder, recipe=recipe, device=given.device, resume=True)
+    dataset = find_dataset(given.dataset)
+    labels = {value: label for value, label in dataset.labels.items() if value != 0}
+    held_out = set(read_json(run / "splits.json")[0]["val"])
+    cases = [case for case in dataset.cases if case.id in held_out]
+    tests = given.output / "tests"
+    write_references(cases, tests / "references")
+    dice = {}
+    for change, function in CHANGES.items():
+        if not (tests / change).exists():
+            write_cases(cases, tests / change, change=function)
+        predict(tests / change, run / "tests" / change, model=run, device=given.device)
+        dice[change] = evaluate_folders(run / "tests" / change, tests / "references", labels)["mean"]["dice"]
+    changed = [value for change, value in dice.items() if change != "as they are"]
+    line = last_line(run)
+    row = {
+        "dice": dice,
+        "mean_of_changed": float(np.mean(changed)),
+        "iterations": line["iteration"],
+        "seconds": line["seconds"],
+        "theta": line["theta"],
+    }
+    write_json(folder / "row.json", row)
+    return row
+
+
+def main() -> None:
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("dataset", type=Path)
+    options.add_argument("-o", "--output", type=Path, default=Path("l2s_runs/appearances"))
+    options.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    options.add_argument("--time-budget", type=float, default=600.0, help="seconds of training a variant")
+    options.add_argument("--seed", type=int, default=0)
+    given = options.parse_args()
+    rows = {}
+    for name in given.variants:
+        rows[name] = run_one(name, given)
+        shown = "  ".join(f"{change} {value:.3f}" for change, value in rows[name]["dice"].items())
+        print(f"{name:40s} {shown}  changed {rows[name]['mean_of_changed']:.3f}", flush=True)
+    finish(
+        {
+            "machine": machine(given.device),
+            "dataset": find_dataset(given.dataset).name,
+            "seed": given.seed,
+            "time_budget": given.time_budget,
+            "variants": rows,
+        },
+        given.json,
+    )
+
+
+if __name__ == "__main__":
+    main()
