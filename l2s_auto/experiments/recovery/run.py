@@ -29,7 +29,7 @@ from l2s_auto.training.writer import theta_as_read
 
 #: mm of a voxel: slices and volumes that a CPU trains on in minutes.
 SPACING = {2: 2.5, 3: 4.0}
-ITERATIONS = {2: 1200, 3: 800}
+ITERATIONS = {2: 1500, 3: 800}
 WARM_UP = 0.2
 #: Theta is the mean over this last share of the training.
 AVERAGED = 1 / 3
