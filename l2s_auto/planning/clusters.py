@@ -40,14 +40,14 @@ def determine_generation(
     values = [label.value for label in labels[1:]]
     images = bool(fingerprint.channels)
     groups = group_labels(fingerprint.cases, values, pairs) if images else _paired(values, pairs)
-    found = find_clusters(np.array(fingerprint.unlabelled_sample)) if fingerprint.unlabelled_sample else None
+    sample, residual = np.array(fingerprint.unlabelled_sample), fingerprint.smoothing_residual
+    found = find_clusters(sample, residual=residual) if sample.size else None
     enriched = _background(labels[0].name, found)
     first = len(enriched)
     if not images:
         return GenerationPlan(enriched=(*enriched, *_whole(labels, groups, first)))
     known = [_prior(fingerprint.cases, members) for members in groups]
     background = _prior(fingerprint.cases, [BACKGROUND])
-    residual = fingerprint.smoothing_residual
     priors = list(_complete([*_cluster_priors(found, background, known, residual=residual), *known]))
     tissue, of_groups = priors[:first], priors[first:]
     split = {i for i, prior in enumerate(of_groups) if first > 1 and is_wide(prior, tissue)}
