@@ -197,7 +197,7 @@ def _cluster_priors(
 
     The sample that the clusters come from is smoothed, which the residual makes up for. It does not tell the cases
     apart, so how much a cluster's mean and deviation vary from case to case is taken to be what it is for the labels
-    on average. Channels other than the first, which are not clustered, have the background's statistics.
+    on average, until they are measured (`measured`). Channels other than the first, which are not clustered, have the background's statistics.
     """
     if found is None or len(found.centres) == 1 or background is None:
         return [background]
