@@ -9,9 +9,7 @@ import numpy as np
 _BINS = 256
 _CONSTANT = 0.01  # a sample whose standard deviation is below this, normalised units, is one tissue
 _FINE = 0.04  # clusters whose standard deviation is below this are not split: such a difference is hardly seen
-#: Nor are they below this share of what the smoothing took away. Under the fingerprint's smoothing (sigma of
-#: 0.7 voxels) white noise keeps 0.56 of the residual's standard deviation in 2D, 0.3 in 3D.
-_NOISE = 0.6
+_NOISY = 1.3  # nor are they if it is below this multiple of the noise's
 _NEGLIGIBLE = 0.01  # a cluster with a smaller share of the sample is no reason to go on splitting
 _GAIN = 0.7  # another cluster must bring the sum of squares below this share of what it was
 MOST = 8
@@ -31,13 +29,13 @@ class Clusters:
     shares: np.ndarray
 
 
-def find_clusters(sample: np.ndarray, *, residual: float = 0.0) -> Clusters:
+def find_clusters(sample: np.ndarray, *, noise: float = 0.0) -> Clusters:
     """(N,) normalised intensities, smoothed -> the clusters worth having, 1 to 8.
 
-    residual  standard deviation of what the smoothing took away
+    noise  its standard deviation in the sample, if it is known
 
-    A cluster is added as long as one is wide (its standard deviation is 0.04 or more, and more than what noise may
-    leave of itself) and the new one brings the sum of squares within clusters below 0.7 of what it was: one broad
+    A cluster is added as long as one is wide (its standard deviation is 0.04 or more, and more than noise alone
+    explains) and the new one brings the sum of squares within clusters below 0.7 of what it was: one broad
     mixture of tissues ends as about five. How many voxels a tissue has matters little, so that much air around a
     head does not hide the head's tissues.
     """
@@ -46,7 +44,7 @@ def find_clusters(sample: np.ndarray, *, residual: float = 0.0) -> Clusters:
     if float(values.std()) < _CONSTANT:
         return _described(values, np.zeros(0))
     splits, within = _best_splits(values)
-    fine, k = max(_FINE, _NOISE * residual), 1
+    fine, k = max(_FINE, _NOISY * noise), 1
     while k < MOST and _any_wide(_described(values, splits[k - 1]), fine) and within[k] <= _GAIN * within[k - 1]:
         k += 1
     return _described(values, splits[k - 1])

@@ -134,7 +134,8 @@ def _plane(centre: np.ndarray, both: np.ndarray, near: float) -> tuple[np.ndarra
     across, middle = centre[b] - centre[a], (centre[a] + centre[b]) / 2
     length = np.linalg.norm(across, axis=1)
     proposed = np.flatnonzero((length > near) & (across[:, 0] >= _TURNED * length))
-    best, normal, offset = 0.0, None, 0.0
+    best, offset = 0.0, 0.0
+    normal: np.ndarray | None = None
     for i in proposed:
         direction = across[i] / length[i]
         place = float(middle[i] @ direction)
@@ -142,7 +143,9 @@ def _plane(centre: np.ndarray, both: np.ndarray, near: float) -> tuple[np.ndarra
         score = float(agreeing.max(axis=1).sum())
         if score > best:
             best, normal, offset = score, direction, place
-    for _ in range(3 if normal is not None else 0):
+    if normal is None:
+        return None, 0.0
+    for _ in range(3):
         weight = _agreement(centre, both, normal, offset, near)[a, b]
         total = (weight[:, None] * across).sum(axis=0)  # long distances tell the direction best
         normal = total / np.linalg.norm(total)
@@ -152,4 +155,4 @@ def _plane(centre: np.ndarray, both: np.ndarray, near: float) -> tuple[np.ndarra
 
 def _agreement(centre: np.ndarray, both: np.ndarray, normal: np.ndarray, offset: float, near: float) -> np.ndarray:
     """(L, L) from 1 for candidates that are exact mirror images down to 0 for those that are not near."""
-    return np.where(both, np.nan_to_num((1 - _off(centre, normal, offset) / near)).clip(0), 0.0)
+    return np.where(both, np.nan_to_num(1 - _off(centre, normal, offset) / near).clip(0), 0.0)

@@ -118,6 +118,6 @@ def adapt(values: np.ndarray, centres: np.ndarray, *, rounds: int = _ROUNDS) -> 
 
 
 def _limits(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest place of each centre: the midpoints to its neighbours, at the ends as far on the other side."""
+    """Lowest and highest place of each centre: the midpoints to its neighbours, and at the ends as far outwards."""
     half = np.diff(centres) / 2
     return centres - np.append(half[0], half), centres + np.append(half, half[-1])

@@ -1,7 +1,7 @@
 """From clusters of intensity to regions: voxels follow their neighbours where their own intensity leaves it open.
 
-A Potts model (Besag, Journal of the Royal Statistical Society B 1986), a few rounds of it, all voxels at once. The cost of
-cluster k for a voxel of intensity x is (x - centre_k)² / (2 s²) - STRENGTH · a_k, where s is the standard deviation
+A Potts model (Besag, Journal of the Royal Statistical Society B 1986), a few rounds of it, all voxels at once. The cost
+of cluster k for a voxel of intensity x is (x - centre_k)² / (2 s²) - STRENGTH · a_k, where s is the standard deviation
 within clusters and a_k, from 0 to 1, the share of cluster k in the voxel's neighbourhood. What is left of specks then
 joins the clusters beside it.
 """
