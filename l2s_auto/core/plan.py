@@ -37,6 +37,8 @@ class CaseFingerprint(Strict):
 
     label_mean, label_std  label value -> one number a channel, in normalised units (about [0, 1])
     label_volume           label value -> mm³, for labels present in the case
+    label_centre           label value -> its centre in mm from the box's corner, along the canonical axes
+    label_spread           label value -> standard deviation of its voxels' places along these axes, mm
     """
 
     id: str
@@ -46,6 +48,8 @@ class CaseFingerprint(Strict):
     label_volume: dict[int, float]
     label_mean: dict[int, tuple[float, ...]]
     label_std: dict[int, tuple[float, ...]]
+    label_centre: dict[int, Triple] = {}
+    label_spread: dict[int, Triple] = {}
 
 
 class Fingerprint(Strict):

@@ -16,6 +16,7 @@ from l2s_auto.core.plan import (
     GenerationPlan,
     LabelPlan,
 )
+from l2s_auto.planning.fingerprint import SMOOTHING
 from l2s_auto.planning.kmeans import Clusters, find_clusters
 from l2s_auto.planning.spread import LEVELS, is_wide, parts_of
 
@@ -40,14 +41,14 @@ def determine_generation(
     values = [label.value for label in labels[1:]]
     images = bool(fingerprint.channels)
     groups = group_labels(fingerprint.cases, values, pairs) if images else _paired(values, pairs)
-    found = find_clusters(np.array(fingerprint.unlabelled_sample)) if fingerprint.unlabelled_sample else None
+    sample, residual = np.array(fingerprint.unlabelled_sample), fingerprint.smoothing_residual
+    found = find_clusters(sample, noise=residual * _noise_kept(fingerprint.cases)) if sample.size else None
     enriched = _background(labels[0].name, found)
     first = len(enriched)
     if not images:
         return GenerationPlan(enriched=(*enriched, *_whole(labels, groups, first)))
     known = [_prior(fingerprint.cases, members) for members in groups]
     background = _prior(fingerprint.cases, [BACKGROUND])
-    residual = fingerprint.smoothing_residual
     priors = list(_complete([*_cluster_priors(found, background, known, residual=residual), *known]))
     tissue, of_groups = priors[:first], priors[first:]
     split = {i for i, prior in enumerate(of_groups) if first > 1 and is_wide(prior, tissue)}
@@ -57,6 +58,24 @@ def determine_generation(
     return GenerationPlan(
         enriched=tuple(enriched), priors=tuple(tissue), smoothing_mm=smoothing_mm if first > 1 else 0.0
     )
+
+
+def _noise_kept(cases: Sequence[CaseFingerprint]) -> float:
+    """Standard deviation of white noise that the fingerprint's smoothing leaves, over that of what it takes away.
+
+    0.3 in 3D, 0.56 in 2D, in the median of the cases.
+    """
+    shares = []
+    for case in cases:
+        kept, centre = 1.0, 1.0  # sum of squares of the filter's weights, and the weight of the voxel itself
+        for n, spacing in zip(case.shape, case.spacing, strict=True):
+            if n > 1:
+                offsets = np.arange(-4, 5) * spacing / (SMOOTHING * min(case.spacing))
+                weights = np.exp(-0.5 * offsets**2) / np.exp(-0.5 * offsets**2).sum()
+                kept, centre = kept * float((weights**2).sum()), centre * float(weights[4])
+        taken = 1 - 2 * centre + kept
+        shares.append(np.sqrt(kept / taken) if taken > 1e-6 else 0.0)
+    return float(np.median(shares)) if shares else 0.0
 
 
 def _whole(labels: Sequence[LabelPlan], groups: Sequence[list[int]], first: int) -> list[EnrichedLabel]:
@@ -197,7 +216,8 @@ def _cluster_priors(
 
     The sample that the clusters come from is smoothed, which the residual makes up for. It does not tell the cases
     apart, so how much a cluster's mean and deviation vary from case to case is taken to be what it is for the labels
-    on average. Channels other than the first, which are not clustered, have the background's statistics.
+    on average, until they are measured (`measured`). Channels other than the first, which are not clustered, have the
+    background's statistics.
     """
     if found is None or len(found.centres) == 1 or background is None:
         return [background]

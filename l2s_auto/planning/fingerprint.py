@@ -15,6 +15,7 @@ from scipy import ndimage
 from l2s_auto.core.plan import CaseFingerprint, Fingerprint, Statistics, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.parallel import map_cases
+from l2s_auto.planning.places import label_places
 
 SMOOTHING = 0.7  # sigma of the smoothing before tissue is clustered, in units of the smallest voxel edge
 _UNLABELLED = 20_000  # intensities kept of unlabelled tissue, over all cases: enough for a histogram
@@ -122,6 +123,7 @@ def _measure(
     voxel = float(np.prod(data.spacing))
     values, counts = np.unique(labels, return_counts=True)
     mean, std = _per_label(image, labels, values)
+    centre, spread = label_places(labels, values, data.spacing)
     x, y, z = labels.shape
     fingerprint = CaseFingerprint(
         id=case.id,
@@ -131,6 +133,8 @@ def _measure(
         label_volume={int(value): count * voxel for value, count in zip(values.tolist(), counts.tolist(), strict=True)},
         label_mean=mean,
         label_std=std,
+        label_centre=centre,
+        label_spread=spread,
     )
     sample, residual = _unlabelled(image, labels, data.spacing, rng, size=unlabelled)
     return _Measured(

@@ -8,7 +8,8 @@ import numpy as np
 
 _BINS = 256
 _CONSTANT = 0.01  # a sample whose standard deviation is below this, normalised units, is one tissue
-_FINE = 0.04  # clusters whose standard deviation is below this are not split: it may be noise
+_FINE = 0.04  # clusters whose standard deviation is below this are not split: such a difference is hardly seen
+_NOISY = 1.3  # nor are they if it is below this multiple of the noise's
 _NEGLIGIBLE = 0.01  # a cluster with a smaller share of the sample is no reason to go on splitting
 _GAIN = 0.7  # another cluster must bring the sum of squares below this share of what it was
 MOST = 8
@@ -28,26 +29,29 @@ class Clusters:
     shares: np.ndarray
 
 
-def find_clusters(sample: np.ndarray) -> Clusters:
-    """(N,) normalised intensities -> the clusters worth having: 1 if they are constant, else 2 to 8.
+def find_clusters(sample: np.ndarray, *, noise: float = 0.0) -> Clusters:
+    """(N,) normalised intensities, smoothed -> the clusters worth having, 1 to 8.
 
-    A cluster is added as long as one is wide (its standard deviation is 0.04 or more) and the new one brings the sum
-    of squares within clusters below 0.7 of what it was: one broad mixture of tissues ends as about five. How many
-    voxels a tissue has matters little, so that much air around a head does not hide the head's tissues.
+    noise  its standard deviation in the sample, if it is known
+
+    A cluster is added as long as one is wide (its standard deviation is 0.04 or more, and more than noise alone
+    explains) and the new one brings the sum of squares within clusters below 0.7 of what it was: one broad
+    mixture of tissues ends as about five. How many voxels a tissue has matters little, so that much air around a
+    head does not hide the head's tissues.
     """
     assert sample.size, "there is nothing to cluster"
     values = np.asarray(sample, dtype=np.float64)
     if float(values.std()) < _CONSTANT:
         return _described(values, np.zeros(0))
     splits, within = _best_splits(values)
-    k = 2
-    while k < MOST and _any_wide(_described(values, splits[k - 1])) and within[k] <= _GAIN * within[k - 1]:
+    fine, k = max(_FINE, _NOISY * noise), 1
+    while k < MOST and _any_wide(_described(values, splits[k - 1]), fine) and within[k] <= _GAIN * within[k - 1]:
         k += 1
     return _described(values, splits[k - 1])
 
 
-def _any_wide(clusters: Clusters) -> bool:
-    return bool(np.any(clusters.spreads[clusters.shares >= _NEGLIGIBLE] >= _FINE))
+def _any_wide(clusters: Clusters, fine: float) -> bool:
+    return bool(np.any(clusters.spreads[clusters.shares >= _NEGLIGIBLE] >= fine))
 
 
 def _described(values: np.ndarray, borders: np.ndarray) -> Clusters:

@@ -71,7 +71,7 @@ def make_plan(
     shapes = shapes_at(fingerprint, spacing)
     channels, classes = max(1, len(fingerprint.channels)), len(labels)
     features = determine_features(device, shapes, base_features)
-    pairs = determine_pairs({label.value: label.name for label in labels})
+    pairs = determine_pairs({label.value: label.name for label in labels}, fingerprint.cases)
     step = step or StepMemory()
     fit = _Fit(
         channels=channels, classes=classes, features=features, memory_gb=memory_gb, step=step, processes=processes

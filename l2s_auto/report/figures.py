@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from l2s_auto.report.slices import PLANES, Upright, centre_of, cut, show_image, show_labels, upright, window
-from l2s_auto.report.style import COLOURS, DARK, FONTS, caption, colour_legend, colours_of, new_figure, write_png
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from l2s_auto.report.slices import PLANES, centre_of, cut, show_image, show_labels, upright, window
+from l2s_auto.report.style import DARK, FONTS, caption, colour_legend, colours_of, new_figure, write_png
 
 
 def overlay(
@@ -46,52 +43,3 @@ def overlay(
     present = set(np.unique(labels).tolist())
     colour_legend(figure, {value: name for value, name in names.items() if value in present}, colours, DARK)
     return write_png(figure, path)
-
-
-def synthetic_preview(
-    real: Sequence[np.ndarray],
-    enriched: Sequence[np.ndarray],
-    synthetic: Sequence[np.ndarray],
-    path: Path | str,
-    *,
-    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
-) -> Path:
-    """What the network will see: up to three real images, their enriched classes, nine synthetic images.
-
-    All volumes (X, Y, Z) in canonical axes, the plan's spacing; `real` may be empty.
-    """
-    blocks = [("Real images", real, False), ("Classes that images are drawn from", enriched, True)]
-    blocks.append(("Synthetic images, as the network sees them in training", synthetic, False))
-    rows = [
-        (text if start == 0 else "", volumes[start : start + 3], is_map)
-        for text, volumes, is_map in blocks
-        for start in range(0, min(9, len(volumes)), 3)
-    ]
-    first = next((np.asarray(volume) for _, volumes, _ in blocks for volume in volumes), np.zeros((1, 1, 1)))
-    ratio = first.shape[1] * spacing[1] / (first.shape[0] * spacing[0])
-    figure = new_figure(7.5, (2.5 * ratio + 0.3) * max(1, len(rows)), DARK)
-    grid = figure.add_gridspec(max(1, len(rows)), 3, wspace=0.03, hspace=0.1, left=0, right=1, bottom=0, top=0.96)
-    for number, (text, volumes, is_map) in enumerate(rows):
-        for column, volume in enumerate(volumes):
-            axes = figure.add_subplot(grid[number, column])
-            view = Upright(np.asarray(volume), np.asarray(volume), spacing)
-            _show_middle(axes, view, is_map=is_map)
-            if text and column == min(1, len(volumes) - 1):
-                caption(axes, text, DARK, bold=True)
-    return write_png(figure, path)
-
-
-def _show_middle(axes: Axes, view: Upright, *, is_map: bool) -> None:
-    """The middle axial slice: grey for an image, one colour a value for a map."""
-    plane = cut(view.image, 2, view.image.shape[2] // 2)
-    aspect = view.spacing[1] / view.spacing[0]
-    if not is_map:
-        show_image(axes, plane, limits=window(np.asarray(view.image, dtype=np.float32)), aspect=aspect)
-        return
-    from matplotlib.colors import ListedColormap
-
-    colours = ["#000000", *(COLOURS[i % len(COLOURS)] for i in range(max(1, int(view.image.max()))))]
-    style: dict[str, Any] = {"cmap": ListedColormap(colours), "vmin": -0.5, "vmax": len(colours) - 0.5}
-    axes.imshow(plane, origin="lower", aspect=aspect, interpolation="nearest", **style)
-    axes.set_anchor("N")
-    axes.set_axis_off()

@@ -1,8 +1,9 @@
 """Label enrichment: every voxel of a case gets a label, unlabelled tissue by its intensity.
 
 Synthesis draws intensities label by label, so tissue without a label would come out as one flat region. Here it is
-split into clusters of lightly smoothed intensities. The clusters start from the plan's centres and are adapted to the
-case, so that cluster i is the same tissue in every case.
+split into clusters of lightly smoothed intensities, which are then made regular in space (`regions`). The clusters
+start from the plan's centres and are adapted to the case within limits, so that cluster i is the same tissue in every
+case, also where a case lacks a tissue.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import numpy as np
 from scipy import ndimage
 
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, Triple
+from l2s_auto.synthesis.regions import regular
 
-_ROUNDS = 5  # Lloyd iterations a case: few, so that a case without some tissue cannot drag its centre far away
+_ROUNDS = 5  # Lloyd iterations a case
+_HOLD = 0.02  # the plan's centre counts as much as this share of the voxels: a few voxels do not make a tissue
 _BINS = 512
 
 
@@ -58,8 +61,16 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
     for value in split:
         where = target == value
         indices, centres = clusters[value]
-        enriched[where] = indices.astype(kind)[assign(smooth[where], adapt(smooth[where], centres))]
+        adapted = adapt(smooth[where], centres)
+        first = assign(smooth[where], adapted)
+        enriched[where] = indices.astype(kind)[regular(smooth, where, first, adapted, width=_width(spacing))]
     return enriched
+
+
+def _width(spacing: Triple) -> Triple:
+    """Of a voxel's neighbourhood: the smallest voxel edge, in voxels an axis."""
+    x, y, z = (min(spacing) / s for s in spacing)
+    return x, y, z
 
 
 def _by_target(labels: tuple[EnrichedLabel, ...]) -> tuple[dict[int, int], dict[int, tuple[np.ndarray, np.ndarray]]]:
@@ -86,18 +97,27 @@ def assign(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def adapt(values: np.ndarray, centres: np.ndarray, *, rounds: int = _ROUNDS) -> np.ndarray:
     """Lloyd's iterations in one dimension, on a histogram: (N,) values, (K,) rising centres -> (K,) rising centres.
 
-    A cluster that no value belongs to keeps its centre.
+    A centre stays between the midpoints to its neighbours, as they were given, so that it cannot take the place of
+    another tissue. It is drawn back to where it was with the weight of 2 % of the values, so that where a tissue
+    is lacking, the last voxels of its neighbours do not move it.
     """
-    if values.size == 0:
+    if values.size == 0 or len(centres) < 2:
         return centres
     lowest, highest = float(values.min()), float(values.max())
     if highest <= lowest:
         return centres
+    given, (floor, ceiling), hold = centres, _limits(centres), _HOLD * values.size
     counts, edges = np.histogram(values, bins=_BINS, range=(lowest, highest))
     middles = (edges[1:] + edges[:-1]) / 2
     for _ in range(rounds):
         nearest = assign(middles, centres)
         weight = np.bincount(nearest, weights=counts, minlength=len(centres))
         total = np.bincount(nearest, weights=counts * middles, minlength=len(centres))
-        centres = np.where(weight > 0, total / np.maximum(weight, 1), centres)
+        centres = np.clip((total + hold * given) / (weight + hold), floor, ceiling)
     return centres
+
+
+def _limits(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest place of each centre: the midpoints to its neighbours, and at the ends as far outwards."""
+    half = np.diff(centres) / 2
+    return centres - np.append(half[0], half), centres + np.append(half, half[-1])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from l2s_auto.report.figures import synthetic_preview
+from l2s_auto.report.preview import Example, synthetic_preview
 from l2s_auto.training.build import Parts
 from l2s_auto.training.step import augment, draw_synthetic
 
@@ -15,11 +15,14 @@ from l2s_auto.training.step import augment, draw_synthetic
 @torch.no_grad()
 def write_preview(parts: Parts, path: Path) -> Path:
     """Three real cases, their enriched classes, and nine synthetic images, as a PNG."""
-    real, enriched = [], []
-    for case in parts.sampler.cases[:3]:
-        if case.image is not None:
-            real.append(np.asarray(case.image)[0])
-        enriched.append(np.asarray(case.enriched))
+    cases = [
+        Example(None if case.image is None else np.asarray(case.image)[0], np.asarray(case.enriched))
+        for case in parts.sampler.cases[:3]
+    ]
     theta = {name: p.detach() for name, p in parts.augmenter.named_parameters()}
-    images = [augment(parts, theta, draw_synthetic(parts, batch=1))[0, 0].cpu().numpy() for _ in range(9)]
-    return synthetic_preview(real, enriched, images, path, spacing=parts.plan.spacing)
+    synthetic = []
+    for _ in range(9):
+        drawn = draw_synthetic(parts, batch=1)
+        image = augment(parts, theta, drawn)[0, 0].cpu().numpy()
+        synthetic.append(Example(image, drawn.clean.target[0].cpu().numpy()))
+    return synthetic_preview(parts.plan.generation, cases, synthetic, path, spacing=parts.plan.spacing)

@@ -24,6 +24,7 @@ from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype, free_memory_gb
 from l2s_auto.planning.fingerprint import content_of, take_fingerprint
+from l2s_auto.planning.measured import with_measured_clusters
 from l2s_auto.planning.memory import StepMemory
 from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.preprocessing.read import read_for_fingerprint
@@ -260,6 +261,7 @@ def obtain_plan(
         step=step,
         processes=options.team.size,
     )
+    plan = with_measured_clusters(plan, dataset, read=read, enrich=enrich, workers=options.workers)
     write_json(run.fingerprint, fingerprint)
     write_json(run.plan, plan)
     LOGGER.info(

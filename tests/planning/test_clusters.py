@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from l2s_auto.planning.clusters import determine_generation, group_labels
+from l2s_auto.planning.clusters import _noise_kept, determine_generation, group_labels
 from l2s_auto.planning.kmeans import _best_splits, find_clusters
 from l2s_auto.planning.planner import determine_labels
 
@@ -22,6 +23,28 @@ def test_distinct_tissues_are_found(k) -> None:
     np.testing.assert_allclose(found.centres, means, atol=0.01)
     np.testing.assert_allclose(found.spreads, 0.03, atol=0.005)
     assert found.shares.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("k", range(1, 7))
+@pytest.mark.parametrize("noise", [0.02, 0.03, 0.04])
+@pytest.mark.parametrize("even", [True, False])
+def test_the_number_of_tissues_follows_from_the_sample(k, noise, even) -> None:
+    counts = [2000] * k if even else [4000, 800, 2500, 1200, 3000, 1000][:k]
+    means = np.linspace(0.08, 0.92, k) if k > 1 else [0.5]
+    assert len(find_clusters(mixture(means, [noise] * k, counts), noise=noise).centres) == k
+
+
+@pytest.mark.parametrize("shape", [(48, 48, 48), (160, 160, 1), (60, 1, 70)])
+def test_what_smoothing_leaves_of_noise(shape, fingerprint_of) -> None:
+    image = np.random.default_rng(0).normal(0, 0.1, shape)
+    smooth = ndimage.gaussian_filter(image, 0.7, mode="nearest")
+    kept = _noise_kept(fingerprint_of(shapes=[shape]).cases)
+    assert kept == pytest.approx(smooth.std() / (image - smooth).std(), rel=0.05)
+
+
+def test_noise_that_smoothing_leaves_is_no_reason_to_split() -> None:
+    noisy = mixture([0.3, 0.7], [0.07, 0.07], [3000, 3000])
+    assert len(find_clusters(noisy, noise=0.07).centres) == 2 < len(find_clusters(noisy).centres)
 
 
 def test_much_air_is_a_cluster_and_does_not_hide_tissues() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from l2s_auto.report.curves import theta_and_dice
-from l2s_auto.report.figures import overlay, synthetic_preview
+from l2s_auto.report.figures import overlay
 from l2s_auto.report.slices import centre_of, cut, upright, window
 from l2s_auto.report.style import COLOURS, colours_of, png_bytes, write_png
 
@@ -41,14 +41,6 @@ def test_overlay_also_of_an_empty_segmentation_and_odd_values(tmp_path, volume):
     assert is_picture(overlay(image[:, :, :1], labels[:, :, 3:4], NAMES, affine, tmp_path / "d.png"))
     many = {value: f"label {value}" for value in range(1, 60)}
     assert is_picture(overlay(image, labels * 29, many, affine, tmp_path / "e.png"))
-
-
-def test_preview(tmp_path, volume):
-    image, labels = volume
-    assert is_picture(synthetic_preview([image], [labels] * 2, [image] * 9, tmp_path / "b.png"))
-    assert is_picture(synthetic_preview([], [labels], [image], tmp_path / "c.png", spacing=(1, 1, 5)))
-    # Cases differ in shape, and a one-voxel-thin one is possible.
-    assert is_picture(synthetic_preview([image[:5]], [labels], [image[:, :, :1]], tmp_path / "d.png"))
 
 
 def test_curves_with_gaps(tmp_path):
