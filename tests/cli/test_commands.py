@@ -129,9 +129,9 @@ def test_announced_method_that_is_not_built(name: str, trained: list[dict], caps
 
 
 def test_experiments_and_formats_that_are_not_built(capsys) -> None:
-    for name in parsers.EXPERIMENTS:
+    for name in set(parsers.EXPERIMENTS) - {"recovery"}:
         assert cli.experiment([name]) == 2
-        assert "not available in this version; available: none." in capsys.readouterr().err
+        assert "not available in this version; available: recovery." in capsys.readouterr().err
     assert cli.experiment(["recovry"]) == 2
     assert "no such experiment" in capsys.readouterr().err
 
