@@ -21,7 +21,7 @@ from l2s_auto.preprocessing.geometry import Geometry
 from l2s_auto.preprocessing.pipeline import prepare, prepare_grid, prepare_labels
 from l2s_auto.preprocessing.read import read_image
 
-FORMAT = 1  # raise it when preprocessing itself changes, so that older stores are made again
+FORMAT = 2  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
 
 Enrich = Callable[["np.ndarray | None", np.ndarray, GenerationPlan, Triple], np.ndarray]
 
