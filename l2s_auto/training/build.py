@@ -19,6 +19,7 @@ from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.losses import LOSSES
 from l2s_auto.networks import NETWORKS, build_network, parameters
 from l2s_auto.optimisers import OPTIMISERS
+from l2s_auto.planning.sides import may_flip
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
@@ -124,6 +125,8 @@ def build_parts(
             shape=plan.patch,
             shares=Shares(prior=recipe.prior_share, reversed=recipe.reversed_share),
             device=device,
+            pairs=plan.pair_classes,
+            flips=may_flip({label.value: label.name for label in plan.labels}, plan.pairs),
         ),
         sampler=BoxSampler(
             cases, target_of=target_of(plan.generation), rng=np.random.default_rng(recipe.seed), device=device
