@@ -1,17 +1,26 @@
-"""Random affine and elastic deformation of boxes, in millimetres about their centres."""
+"""Random affine and elastic deformation of boxes, in millimetres about the patch's centre, in 2D and 3D.
+
+Axes of one voxel (slices stored as volumes) are left alone: nothing moves out of the plane.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch.nn import functional
+
+from l2s_auto.synthesis.axes import along_axes, hat, spread_over
+from l2s_auto.synthesis.drawn import Drawn, normal, uniform
+from l2s_auto.synthesis.velocity import coarse_shape, extents, flow, nodes_of, velocity_on
 
 
 @dataclass(frozen=True)
 class DeformationRanges:
     """How far: rotation in degrees, scale as a share, shear, translation in mm, elastic displacement (mm, standard
-    deviation of its nodes, drawn from U(0, elastic)) on nodes that are `elastic_nodes` mm apart."""
+    deviation of the velocity, drawn from U(0, elastic)) with nodes that are `elastic_nodes` mm apart, and the share of
+    the images that are mirrored where the labels allow it. 0 turns each off."""
 
     rotation: float = 15.0
     scale: float = 0.15
@@ -19,38 +28,36 @@ class DeformationRanges:
     translation: float = 4.0
     elastic: float = 2.5
     elastic_nodes: float = 12.0
+    flip: float = 0.5
 
 
 @dataclass(frozen=True)
-class Deformation:
-    """A drawn deformation: maps output positions to input positions, mm from the centre.
+class Deformation(Drawn):
+    """A drawn deformation: maps output positions to input positions, mm from the centre, elastic first.
 
-    matrix   (B, 3, 3)
-    shift    (B, 3) mm
-    elastic  (B, 3, *nodes) displacement in mm
+    matrix    (B, D, D)
+    shift     (B, D) mm
+    velocity  (B, D, *nodes) nodes of the velocity in mm
+    flip      (B,) whether left and right are exchanged, along the first axis, at last
     """
 
     matrix: torch.Tensor
     shift: torch.Tensor
-    elastic: torch.Tensor
-
-    def of(self, samples: slice) -> Deformation:
-        """Some samples of the batch."""
-        return Deformation(self.matrix[samples], self.shift[samples], self.elastic[samples])
+    velocity: torch.Tensor
+    flip: torch.Tensor
 
 
-def rotation_matrices(angles: torch.Tensor) -> torch.Tensor:
-    """(B, 3) angles in radians about the three axes -> (B, 3, 3), the product of the three rotations."""
-    c, s = angles.cos(), angles.sin()
-    zero, one = torch.zeros_like(c[:, 0]), torch.ones_like(c[:, 0])
-
-    def matrix(*entries: torch.Tensor) -> torch.Tensor:
-        return torch.stack(entries, -1).reshape(-1, 3, 3)
-
-    x = matrix(one, zero, zero, zero, c[:, 0], -s[:, 0], zero, s[:, 0], c[:, 0])
-    y = matrix(c[:, 1], zero, s[:, 1], zero, one, zero, -s[:, 1], zero, c[:, 1])
-    z = matrix(c[:, 2], -s[:, 2], zero, s[:, 2], c[:, 2], zero, zero, zero, one)
-    return x @ y @ z
+def rotation_matrices(angles: torch.Tensor, dims: int) -> torch.Tensor:
+    """(B, D (D - 1) / 2) angles in radians, one for each plane of two axes -> (B, D, D), the product of the rotations."""
+    out = torch.eye(dims, device=angles.device).expand(len(angles), -1, -1)
+    for (i, j), angle in zip(combinations(range(dims), 2), angles.T, strict=True):
+        plane = torch.zeros(dims, dims, device=angles.device)
+        plane[i, i] = plane[j, j] = 1
+        turn = torch.zeros_like(plane)
+        turn[i, j], turn[j, i] = -1, 1
+        cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
+        out = out @ (torch.eye(dims, device=angles.device) + (cos - 1) * plane + sin * turn)
+    return out
 
 
 def draw_deformation(
@@ -59,50 +66,76 @@ def draw_deformation(
     spacing: tuple[float, ...],
     ranges: DeformationRanges,
     generator: torch.Generator,
+    *,
+    flips: bool = False,
 ) -> Deformation:
-    """A deformation for each of `batch` boxes of `shape` voxels and `spacing` mm."""
-    device = generator.device
+    """A deformation for each of `batch` boxes of `shape` voxels and `spacing` mm. flips: whether any may be mirrored."""
+    device, dims = generator.device, len(shape)
+    moves = torch.tensor([float(n > 1) for n in shape], device=device)
 
     def symmetric(*size: int) -> torch.Tensor:
-        return 2 * torch.rand(size, generator=generator, device=device) - 1
+        return 2 * uniform(*size, generator=generator) - 1
 
-    rotation = rotation_matrices(symmetric(batch, 3) * (ranges.rotation * torch.pi / 180))
-    scale = torch.diag_embed(torch.exp(symmetric(batch, 3) * ranges.scale))
-    shear = torch.eye(3, device=device) + torch.triu(symmetric(batch, 3, 3) * ranges.shear, diagonal=1)
-    nodes = [max(2, round(n * s / ranges.elastic_nodes) + 1) for n, s in zip(shape, spacing, strict=True)]
-    strength = ranges.elastic * torch.rand((batch, 1, 1, 1, 1), generator=generator, device=device)
-    elastic = strength * torch.randn((batch, 3, *nodes), generator=generator, device=device)
-    return Deformation(rotation @ shear @ scale, symmetric(batch, 3) * ranges.translation, elastic)
+    planes = torch.tensor([float(shape[i] > 1 and shape[j] > 1) for i, j in combinations(range(dims), 2)]).to(device)
+    angles = symmetric(batch, len(planes)) * planes * (ranges.rotation * torch.pi / 180)
+    scale = torch.diag_embed(torch.exp(symmetric(batch, dims) * moves * ranges.scale))
+    sheared = symmetric(batch, dims, dims) * (moves[:, None] * moves) * ranges.shear
+    shear = torch.eye(dims, device=device) + torch.triu(sheared, diagonal=1)
+    shift = symmetric(batch, dims) * moves * ranges.translation
+    nodes = nodes_of(shape, spacing, ranges.elastic_nodes)
+    strength = ranges.elastic * uniform(batch, *[1] * (dims + 1), generator=generator)
+    velocity = strength * moves.view(-1, *[1] * dims) * normal(batch, dims, *nodes, generator=generator)
+    mirrored = uniform(batch, generator=generator) < (ranges.flip if flips and shape[0] > 1 else 0.0)
+    return Deformation(rotation_matrices(angles, dims) @ shear @ scale, shift, velocity, mirrored)
 
 
-def sampling_grid(
+def coarse_positions(
     deformation: Deformation, *, shape: tuple[int, ...], box: tuple[int, ...], spacing: tuple[float, ...]
 ) -> torch.Tensor:
-    """Where each voxel of the output reads from: (B, *shape, 3) for grid_sample with align_corners=True.
-
-    shape    voxels of the output
-    box      voxels of the input, which has the same centre
-    spacing  mm, of both
-    """
-    device = deformation.matrix.device
+    """Where points of a coarse grid over the output read from: (B, D, *coarse) voxels of the box."""
+    device, dims = deformation.matrix.device, len(shape)
+    coarse = coarse_shape(shape, tuple(deformation.velocity.shape[2:]))
+    extent = extents(shape, spacing)
+    axes = [spread_over(c, n, device) * s - e / 2 for c, n, s, e in zip(coarse, shape, spacing, extent, strict=True)]
+    point = torch.stack(torch.meshgrid(*axes, indexing="ij")) + flow(velocity_on(coarse, deformation.velocity), extent)
+    moved = (deformation.matrix @ point.flatten(2)) + deformation.shift[..., None]
+    turned = torch.ones_like(deformation.shift)
+    turned[:, 0] = 1 - 2 * deformation.flip.to(turned)
     step = torch.tensor(spacing, device=device)
-    axes = [(torch.arange(n, device=device) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
-    position = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-    moved = torch.einsum("bij,xyzj->bxyzi", deformation.matrix, position) + deformation.shift[:, None, None, None]
-    elastic = functional.interpolate(deformation.elastic, size=shape, mode="trilinear", align_corners=True)
-    moved = moved + elastic.permute(0, 2, 3, 4, 1)
-    half = torch.tensor([max(n - 1, 1) / 2 for n in box], device=device) * step
-    return (moved / half).flip(-1)
+    centre = torch.tensor([(b - n) // 2 + (n - 1) / 2 for b, n in zip(box, shape, strict=True)], device=device)
+    return (moved * (turned / step)[..., None] + centre[:, None]).view(-1, dims, *coarse)
 
 
-def warp_labels(labels: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """(B, *box) integer labels -> (B, *shape) labels, nearest voxel; outside the box its border continues."""
-    moved = functional.grid_sample(
-        labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=True
-    )
-    return moved[:, 0].long()
+def refine(coarse: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """(B, D, *coarse) values -> (B, D, *shape), linear from point to point."""
+    matrices = []
+    for points, n in zip(coarse.shape[2:], shape, strict=True):
+        matrices.append(hat(spread_over(n, points, coarse.device), points).to(coarse.dtype))
+    return along_axes(coarse, matrices)
 
 
-def warp_image(image: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """(B, C, *box) image -> (B, C, *shape), linear; outside the box its border continues."""
+def jacobian(coarse: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Derivative of positions by voxels of the output, by central differences on their coarse grid.
+
+    coarse  (B, D, *coarse) positions over an output of `shape` voxels
+    -> (B, D, D, *coarse), [:, i, j] voxels of the box along axis i for one voxel of the output along axis j
+    """
+    columns = []
+    for axis, n in enumerate(shape):
+        points = coarse.shape[2 + axis]
+        if points == 1:
+            unit = torch.zeros_like(coarse)
+            unit[:, axis] = 1
+            columns.append(unit)
+            continue
+        (slope,) = torch.gradient(coarse, spacing=(n - 1) / (points - 1), dim=2 + axis)
+        columns.append(slope)
+    return torch.stack(columns, 2)
+
+
+def warp_image(image: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """(B, C, *box) image, (B, D, *shape) voxels of the box -> (B, C, *shape), linear; outside its border continues."""
+    dims = positions.shape[1]
+    half = positions.new_tensor([max(n - 1, 1) / 2 for n in image.shape[2:]]).view(dims, *[1] * dims)
+    grid = (positions / half - 1).movedim(1, -1).flip(-1)
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)

@@ -2,74 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from l2s_auto.core.plan import GenerationPlan
 from l2s_auto.core.types import Batch
+from l2s_auto.synthesis.axes import along_axes
 from l2s_auto.synthesis.deform import (
     Deformation,
     DeformationRanges,
+    coarse_positions,
     draw_deformation,
-    sampling_grid,
-    warp_labels,
+    jacobian,
+    refine,
+    warp_image,
 )
-from l2s_auto.synthesis.intensity import Mixture, PriorTensors, Shares, blur, draw_mixture, gamma, paint
+from l2s_auto.synthesis.drawn import Drawn, normal
+from l2s_auto.synthesis.flips import partners
+from l2s_auto.synthesis.intensity import Mixture, PriorTensors, Shares, draw_mixture, gamma, paint
+from l2s_auto.synthesis.resolution import Resolution, ResolutionRanges, blurring, draw_resolution, sampling
+from l2s_auto.synthesis.texture import Texture, TextureRanges, draw_texture, texture
+from l2s_auto.synthesis.thin import warp_labels
+from l2s_auto.synthesis.view import (
+    LABELLED,
+    View,
+    ViewRanges,
+    air_classes,
+    draw_view,
+    seen,
+    strippable,
+    unlabelled_classes,
+    with_air,
+)
 
 
 @dataclass(frozen=True)
-class Draw:
-    """All that is random in a batch of images; the same draw gives the same images."""
+class Draw(Drawn):
+    """All that is random in a batch of images; the same draw gives the same images. gamma (B, C) exponents."""
 
     deformation: Deformation
     mixture: Mixture
-    texture: torch.Tensor
-    blur: torch.Tensor
+    texture: Texture
+    resolution: Resolution
+    view: View
     gamma: torch.Tensor
-
-    def of(self, samples: slice) -> Draw:
-        """Some samples of the batch."""
-        return Draw(
-            self.deformation.of(samples),
-            self.mixture.of(samples),
-            self.texture[samples],
-            self.blur[samples],
-            self.gamma[samples],
-        )
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Deformed label maps: generation classes and the network's output classes, both (B, *S) int64."""
+class Layout(Drawn):
+    """Deformed label maps: generation classes and the network's output classes, both (B, *S) int64.
+
+    The target is 0 outside of the field of view, where nothing can be seen.
+    """
 
     classes: torch.Tensor
     target: torch.Tensor
 
-    def of(self, samples: slice) -> Layout:
-        """Some samples of the batch."""
-        return Layout(self.classes[samples], self.target[samples])
-
 
 @dataclass(frozen=True)
 class Ranges:
-    """Widths of the fixed randomness.
-
-    largest_blur    voxels, sigma of the blur is U(0, largest_blur) an axis
-    gamma           standard deviation of log(gamma)
-    """
+    """Widths of the fixed randomness. gamma: standard deviation of log(gamma)."""
 
     deformation: DeformationRanges = field(default_factory=DeformationRanges)
-    largest_blur: float = 0.8
+    texture: TextureRanges = field(default_factory=TextureRanges)
+    resolution: ResolutionRanges = field(default_factory=ResolutionRanges)
+    view: ViewRanges = field(default_factory=ViewRanges)
     gamma: float = 0.3
 
 
 class Generator:
-    """Clean synthetic images from boxes of the enriched label map.
+    """Clean synthetic images from boxes of the enriched label map, in 2D or 3D.
 
     spacing      mm
     shape        voxels of the images
     shares       families of class intensities; all uniform without a prior
+    pairs        output classes (left, right)
+    flips        whether images may be mirrored along the first axis, left to right; pairs are exchanged
     """
 
     def __init__(
@@ -82,55 +92,94 @@ class Generator:
         shares: Shares,
         device: torch.device,
         ranges: Ranges | None = None,
+        pairs: Sequence[tuple[int, int]] = (),
+        flips: bool = False,
     ) -> None:
         self.channels, self.spacing, self.shape = channels, spacing, shape
-        self.shares = shares
+        self.shares, self.flips = shares, flips
         self.structures = torch.tensor(generation.structures, device=device)
         self.ranges = ranges or Ranges()
         self.class_of = torch.tensor([label.generation_class for label in generation.enriched], device=device)
         self.target_of = torch.tensor([label.target for label in generation.enriched], device=device)
+        partner = torch.tensor(partners(generation, pairs), device=device)
+        self._tables = torch.stack(
+            [torch.cat([table, table[partner]]) for table in (self.class_of, self.target_of)]
+        )
         self.prior = _prior_tensors(generation, channels, device)
+        self.strips = strippable(generation)
+        self._air = _among(air_classes(generation), generation.classes, device)
+        self._bare = _among(unlabelled_classes(generation), generation.classes, device)
 
     def draw(self, batch: int, generator: torch.Generator) -> Draw:
         """Everything random for `batch` images."""
-        device, size = generator.device, (batch, self.channels, *self.shape)
+        ranges, shape, spacing = self.ranges, self.shape, self.spacing
         return Draw(
-            deformation=draw_deformation(batch, self.shape, self.spacing, self.ranges.deformation, generator),
+            deformation=draw_deformation(batch, shape, spacing, ranges.deformation, generator, flips=self.flips),
             mixture=draw_mixture(
-                batch,
-                self.channels,
-                self.structures,
-                generator,
-                prior=self.prior,
-                shares=self.shares,
+                batch, self.channels, self.structures, generator, prior=self.prior, shares=self.shares
             ),
-            texture=torch.randn(size, generator=generator, device=device),
-            blur=self.ranges.largest_blur * torch.rand((batch, 3), generator=generator, device=device),
-            gamma=torch.exp(
-                self.ranges.gamma * torch.randn((batch, self.channels), generator=generator, device=device)
-            ),
+            texture=draw_texture(batch, self.channels, shape, ranges.texture, generator),
+            resolution=draw_resolution(batch, shape, spacing, ranges.resolution, generator),
+            view=draw_view(batch, shape, ranges.view, generator),
+            gamma=torch.exp(ranges.gamma * normal(batch, self.channels, generator=generator)),
         )
 
     @torch.no_grad()
-    def layout(self, boxes: torch.Tensor, draw: Draw) -> Layout:
-        """(B, *box) enriched labels -> where each class is in the images, and what the network is to find."""
-        grid = sampling_grid(draw.deformation, shape=self.shape, box=tuple(boxes.shape[1:]), spacing=self.spacing)
-        enriched = warp_labels(boxes, grid)
-        return Layout(self.class_of[enriched], self.target_of[enriched])
+    def layout(self, boxes: torch.Tensor, draw: Draw, *, cropped: bool = True) -> Layout:
+        """(B, *box) enriched labels -> where each class is in the images, and what the network is to find.
+
+        cropped  whether the target ends with the field of view, as that of a rendered image does
+        """
+        coarse = self._coarse(boxes.shape[1:], draw)
+        boxes = boxes.to(torch.uint8 if len(self.class_of) <= 256 else torch.int16)
+        enriched = warp_labels(boxes, refine(coarse, self.shape), jacobian(coarse, self.shape)).to(torch.int32)
+        flip = draw.deformation.flip.to(torch.int32).view(-1, *[1] * len(self.shape))
+        index = (enriched + flip * len(self.class_of)).flatten()
+        classes, target = (table.index_select(0, index).view_as(enriched) for table in self._tables)
+        return Layout(classes, target * seen(draw.view.cuts, self.shape) if cropped else target)
+
+    @torch.no_grad()
+    def warp(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:
+        """(B, C, *box) images -> (B, C, *shape), deformed as `layout` deforms the labels."""
+        return warp_image(images, refine(self._coarse(images.shape[2:], draw), self.shape))
 
     def render(self, layout: Layout, draw: Draw, mixture: Mixture | None = None) -> torch.Tensor:
         """Images of a layout: (B, C, *shape) in [0, 1], differentiable in the mixture.
 
         mixture  class means and deviations in place of those drawn
         """
-        image = paint(layout.classes, mixture or draw.mixture, draw.texture)
-        return gamma(blur(image, draw.blur), draw.gamma)
+        mixture = self._in_air(layout, draw.view, mixture or draw.mixture)
+        kind = mixture.mean.dtype
+        noise = texture(draw.texture, self.spacing).to(kind)
+        mix = [m.to(kind) for m in blurring(draw.resolution.partial, self.shape)]
+        image = paint(layout.classes, mixture, noise, mix=mix)
+        image = along_axes(image, [m.to(kind) for m in sampling(draw.resolution, self.shape)])
+        image = gamma(image, draw.gamma.to(kind))
+        level = draw.view.level.to(kind).view(-1, *[1] * (image.ndim - 1))
+        return torch.where(seen(draw.view.cuts, self.shape)[:, None], image, level)
 
     @torch.no_grad()
     def apply(self, boxes: torch.Tensor, draw: Draw) -> Batch:
         """(B, *box) enriched labels -> image (B, C, *shape) in [0, 1] and target (B, *shape)."""
         layout = self.layout(boxes, draw)
         return Batch(self.render(layout, draw), layout.target)
+
+    def _coarse(self, box: torch.Size, draw: Draw) -> torch.Tensor:
+        return coarse_positions(draw.deformation, shape=self.shape, box=tuple(box), spacing=self.spacing)
+
+    def _in_air(self, layout: Layout, view: View, mixture: Mixture) -> Mixture:
+        stripped = view.stripped
+        if self.strips:
+            labelled = (layout.target > 0).flatten(1).float().mean(1)
+            stripped = stripped & (labelled >= LABELLED)
+        else:
+            stripped = torch.zeros_like(stripped)
+        return with_air(mixture, view, air=self._air, bare=self._bare, stripped=stripped)
+
+
+def _among(classes: Sequence[int], count: int, device: torch.device) -> torch.Tensor:
+    """(count,) bool: whether a class is one of these."""
+    return torch.tensor([c in classes for c in range(count)], device=device)
 
 
 def _prior_tensors(generation: GenerationPlan, channels: int, device: torch.device) -> PriorTensors | None:

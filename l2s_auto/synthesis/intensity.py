@@ -1,23 +1,22 @@
-"""From generation classes to intensities: a Gaussian mixture, blur, gamma, and the scale that networks read."""
+"""From generation classes to intensities: a Gaussian mixture, gamma, and the scale that networks read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
+
+from l2s_auto.synthesis.axes import along_axes
+from l2s_auto.synthesis.drawn import Drawn
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Drawn):
     """A drawn Gaussian a class: mean and std, both (B, C, G) in units of the intensity range."""
 
     mean: torch.Tensor
     std: torch.Tensor
-
-    def of(self, samples: slice) -> Mixture:
-        """Some samples of the batch."""
-        return Mixture(self.mean[samples], self.std[samples])
 
 
 @dataclass(frozen=True)
@@ -89,34 +88,22 @@ def draw_mixture(
     return Mixture(mean, torch.where(is_uniform, std, near_std))
 
 
-def paint(classes: torch.Tensor, mixture: Mixture, noise: torch.Tensor) -> torch.Tensor:
-    """(B, *S) class indices, (B, C, *S) standard normal noise -> (B, C, *S) image: mean + std · noise of each class."""
+def paint(classes: torch.Tensor, mixture: Mixture, noise: torch.Tensor, *, mix: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+    """(B, *S) class indices, (B, C, *S) noise of unit variance -> (B, C, *S) image: mean + std · noise of each class.
+
+    mix  matrices along the axes that blur the means, which is partial volume; the noise stays sharp
+    """
     flat = classes.flatten(1)[:, None].expand(-1, mixture.mean.shape[1], -1)
     mean = mixture.mean.gather(2, flat).view_as(noise)
     std = mixture.std.gather(2, flat).view_as(noise)
+    if mix:
+        mean = along_axes(mean, mix)
     return torch.addcmul(mean, std, noise)
-
-
-def blur(image: torch.Tensor, sigma: torch.Tensor, *, radius: int = 2) -> torch.Tensor:
-    """Gaussian blur of (B, C, *S), sigma (B, 3) in voxels, separately along each axis; the border is repeated."""
-    batch, channels = image.shape[:2]
-    offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
-    for axis in range(3):
-        kernel = torch.exp(-0.5 * (offsets / sigma[:, axis, None].clamp_min(1e-3)) ** 2)
-        kernel = kernel / kernel.sum(1, keepdim=True)
-        shape = [1, 1, 1]
-        shape[axis] = len(offsets)
-        weight = kernel.repeat_interleave(channels, 0).view(-1, 1, *shape)
-        padding = [0] * 6
-        padding[2 * (2 - axis)] = padding[2 * (2 - axis) + 1] = radius
-        flat = functional.pad(image.flatten(0, 1)[None], padding, mode="replicate")
-        image = functional.conv3d(flat, weight, groups=batch * channels).view_as(image)
-    return image
 
 
 def gamma(image: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
     """clamp(image, 0, 1) ^ exponent, exponent (B, C) > 0."""
-    return image.clamp(0, 1) ** exponent[..., None, None, None]
+    return image.clamp(0, 1) ** _spread(exponent, image)
 
 
 def rescale(image: torch.Tensor, *, lower: float = 0.005, upper: float = 0.995) -> torch.Tensor:
@@ -127,5 +114,10 @@ def rescale(image: torch.Tensor, *, lower: float = 0.005, upper: float = 0.995) 
     flat = image.flatten(2)
     stride = max(1, flat.shape[2] // 8192) | 1  # odd, so that it does not step along one plane of an even grid
     low, high = flat[..., ::stride].quantile(torch.tensor([lower, upper], device=image.device, dtype=image.dtype), 2)
-    low, high = low[..., None, None, None], high[..., None, None, None]
+    low, high = _spread(low, image), _spread(high, image)
     return (image - low) / (high - low).clamp_min(1e-6)
+
+
+def _spread(values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """(B, C) -> (B, C, 1, …), to go with (B, C, *S)."""
+    return values.view(*values.shape, *[1] * (image.ndim - 2))

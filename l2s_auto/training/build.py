@@ -18,6 +18,7 @@ from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.losses import LOSSES
 from l2s_auto.networks import NETWORKS, build_network, parameters
 from l2s_auto.optimisers import OPTIMISERS
+from l2s_auto.planning.sides import may_flip
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
@@ -144,6 +145,8 @@ def build_parts(
             shape=plan.patch,
             shares=family_shares(recipe, augmenter),
             device=device,
+            pairs=plan.pair_classes,
+            flips=may_flip({label.value: label.name for label in plan.labels}, plan.pairs),
         ),
         sampler=make_sampler(cases, plan, seed=recipe.seed, device=device),
         random=random,

@@ -1,14 +1,19 @@
 """The generator: identity without strength, replayable, labels kept, statistics as drawn."""
 
+import dataclasses
+import pickle
+
 import pytest
 import torch
 
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan
-from l2s_auto.synthesis.deform import DeformationRanges, draw_deformation, sampling_grid, warp_image, warp_labels
-from l2s_auto.synthesis.generator import Generator, Ranges
-from l2s_auto.synthesis.intensity import Mixture, PriorTensors, Shares, blur, draw_mixture, gamma, paint, rescale
+from l2s_auto.synthesis.generator import Draw, Generator, Ranges
+from l2s_auto.synthesis.intensity import Mixture, PriorTensors, Shares, draw_mixture, gamma, paint, rescale
+from l2s_auto.synthesis.resolution import ResolutionRanges
+from l2s_auto.synthesis.texture import TextureRanges
+from l2s_auto.synthesis.view import ViewRanges
+from tests.synthesis.made import OFF, OFF_BUT_TEXTURE, STILL
 
-STILL = DeformationRanges(rotation=0, scale=0, shear=0, translation=0, elastic=0)
 SHAPE, SPACING = (8, 10, 6), (1.0, 1.0, 2.0)
 
 
@@ -32,37 +37,17 @@ GENERATION = GenerationPlan(
 
 
 def make(**options):
-    options = {"shares": Shares(prior=0.4, reversed=0.3), "channels": 1, **options}
-    return Generator(GENERATION, spacing=SPACING, shape=SHAPE, device=torch.device("cpu"), **options)
+    options = {"shares": Shares(prior=0.4, reversed=0.3), "channels": 1, "spacing": SPACING, "shape": SHAPE, **options}
+    return Generator(GENERATION, device=torch.device("cpu"), **options)
 
 
-def test_without_strength_the_labels_stay():
-    deformation = draw_deformation(2, SHAPE, SPACING, STILL, random())
-    grid = sampling_grid(deformation, shape=SHAPE, box=SHAPE, spacing=SPACING)
-    assert torch.equal(warp_labels(labels(), grid), labels())
-
-
-def test_box_and_patch_have_the_same_centre():
-    box = (12, 14, 10)
-    deformation = draw_deformation(2, SHAPE, SPACING, STILL, random())
-    grid = sampling_grid(deformation, shape=SHAPE, box=box, spacing=SPACING)
-    assert torch.equal(warp_labels(labels(box), grid), labels(box)[:, 2:-2, 2:-2, 2:-2])
-
-
-def test_a_translation_is_in_millimetres():
-    deformation = draw_deformation(1, SHAPE, SPACING, STILL, random())
-    deformation = type(deformation)(deformation.matrix, torch.tensor([[1.0, 0.0, 2.0]]), deformation.elastic)
-    moved = warp_labels(labels(batch=1), sampling_grid(deformation, shape=SHAPE, box=SHAPE, spacing=SPACING))
-    assert torch.equal(moved[:, :-1, :, :-1], labels(batch=1)[:, 1:, :, 1:])
-
-
-def test_image_and_labels_move_together():
-    deformation = draw_deformation(2, SHAPE, SPACING, DeformationRanges(), random())
-    grid = sampling_grid(deformation, shape=SHAPE, box=SHAPE, spacing=SPACING)
-    block = torch.zeros(2, *SHAPE, dtype=torch.int64)
-    block[:, 2:6, 3:7, 2:4] = 1
-    image = warp_image(block[:, None].float(), grid)[:, 0]
-    assert (image[warp_labels(block, grid) == 1] >= 0.1).all()
+def leaves_of(draw):
+    """Every tensor of a draw, by its path."""
+    for name, value in vars(draw).items():
+        if isinstance(value, torch.Tensor):
+            yield name, value
+        else:
+            yield from ((f"{name}.{inner}", tensor) for inner, tensor in leaves_of(value))
 
 
 def test_the_same_seed_gives_the_same_images_and_another_gives_others():
@@ -70,6 +55,105 @@ def test_the_same_seed_gives_the_same_images_and_another_gives_others():
     one, two, other = (generator.apply(boxes, generator.draw(2, random(s))) for s in (5, 5, 6))
     assert torch.equal(one.image, two.image) and torch.equal(one.target, two.target)
     assert not torch.equal(one.image, other.image)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (8, 10), (8, 10, 1), (1, 10, 6)])
+def test_a_draw_used_twice_gives_the_same_image_in_2d_and_3d(shape):
+    generator = make(shape=shape, spacing=(1.0, 1.0, 2.0)[: len(shape)], flips=True, pairs=[(1, 2)])
+    draw = generator.draw(2, random())
+    one, two = (generator.apply(labels(shape), draw) for _ in range(2))
+    assert one.image.shape == (2, 1, *shape) and one.image.isfinite().all()
+    assert torch.equal(one.image, two.image) and torch.equal(one.target, two.target)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (8, 10)])
+def test_without_strength_the_image_is_the_painted_label_map(shape):
+    generator = make(shape=shape, spacing=SPACING[: len(shape)], ranges=OFF, flips=True)
+    draw = generator.draw(2, random())
+    batch = generator.apply(labels(shape), draw)
+    assert torch.equal(batch.target, generator.target_of[labels(shape)])
+    painted = paint(generator.class_of[labels(shape)], draw.mixture, draw.texture.white).clamp(0, 1)
+    torch.testing.assert_close(batch.image, painted, atol=1e-6, rtol=0)
+
+
+def test_samples_of_a_draw_give_the_images_of_these_samples():
+    generator, boxes = make(flips=True, pairs=[(1, 2)]), labels(batch=3)
+    draw = generator.draw(3, random())
+    whole = generator.apply(boxes, draw)
+    for piece in (slice(0, 1), slice(1, 3)):
+        part = generator.apply(boxes[piece], draw.of(piece))
+        torch.testing.assert_close(part.image, whole.image[piece]), torch.equal(part.target, whole.target[piece])
+
+
+def test_a_draw_is_plain_data_with_the_batch_first_and_does_not_depend_on_labels():
+    generator = make(flips=True)
+    draw = generator.draw(3, random())
+    again = pickle.loads(pickle.dumps(draw))
+    assert isinstance(again, Draw)
+    for (name, one), (_, two) in zip(leaves_of(draw), leaves_of(again), strict=True):
+        assert len(one) == 3 and torch.equal(one, two), name
+
+
+def test_the_gradient_by_the_mixture_agrees_with_a_numerical_one():
+    generator = make(shape=(6, 5, 4), shares=Shares(), flips=True)
+    draw = in_float64(generator.draw(2, random(3)))
+    layout = generator.layout(labels((6, 5, 4)), draw)
+    mean = (0.3 + 0.4 * draw.mixture.mean).requires_grad_()
+    std = (draw.mixture.std * 0.1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda m, s: generator.render(layout, draw, Mixture(m, s)), (mean, std))
+
+
+def in_float64(drawn):
+    values = {k: v if isinstance(v, torch.Tensor) else in_float64(v) for k, v in vars(drawn).items()}
+    kept = ("matrix", "shift", "velocity")
+    return type(drawn)(
+        **{
+            k: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() and k not in kept else v
+            for k, v in values.items()
+        }
+    )
+
+
+def test_flips_exchange_pairs_and_twice_is_the_identity():
+    still = Ranges(deformation=dataclasses.replace(STILL, flip=1.0), **OFF_BUT_TEXTURE)
+    generator = make(ranges=still, flips=True, pairs=[(1, 2)])
+    draw = generator.draw(2, random())
+    assert draw.deformation.flip.all()
+    boxes = labels()
+    once = generator.layout(boxes, draw).target
+    exchanged = torch.tensor([0, 2, 1])
+    assert torch.equal(once, exchanged[generator.target_of[boxes]].flip(1))
+    enriched = torch.tensor([0, 1, 3, 2])[boxes].flip(1)
+    assert torch.equal(generator.layout(enriched, draw).target, generator.target_of[boxes])
+    image = boxes[:, None].float()
+    torch.testing.assert_close(generator.warp(image, draw), image.flip(2), atol=1e-4, rtol=0)
+
+
+def test_the_left_label_is_on_the_left_in_every_image():
+    ranges = Ranges(deformation=dataclasses.replace(STILL, flip=0.5), **OFF_BUT_TEXTURE)
+    generator = make(ranges=ranges, flips=True, pairs=[(1, 2)])
+    boxes = torch.zeros(20, *SHAPE, dtype=torch.int64)
+    boxes[:, :3, 2:8], boxes[:, 6:, 2:8] = 2, 3
+    draw = generator.draw(20, random())
+    assert 0 < draw.deformation.flip.sum() < 20
+    target = generator.layout(boxes, draw).target
+    assert (target[:, :4] != 2).all() and (target[:, 4:] != 1).all() and (target == 1).any() and (target == 2).any()
+
+
+@pytest.mark.parametrize("options", [{"flips": False}, {"flips": True, "shape": (1, 10, 6)}])
+def test_nothing_is_mirrored_where_it_is_not_allowed_or_there_is_no_axis(options):
+    assert not make(**options).draw(50, random()).deformation.flip.any()
+
+
+def test_unlabelled_tissue_is_removed_where_labels_cover_an_organ():
+    ranges = Ranges(STILL, TextureRanges(0), ResolutionRanges(0, 0, 0), ViewRanges(0, 0, 0, 0, stripped=1.0), 0.0)
+    generator = make(ranges=ranges, shares=Shares())
+    boxes = labels()
+    draw = generator.draw(2, random())
+    batch = generator.apply(boxes, draw)
+    assert (batch.image[:, 0][batch.target == 0] == 0).all() and (batch.image[:, 0][batch.target > 0] > 0).any()
+    few = torch.where(torch.rand(boxes.shape, generator=random()) < 0.9, boxes % 2, boxes)
+    assert (generator.apply(few, draw).image[:, 0][generator.target_of[few] == 0] > 0).any()
 
 
 def test_images_are_in_range_and_targets_are_output_classes():
@@ -84,7 +168,7 @@ def test_labels_of_one_generation_class_share_their_intensities():
     generator = make(channels=1)
     draw = generator.draw(2, random())
     flat = draw.mixture.std.zero_()
-    clean = paint(generator.class_of[labels()], Mixture(draw.mixture.mean, flat), draw.texture)
+    clean = paint(generator.class_of[labels()], Mixture(draw.mixture.mean, flat), draw.texture.white)
     left, right = (clean[0, 0][labels()[0] == k] for k in (2, 3))
     assert left.unique().numel() == 1 and torch.equal(left.unique(), right.unique())
 
@@ -118,21 +202,6 @@ def test_painted_classes_have_the_drawn_mean_and_deviation():
     assert image.std().item() == pytest.approx(0.05, rel=0.02)
 
 
-def test_blur_of_zero_is_the_identity_and_blur_keeps_a_constant():
-    image = torch.rand(2, 1, *SHAPE, generator=random())
-    torch.testing.assert_close(blur(image, torch.zeros(2, 3)), image)
-    constant = torch.full((2, 1, *SHAPE), 0.7)
-    torch.testing.assert_close(blur(constant, torch.full((2, 3), 0.8)), constant)
-
-
-def test_blur_is_separate_for_each_image_and_axis():
-    image = torch.zeros(2, 1, 5, 5, 5)
-    image[:, :, 2, 2, 2] = 1
-    out = blur(image, torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
-    assert torch.equal(out[1], image[1])
-    assert out[0, 0, 2, 2].gt(0).all() and out[0, 0, 1].abs().max() < 1e-6 and out[0, 0, 2, 1].abs().max() < 1e-6
-
-
 def test_gamma_of_one_is_the_identity():
     image = torch.rand(2, 1, *SHAPE, generator=random())
     torch.testing.assert_close(gamma(image, torch.ones(2, 1)), image)
@@ -150,8 +219,8 @@ def test_rescaling_a_constant_gives_finite_numbers():
 
 
 def test_ranges_are_respected():
-    draw = make(ranges=Ranges(largest_blur=0.5, gamma=0.0)).draw(50, random())
-    assert draw.blur.max() <= 0.5 and torch.equal(draw.gamma, torch.ones(50, 1))
+    draw = make(ranges=Ranges(resolution=ResolutionRanges(blur=0.5), gamma=0.0)).draw(50, random())
+    assert draw.resolution.blur.max() <= 0.5 and torch.equal(draw.gamma, torch.ones(50, 1))
 
 
 def test_parts_of_a_structure_look_alike_in_uniform_images_and_differ_in_those_like_real_ones():

@@ -6,7 +6,6 @@ import torch
 
 from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import Batch, TrainState
-from l2s_auto.synthesis.deform import sampling_grid, warp_image, warp_labels
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
 from l2s_auto.training.step import MARGIN, StepResult, draw_noise, first_order_update
@@ -41,7 +40,6 @@ def draw_augmented(parts: Parts) -> Batch:
     boxes = parts.sampler.sample(plan.batch, plan.patch, margin=MARGIN, images=True, share=mine)
     assert boxes.image is not None
     draw = parts.generator.draw(plan.batch, parts.random).of(mine)
-    grid = sampling_grid(draw.deformation, shape=plan.patch, box=tuple(boxes.enriched.shape[1:]), spacing=plan.spacing)
-    image = warp_image(boxes.image, grid)
+    image = parts.generator.warp(boxes.image, draw)
     image = parts.augmenter(image, draw_noise(parts, image, plan.batch))
-    return Batch(rescale(image), parts.generator.target_of[warp_labels(boxes.enriched, grid)])
+    return Batch(rescale(image), parts.generator.layout(boxes.enriched, draw, cropped=False).target)

@@ -1,0 +1,18 @@
+"""Whether a dataset's images may be mirrored: no label may end up on the wrong side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from l2s_auto.planning.pairs import _OTHER, _WORD
+
+
+def may_flip(labels: Mapping[int, str], pairs: Iterable[tuple[int, int]]) -> bool:
+    """Whether left and right can be exchanged: every label (value -> name) whose name has a side is one of a pair."""
+    paired = {value for pair in pairs for value in pair}
+    return not any(
+        word.lower() in _OTHER
+        for value, name in labels.items()
+        if value not in paired
+        for word in _WORD.findall(name)
+    )

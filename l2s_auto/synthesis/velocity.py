@@ -1,0 +1,69 @@
+"""Elastic deformation as the flow of a smooth stationary velocity field, which never folds.
+
+The velocity is a cubic B-spline of random nodes; it is integrated by scaling and squaring (Arsigny et al., A log-Euclidean
+framework for statistics on diffeomorphisms, MICCAI 2006) on a grid that is coarse beside the voxels and fine beside the nodes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from l2s_auto.synthesis.axes import along_axes, cubic
+
+#: Points of the coarse grid from one node to the next.
+POINTS = 3
+#: Doublings of the flow: it starts from 1/64 of the velocity.
+SQUARINGS = 6
+#: A cubic B-spline of unit white nodes has, on average over positions, this standard deviation along one axis.
+SPLINE_STD = 0.6924
+
+
+def extents(shape: tuple[int, ...], spacing: tuple[float, ...]) -> list[float]:
+    """mm from the first voxel's centre to the last's."""
+    return [(n - 1) * s for n, s in zip(shape, spacing, strict=True)]
+
+
+def nodes_of(shape: tuple[int, ...], spacing: tuple[float, ...], apart: float) -> tuple[int, ...]:
+    """Nodes an axis that are at most `apart` mm from one another, one beyond either end. One for an axis of one voxel."""
+    return tuple(1 if e == 0 else max(1, math.ceil(e / apart)) + 3 for e in extents(shape, spacing))
+
+
+def coarse_shape(shape: tuple[int, ...], nodes: tuple[int, ...]) -> tuple[int, ...]:
+    """Points an axis of the grid that flows are computed on."""
+    return tuple(1 if m == 1 else min(n, POINTS * (m - 3) + 1) for n, m in zip(shape, nodes, strict=True))
+
+
+def velocity_on(coarse: tuple[int, ...], nodes: torch.Tensor) -> torch.Tensor:
+    """(B, D, *nodes) standard normal nodes -> (B, D, *coarse) field, smooth, of about unit variance."""
+    matrices = []
+    for points, count in zip(coarse, nodes.shape[2:], strict=True):
+        if count == 1:
+            matrices.append(torch.ones(points, 1, device=nodes.device, dtype=nodes.dtype))
+            continue
+        step = (count - 3) / (points - 1)
+        position = 1 + torch.arange(points, device=nodes.device, dtype=nodes.dtype) * step
+        matrices.append(cubic(position, count) / SPLINE_STD)
+    return along_axes(nodes, matrices)
+
+
+def flow(velocity: torch.Tensor, extent: list[float], *, squarings: int = SQUARINGS) -> torch.Tensor:
+    """Displacement after unit time, by scaling and squaring; beyond the grid its border continues.
+
+    velocity  (B, D, *coarse) mm, on a grid that spans the box
+    extent    mm from end to end of the grid; 0 for an axis of one point
+    -> (B, D, *coarse) mm
+    """
+    dims, coarse = velocity.shape[1], velocity.shape[2:]
+    half = velocity.new_tensor([max(e, 1e-6) / 2 for e in extent]).view(dims, *[1] * dims)
+    ends = [velocity.new_tensor([0.0]) if n == 1 else torch.linspace(-1, 1, n).to(velocity) for n in coarse]
+    base = torch.stack(torch.meshgrid(*ends, indexing="ij"))
+    moved = velocity / half / 2**squarings
+    for _ in range(squarings):
+        where = (base + moved).movedim(1, -1).flip(-1)
+        moved = moved + functional.grid_sample(
+            moved, where, mode="bilinear", padding_mode="border", align_corners=True
+        )
+    return moved * half
