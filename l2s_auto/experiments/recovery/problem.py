@@ -25,6 +25,9 @@ from l2s_auto.experiments.recovery.presets import Preset
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.generator import Generator, Ranges
 from l2s_auto.synthesis.intensity import Shares, rescale
+from l2s_auto.synthesis.resolution import ResolutionRanges
+from l2s_auto.synthesis.texture import TextureRanges
+from l2s_auto.synthesis.view import ViewRanges
 from l2s_auto.training.build import Parts, build_parts, make_sampler
 
 #: Class means vary by this from image to image, deviations within a class are about STD.
@@ -33,7 +36,12 @@ FEATURES = (8, 16, 32, 48)
 BATCH = {2: 8, 3: 2}
 REAL = {2: 400, 3: 60}
 #: Deformation alone.
-PLAIN = Ranges(largest_blur=0.0, gamma=0.0)
+PLAIN = Ranges(
+    texture=TextureRanges(correlated=0.0),
+    resolution=ResolutionRanges(partial=0.0, blur=0.0, thick=0.0),
+    view=ViewRanges(cropped=0.0, black=0.0, flat=0.0, stripped=0.0),
+    gamma=0.0,
+)
 #: Images of one call of the generator.
 CHUNK = 20
 
