@@ -11,8 +11,5 @@ def may_flip(labels: Mapping[int, str], pairs: Iterable[tuple[int, int]]) -> boo
     """Whether left and right can be exchanged: every label (value -> name) whose name has a side is one of a pair."""
     paired = {value for pair in pairs for value in pair}
     return not any(
-        word.lower() in _OTHER
-        for value, name in labels.items()
-        if value not in paired
-        for word in _WORD.findall(name)
+        word.lower() in _OTHER for value, name in labels.items() if value not in paired for word in _WORD.findall(name)
     )

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from l2s_auto.synthesis.axes import along_axes, hat, spread_over
 from l2s_auto.synthesis.drawn import Drawn, normal, uniform
-from l2s_auto.synthesis.velocity import coarse_shape, extents, flow, nodes_of, velocity_on
+from l2s_auto.synthesis.velocity import coarse_shape, extents, flow, gentle, gradient, nodes_of, velocity_on
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def coarse_positions(
     coarse = coarse_shape(shape, tuple(deformation.velocity.shape[2:]))
     extent = extents(shape, spacing)
     axes = [spread_over(c, n, device) * s - e / 2 for c, n, s, e in zip(coarse, shape, spacing, extent, strict=True)]
-    point = torch.stack(torch.meshgrid(*axes, indexing="ij")) + flow(velocity_on(coarse, deformation.velocity), extent)
+    velocity = gentle(velocity_on(coarse, deformation.velocity), extent)
+    point = torch.stack(torch.meshgrid(*axes, indexing="ij")) + flow(velocity, extent)
     moved = (deformation.matrix @ point.flatten(2)) + deformation.shift[..., None]
     turned = torch.ones_like(deformation.shift)
     turned[:, 0] = 1 - 2 * deformation.flip.to(turned)
@@ -120,17 +121,10 @@ def jacobian(coarse: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     coarse  (B, D, *coarse) positions over an output of `shape` voxels
     -> (B, D, D, *coarse), [:, i, j] voxels of the box along axis i for one voxel of the output along axis j
     """
-    columns = []
-    for axis, n in enumerate(shape):
-        points = coarse.shape[2 + axis]
-        if points == 1:
-            unit = torch.zeros_like(coarse)
-            unit[:, axis] = 1
-            columns.append(unit)
-            continue
-        (slope,) = torch.gradient(coarse, spacing=(n - 1) / (points - 1), dim=2 + axis)
-        columns.append(slope)
-    return torch.stack(columns, 2)
+    points = coarse.shape[2:]
+    slope = gradient(coarse, [(n - 1) / max(c - 1, 1) for n, c in zip(shape, points, strict=True)])
+    alone = torch.tensor([float(c == 1) for c in points], device=coarse.device)
+    return slope + torch.diag(alone).view(1, len(shape), len(shape), *[1] * len(shape))
 
 
 def warp_image(image: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

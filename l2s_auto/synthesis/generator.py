@@ -102,9 +102,7 @@ class Generator:
         self.class_of = torch.tensor([label.generation_class for label in generation.enriched], device=device)
         self.target_of = torch.tensor([label.target for label in generation.enriched], device=device)
         partner = torch.tensor(partners(generation, pairs), device=device)
-        self._tables = torch.stack(
-            [torch.cat([table, table[partner]]) for table in (self.class_of, self.target_of)]
-        )
+        self._tables = torch.stack([torch.cat([table, table[partner]]) for table in (self.class_of, self.target_of)])
         self.prior = _prior_tensors(generation, channels, device)
         self.strips = strippable(generation)
         self._air = _among(air_classes(generation), generation.classes, device)

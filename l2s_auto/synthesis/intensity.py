@@ -88,7 +88,9 @@ def draw_mixture(
     return Mixture(mean, torch.where(is_uniform, std, near_std))
 
 
-def paint(classes: torch.Tensor, mixture: Mixture, noise: torch.Tensor, *, mix: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+def paint(
+    classes: torch.Tensor, mixture: Mixture, noise: torch.Tensor, *, mix: Sequence[torch.Tensor] = ()
+) -> torch.Tensor:
     """(B, *S) class indices, (B, C, *S) noise of unit variance -> (B, C, *S) image: mean + std · noise of each class.
 
     mix  matrices along the axes that blur the means, which is partial volume; the noise stays sharp

@@ -47,7 +47,9 @@ def draw_resolution(
 ) -> Resolution:
     """Factors are 1 in all axes but one, and in that one, too, for most of the images."""
     device, dims = generator.device, len(shape)
-    most = torch.tensor([max(1.0, min(ranges.thickest / s, n / FEWEST_SLICES)) for n, s in zip(shape, spacing, strict=True)])
+    most = torch.tensor(
+        [max(1.0, min(ranges.thickest / s, n / FEWEST_SLICES)) for n, s in zip(shape, spacing, strict=True)]
+    )
     open_axes = torch.tensor([axis for axis, n in enumerate(shape) if n > 1] or [0], device=device)
     partial = ranges.partial * uniform(batch, 1, generator=generator).expand(-1, dims)
     blur = ranges.blur * uniform(batch, dims, generator=generator)

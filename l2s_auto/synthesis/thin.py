@@ -14,6 +14,8 @@ import torch
 
 #: Voxels whose centres are on the border of a cell belong to it, whatever the rounding.
 _ROUNDING = 1e-3
+#: How much larger cells are for tubes, which break where a sheet only has a hole.
+TUBE = 1.15
 
 
 def warp_labels(labels: torch.Tensor, positions: torch.Tensor, slope: torch.Tensor | None = None) -> torch.Tensor:
@@ -34,15 +36,16 @@ def warp_labels(labels: torch.Tensor, positions: torch.Tensor, slope: torch.Tens
     return out.view(index.shape)
 
 
-def thin_voxels(labels: torch.Tensor) -> torch.Tensor:
-    """(B, *box) labels -> bool of the same shape: whether a label is one voxel thin along any axis."""
-    thin = torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
+def thin_axes(labels: torch.Tensor) -> torch.Tensor:
+    """(B, *box) labels -> uint8 of the same shape: along how many axes a label is one voxel thin. A sheet 1, a tube 2."""
+    thin = torch.zeros(labels.shape, dtype=torch.uint8, device=labels.device)
     for axis in range(1, labels.ndim):
         n = labels.shape[axis]
         if n < 3:
             continue
         changes = labels.narrow(axis, 1, n - 1) != labels.narrow(axis, 0, n - 1)
-        thin.narrow(axis, 1, n - 2).logical_or_(changes.narrow(axis, 1, n - 2) & changes.narrow(axis, 0, n - 2))
+        both = changes.narrow(axis, 1, n - 2) & changes.narrow(axis, 0, n - 2)
+        thin.narrow(axis, 1, n - 2).add_(both.view(torch.uint8))
     return thin
 
 
@@ -103,12 +106,12 @@ def _keep_thin(
     There are few. So what costs more is done for fewer: voxels beside a thin one, then those whose neighbour on the side
     of their position is thin, then those in whose cell it is.
     """
-    thin, back = thin_voxels(labels), inverse(slope)
-    at = beside(thin).flatten().index_select(0, index.flatten()).nonzero()[:, 0]
+    thin, back = thin_axes(labels), inverse(slope)
+    at = beside(thin > 0).flatten().index_select(0, index.flatten()).nonzero()[:, 0]
     thin, values, base = thin.flatten(), labels.flatten(), index.flatten().index_select(0, at).long()
     half = _half_cell(back)
     # In no cell of the image is a voxel's centre farther away than this.
-    reach = (slope.abs() * half[:, None]).sum(2).flatten(2).amax(2)
+    reach = TUBE * (slope.abs() * half[:, None]).sum(2).flatten(2).amax(2)
     sample = at // index[0].numel()
     apart = torch.stack([a.flatten().index_select(0, at) for a in (positions - nearest).unbind(1)])
     side, far = apart.sign(), apart.abs() >= 1 - reach.T.index_select(1, sample)
@@ -117,11 +120,12 @@ def _keep_thin(
     for move in sorted(product(*open_axes), key=sum, reverse=True)[:-1]:
         axes = [axis for axis, one in enumerate(move) if one]
         neighbour = base + sum(side[axis].long() * stride[axis] for axis in axes)
-        some = (far[axes].all(0) & thin.index_select(0, neighbour)).nonzero()[:, 0]
+        some = (far[axes].all(0) & (thin.index_select(0, neighbour) > 0)).nonzero()[:, 0]
         there = side[:, some] * side.new_tensor(move)[:, None] - apart[:, some]
         cell = _coarse_index(at[some], index.shape, slope.shape[3:])
         span = (_at(back, cell, 2) * there).sum(1).abs()
-        some = some[(span <= _at(half, cell, 1)).all(0)]
+        widened = torch.where(thin[neighbour[some]] > 1, TUBE, 1.0)
+        some = some[(span <= _at(half, cell, 1) * widened).all(0)]
         out.index_copy_(0, at[some], values[neighbour[some]])
 
 

@@ -17,6 +17,8 @@ from l2s_auto.synthesis.axes import along_axes, cubic
 POINTS = 3
 #: Doublings of the flow: it starts from 1/64 of the velocity.
 SQUARINGS = 6
+#: Slope of the velocity, mm per mm (Frobenius norm), at most.
+STEEPEST = 1.0
 #: A cubic B-spline of unit white nodes has, on average over positions, this standard deviation along one axis.
 SPLINE_STD = 0.6924
 
@@ -49,6 +51,29 @@ def velocity_on(coarse: tuple[int, ...], nodes: torch.Tensor) -> torch.Tensor:
     return along_axes(nodes, matrices)
 
 
+def gradient(field: torch.Tensor, steps: list[float]) -> torch.Tensor:
+    """(B, D, *coarse) field on points that are `steps` apart -> (B, D, D, *coarse), [:, i, j] of component i along axis j.
+
+    Central differences, one-sided at the border; 0 along an axis of one point.
+    """
+    columns = []
+    for axis, step in enumerate(steps):
+        one = field.shape[2 + axis] == 1
+        columns.append(torch.zeros_like(field) if one else torch.gradient(field, spacing=step, dim=2 + axis)[0])
+    return torch.stack(columns, 2)
+
+
+def gentle(velocity: torch.Tensor, extent: list[float]) -> torch.Tensor:
+    """The velocity, in images where it is steeper than STEEPEST anywhere weakened to that: (B, D, *coarse) mm.
+
+    The flow changes no length by more than a factor e to the power of the steepest slope. Bounded so, it is resolved by
+    the coarse grid and does not fold, however strong a user makes it.
+    """
+    steps = [e / max(n - 1, 1) for e, n in zip(extent, velocity.shape[2:], strict=True)]
+    steepest = gradient(velocity, steps).square().sum((1, 2)).flatten(1).amax(1).sqrt()
+    return velocity * (STEEPEST / steepest.clamp_min(STEEPEST)).view(-1, *[1] * (velocity.ndim - 1))
+
+
 def flow(velocity: torch.Tensor, extent: list[float], *, squarings: int = SQUARINGS) -> torch.Tensor:
     """Displacement after unit time, by scaling and squaring; beyond the grid its border continues.
 
@@ -63,7 +88,5 @@ def flow(velocity: torch.Tensor, extent: list[float], *, squarings: int = SQUARI
     moved = velocity / half / 2**squarings
     for _ in range(squarings):
         where = (base + moved).movedim(1, -1).flip(-1)
-        moved = moved + functional.grid_sample(
-            moved, where, mode="bilinear", padding_mode="border", align_corners=True
-        )
+        moved = moved + functional.grid_sample(moved, where, mode="bilinear", padding_mode="border", align_corners=True)
     return moved * half
