@@ -18,7 +18,6 @@ from common import finish, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.hypergradients.signal import LONGEST
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_model
 from l2s_auto.networks.device import choose_device, fast_dtype
@@ -65,8 +64,8 @@ def figures_of(grads: list[dict[str, torch.Tensor]]) -> dict:
         "length_rms": square.sqrt().item(),
         "length_median": lengths.median().item(),
         "rms_by_median": (square.sqrt() / lengths.median()).item(),
-        "longer_than_limit": (lengths > LONGEST * lengths.median()).double().mean().item(),
-        "lengths": lengths.tolist(),
+        "longer_than_twice_the_median": (lengths > 2 * lengths.median()).double().mean().item(),
+        "lengths": [float(f"{length:.6g}") for length in lengths.tolist()],
     }
 
 
@@ -89,6 +88,7 @@ def main() -> None:
         "features": list(parts.plan.topology.features),
         "patch": list(parts.plan.patch),
         "batch": parts.plan.batch,
+        "first_order_dtype": None if parts.autocast is None else str(parts.autocast).removeprefix("torch."),
         "plain": given.plain,
         "theta": given.theta,
         "hypergradient": given.hypergradient,

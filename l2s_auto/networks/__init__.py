@@ -21,4 +21,13 @@ def build_network(component: Component, *, channels: int, classes: int, topology
     return build(component, NETWORKS, kind="network", channels=channels, classes=classes, topology=topology)
 
 
-__all__ = ["NETWORKS", "build_network", "call", "call_method", "load_weights", "parameters", "save_weights", "trainable"]
+__all__ = [
+    "NETWORKS",
+    "build_network",
+    "call",
+    "call_method",
+    "load_weights",
+    "parameters",
+    "save_weights",
+    "trainable",
+]

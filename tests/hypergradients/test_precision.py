@@ -14,7 +14,12 @@ from l2s_auto.networks import parameters
 from l2s_auto.optimisers import SGD
 from tests.hypergradients.problem import Problem, make_network
 
-PLACES = [torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul]
+PLACES = [
+    torch.backends.cudnn.conv,
+    torch.backends.cuda.matmul,
+    torch.backends.mkldnn.conv,
+    torch.backends.mkldnn.matmul,
+]
 FULL = ["ieee"] * len(PLACES)
 
 
