@@ -7,6 +7,8 @@ same batches, after some training: the worst of several batches. A row with part
 and real batch for theta; phi learns from all of it.
 
     python benchmarks/hypergradient_cost.py --json benchmarks/results/hypergradient_cost.json
+
+With `--steps 0` the errors alone are measured.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ ROWS: dict[str, tuple[str, dict]] = {
 DEFAULT_SCHEDULE = "default schedule after the warm-up"
 
 
-def make_parts(setting: str, options: dict, *, features: int, device: torch.device, fast: bool, method: str) -> Parts:
+def make_parts(
+    setting: str, options: dict, *, features: int, device: torch.device, autocast: torch.dtype | None, method: str
+) -> Parts:
     patch, batch = SETTINGS[setting]
     topology, patch = determine_topology((1.0, 1.0, 1.0), patch, base_features=features)
     options = {k: Component(name=v) if k == "hypergradient" else v for k, v in options.items()}
@@ -61,8 +65,13 @@ def make_parts(setting: str, options: dict, *, features: int, device: torch.devi
         make_cases(patch),
         augmenter=METHODS[method]().augmenter(),
         device=device,
-        autocast=fast_dtype(device) if fast else None,
+        autocast=autocast,
     )
+
+
+def first_order_dtype(given) -> torch.dtype | None:
+    """Of fast first-order passes: the one that is asked for, else what the device is fast in; None = float32."""
+    return getattr(torch, given.fast_dtype) if given.fast_dtype else fast_dtype(torch.device(given.device))
 
 
 class Run:
@@ -72,7 +81,12 @@ class Run:
         self.device = torch.device(given.device)
         name, options = ROWS[row]
         self.parts = make_parts(
-            setting, options, features=given.features, device=self.device, fast=given.fast, method=name
+            setting,
+            options,
+            features=given.features,
+            device=self.device,
+            autocast=first_order_dtype(given) if given.fast else None,
+            method=name,
         )
         self.method, self.state = METHODS[name](), initial_state(self.parts)
         self.state.step = 1  # iteration 0 is a hyper-step of every schedule
@@ -110,7 +124,8 @@ def memory(row: str, setting: str, given, queue) -> None:
 def errors(setting: str, given, queue) -> None:
     """Worst cosine and relative error of every estimator, in float32 and with fast first-order passes."""
     device = torch.device(given.device)
-    parts = make_parts(setting, {}, features=given.features, device=device, fast=True, method="learn2synth")
+    autocast = first_order_dtype(given)
+    parts = make_parts(setting, {}, features=given.features, device=device, autocast=autocast, method="learn2synth")
     state = initial_state(parts)
     for _ in range(25):
         state = synthetic_step(parts, state, rate_scale=1.0).state
@@ -173,13 +188,25 @@ def main() -> None:
     options.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     options.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     options.add_argument("--features", type=int, default=8, help="of the first stage; a CPU's plan of 64³ has 8")
-    options.add_argument("--steps", type=int, default=7)
+    options.add_argument("--steps", type=int, default=7, help="of each row; 0 measures neither time nor memory")
     options.add_argument("--batches", type=int, default=3, help="for the errors; 0 measures none")
     options.add_argument("--fast", action="store_true", help="first-order passes in bfloat16 where that is fast")
+    options.add_argument(
+        "--fast-dtype",
+        choices=("bfloat16", "float16"),
+        help="of fast first-order passes, on any device; without it, what the device is fast in",
+    )
     given = options.parse_args()
-    figures: dict = {"machine": machine(given.device), "features": given.features, "fast": given.fast, "settings": {}}
+    dtype = first_order_dtype(given)
+    figures: dict = {
+        "machine": machine(given.device),
+        "features": given.features,
+        "fast": given.fast,
+        "first_order_dtype": None if dtype is None else str(dtype).removeprefix("torch."),
+        "settings": {},
+    }
     for setting in given.settings:
-        rows = measure(setting, given)
+        rows = measure(setting, given) if given.steps else {}
         figures["settings"][setting] = {"rows": rows}
         for row, found in rows.items():
             print(f"{setting:20s} {row:36s} {json.dumps({k: round(v, 3) for k, v in found.items()})}", flush=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from l2s_auto import __version__
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import ProcessLost, UserError
 
 DONE, INTERNAL_ERROR, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
@@ -25,7 +25,7 @@ def run_command(body: Callable[[], int | None], *, command: str, log: Path | Non
 
     log     file that a traceback is appended to; None, or where it cannot be written: `l2s_error.log` in the working
             folder, else in the folder for temporary files
-    advice  what to do after an interruption, for the terminal
+    advice  what to do after an interruption, or where another process has ended, for the terminal
     """
     try:
         with _terminate_as_interrupt():
@@ -37,6 +37,10 @@ def run_command(body: Callable[[], int | None], *, command: str, log: Path | Non
         if is_first_process():
             print(f"{command}: interrupted. {advice}".rstrip(), file=sys.stderr)
         return INTERRUPTED
+    except ProcessLost as error:
+        _log_traceback(log, command=command)
+        print(f"{command}: {error}. {advice}".rstrip(), file=sys.stderr)
+        return INTERNAL_ERROR
     except Exception as error:  # the outermost frame: whatever went wrong becomes a log entry and an exit code
         written = _log_traceback(log, command=command)
         line = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -63,7 +63,10 @@ def build(component: Component, registry: Mapping[str, Callable[..., Any]], *, k
     take is left out, so that a simple part need not accept what it does not use.
     """
     factory = resolve(component.name, registry, kind=kind)
-    parameters = inspect.signature(factory).parameters
+    try:
+        parameters = inspect.signature(factory).parameters
+    except ValueError as error:  # built into Python, without a signature
+        raise _unusable(component, error, kind=kind) from error
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     unknown = [] if takes_any else [option for option in component.options if option not in parameters]
     if unknown:
@@ -76,4 +79,33 @@ def build(component: Component, registry: Mapping[str, Callable[..., Any]], *, k
             mend="Correct or remove the option.",
         )
     passed = {name: value for name, value in given.items() if takes_any or name in parameters}
-    return factory(**{**passed, **component.options})
+    try:
+        return factory(**{**passed, **component.options})
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise _unusable(component, error, kind=kind) from error
+
+
+def require(part: Any, *needed: str, kind: str, name: str) -> None:
+    """UserError if the part lacks an attribute that its kind has."""
+    lacking = [attribute for attribute in needed if not hasattr(part, attribute)]
+    if lacking:
+        raise UserError.single(
+            f"The {kind} cannot be used.",
+            where=f"{kind} {name}",
+            found=f"a {type(part).__name__} without {', '.join(lacking)}",
+            expected=f"an object with {', '.join(needed)}",
+            mend=f"Name a class that is made for a {kind}.",
+        )
+
+
+def _unusable(component: Component, error: Exception, *, kind: str) -> UserError:
+    options = ", ".join(f"{name}={value!r}" for name, value in component.options.items())
+    return UserError.single(
+        f"The {kind} {component.name!r} cannot be made.",
+        where=f"{kind} {component.name}",
+        found=f"{type(error).__name__}: {error}",
+        expected=f"a class of that kind, which can be called with {options or 'no options'}",
+        mend="Correct the options, or name another class.",
+    )

@@ -37,3 +37,11 @@ class UserError(ValueError):
     def single(cls, summary: str, *, where: str, found: str, expected: str, mend: str) -> UserError:
         """A UserError with exactly one offence."""
         return cls(summary, [Offence(where, found, expected, mend)])
+
+
+class ProcessLost(RuntimeError):
+    """One of the processes that work together has ended, so that the others cannot go on."""
+
+    def __init__(self, cause: object) -> None:
+        reason = " ".join(str(cause).split())
+        super().__init__(f"another process of the team ended ({reason[:200]})")

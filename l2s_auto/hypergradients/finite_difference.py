@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from l2s_auto.core.protocols import BilevelProblem, Params
-from l2s_auto.hypergradients.differentiate import gradients, leaves, norm, pieces_of
+from l2s_auto.hypergradients.differentiate import gradient, gradients, leaves, norm, pieces_of
 from l2s_auto.hypergradients.two_pass import ImageLoss, Sum, SyntheticPass, TwoPass
 
 
@@ -53,7 +53,7 @@ class OneSidedDifference(CentralDifference):
                 image = problem.augmented(theta, piece)
             probe = {"": image.requires_grad_(), **leaves(phi)}
             loss = problem.synth_loss({name: p for name, p in probe.items() if name}, image, piece)
-            grads = gradients(loss, probe)
+            grads = gradients(loss, probe, optional=[""])
             by_image.append(grads.pop(""))
             total.add({"": loss.detach(), **grads})
         loss = total.values.pop("")
@@ -67,9 +67,13 @@ class OneSidedDifference(CentralDifference):
 
 
 def step_size(step: float, phi: Params, u: Params) -> torch.Tensor:
-    """h with |h u| = step · |phi|; a scalar on the device. Where u is 0, so is every difference: any h will do."""
-    length = norm(u)
-    return torch.where(length > 0, step * norm(phi) / length, torch.ones_like(length))
+    """h with |h u| = step · |phi|, or step where phi is 0; a scalar on the device.
+
+    Where u is 0, so is every difference: any h will do.
+    """
+    length, size = norm(u), norm(phi)
+    size = torch.where(size > 0, size, torch.ones_like(size))
+    return torch.where(length > 0, step * size / length, torch.ones_like(length))
 
 
 def moved(phi: Params, u: Params, h: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -80,4 +84,4 @@ def moved(phi: Params, u: Params, h: torch.Tensor) -> dict[str, torch.Tensor]:
 def image_gradient(loss: ImageLoss, phi: Params, image: torch.Tensor) -> torch.Tensor:
     """d(loss)/d(image), without the gradients by the weights."""
     image = image.detach().requires_grad_()
-    return torch.autograd.grad(loss(phi, image), image)[0]
+    return gradient(loss(phi, image), image)

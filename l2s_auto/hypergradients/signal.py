@@ -10,6 +10,8 @@ import torch
 
 from l2s_auto.core.protocols import Params, State
 
+#: A gradient of theta that is longer than this many times the usual is shortened to it.
+LONGEST = 2.0
 #: Weight of the past in the running means: about 40 hyper-steps are looked at.
 MEMORY = 0.95
 
@@ -31,17 +33,22 @@ def no_signal(theta: Params) -> dict[str, Any]:
     """The state before the first gradient. It is kept in checkpoints."""
     mean = {name: torch.zeros_like(p) for name, p in theta.items()}
     zero = _square(mean) if mean else torch.zeros(())
-    return {"count": 0, "mean": mean, "square": zero, "own": zero}
+    return {"count": 0, "mean": mean, "square": zero, "own": zero, "usual": zero}
 
 
-def note(signal: State, grads: Params) -> dict[str, Any]:
-    """The state after another gradient: Σ w_i g_i, Σ w_i |g_i|² and Σ w_i² |g_i|², w_i = (1 - MEMORY) · MEMORY^age."""
-    square = _square(grads)
+def note(signal: State, grads: Params, *, times: float = LONGEST) -> dict[str, Any]:
+    """The state after another gradient: Σ w_i g_i, Σ w_i |g_i|² and Σ w_i² |g_i|², w_i = (1 - MEMORY) · MEMORY^age.
+
+    usual is Σ w_i min(|g_i|, `times` the usual length before)², which one outlier changes little.
+    """
+    square, usual = _square(grads), usual_length(signal)
+    capped = square if usual is None else torch.where(usual > 0, square.minimum((times * usual) ** 2), square)
     return {
         "count": signal["count"] + 1,
         "mean": {name: torch.lerp(g, signal["mean"][name], MEMORY) for name, g in grads.items()},
         "square": torch.lerp(square, signal["square"], MEMORY),
         "own": MEMORY**2 * signal["own"] + (1 - MEMORY) ** 2 * square,
+        "usual": torch.lerp(capped, _usual(signal), MEMORY),
     }
 
 
@@ -62,14 +69,31 @@ def read(signal: State) -> Reading | None:
     return Reading(square**0.5, agreement)
 
 
-def limited(grads: Params, signal: State, *, times: float) -> Mapping[str, torch.Tensor]:
-    """The gradient, shortened to `times` the usual length if it is longer; as it is while nothing is usual yet."""
-    if signal["count"] < 2:
+def limited(grads: Params, signal: State, *, times: float = LONGEST) -> Mapping[str, torch.Tensor]:
+    """The gradient, shortened to `times` the usual length if it is longer.
+
+    It is as it is while nothing is usual yet, and where all gradients so far were 0.
+    """
+    usual = usual_length(signal)
+    if usual is None:
         return grads
-    usual = (signal["square"] / (1 - MEMORY ** signal["count"])).sqrt()
     length = _square(grads).sqrt()
     factor = (times * usual / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
+    factor = torch.where(usual > 0, factor, torch.ones_like(factor))
     return {name: g * factor for name, g in grads.items()}
+
+
+def usual_length(signal: State) -> torch.Tensor | None:
+    """Root mean square length of recent gradients without their outliers; None before the second."""
+    if signal["count"] < 2:
+        return None
+    return (_usual(signal) / (1 - MEMORY ** signal["count"])).sqrt()
+
+
+def _usual(signal: State) -> torch.Tensor:
+    """Checkpoints of earlier versions lack it; their squares are those of shortened gradients."""
+    found: torch.Tensor = signal.get("usual", signal["square"])
+    return found
 
 
 def _square(grads: Params) -> torch.Tensor:

@@ -11,7 +11,6 @@ Theta's gradient is then w · dx/d(theta), one backward pass through A_theta.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -21,7 +20,7 @@ from typing import Any
 import torch
 
 from l2s_auto.core.protocols import BilevelProblem, BilevelStep, Params, State, UpdateRule
-from l2s_auto.hypergradients.differentiate import gradients, leaves, pieces_of
+from l2s_auto.hypergradients.differentiate import gradients, leaves, part_of, pieces_of
 from l2s_auto.hypergradients.precision import full_precision
 
 #: (phi, image) -> the synthetic loss of a piece
@@ -108,15 +107,15 @@ class TwoPass(ABC):
     def theta_gradient(
         self, problem: BilevelProblem, phi: Params, theta: Params, u: Params, synthetic: SyntheticPass
     ) -> dict[str, torch.Tensor]:
-        """w · dx/d(theta), piece by piece, over this process's samples."""
-        count = math.ceil(self.part * problem.synthetic)
+        """w · dx/d(theta), piece by piece, over this process's samples; 0 for what has no influence on the images."""
+        count = part_of(problem.synthetic, self.part)
         total = Sum()
         for piece in pieces_of(count, self.micro_batch):
             image = problem.augmented(theta, piece)
             with full_precision():
                 w = self.mixed(_loss_of(problem, piece), phi, u, image.detach(), piece, synthetic.kept)
             w = w * (problem.synthetic / count)
-            total.add(dict(zip(theta, torch.autograd.grad(image, list(theta.values()), w), strict=True)))
+            total.add(pulled_back(w, image, theta))
         return total.values
 
     @abstractmethod
@@ -138,6 +137,14 @@ class Sum:
                 self.values[name] += value
         else:
             self.values = dict(values)
+
+
+def pulled_back(w: torch.Tensor, image: torch.Tensor, theta: Params) -> dict[str, torch.Tensor]:
+    """w · d(image)/d(theta)."""
+    if not image.requires_grad:
+        return {name: torch.zeros_like(p) for name, p in theta.items()}
+    values = torch.autograd.grad(image, list(theta.values()), w, allow_unused=True, materialize_grads=True)
+    return dict(zip(theta, values, strict=True))
 
 
 def _loss_of(problem: BilevelProblem, piece: slice) -> ImageLoss:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from l2s_auto.core.protocols import BilevelProblem, Params
-from l2s_auto.hypergradients.differentiate import gradients, inner, leaves
+from l2s_auto.hypergradients.differentiate import gradient, gradients, inner, leaves
 from l2s_auto.hypergradients.two_pass import ImageLoss, SyntheticPass, TwoPass
 
 
@@ -40,4 +40,4 @@ class Unrolled(TwoPass):
             probe, image = leaves(phi), image.requires_grad_()
             kept = image, gradients(loss(probe, image), probe, create_graph=True)
         image, graph = kept
-        return torch.autograd.grad(inner(u, graph), image)[0]
+        return gradient(inner(u, graph), image)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from l2s_auto.core.component import Component, build
 from l2s_auto.networks.unet import unet
-from l2s_auto.networks.weights import call, call_method, load_weights, parameters, save_weights
+from l2s_auto.networks.weights import call, call_method, load_weights, parameters, save_weights, trainable
 
 if TYPE_CHECKING:
     import torch
@@ -21,4 +21,13 @@ def build_network(component: Component, *, channels: int, classes: int, topology
     return build(component, NETWORKS, kind="network", channels=channels, classes=classes, topology=topology)
 
 
-__all__ = ["NETWORKS", "build_network", "call", "call_method", "load_weights", "parameters", "save_weights"]
+__all__ = [
+    "NETWORKS",
+    "build_network",
+    "call",
+    "call_method",
+    "load_weights",
+    "parameters",
+    "save_weights",
+    "trainable",
+]

@@ -20,6 +20,11 @@ def parameters(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in network.named_parameters()}
 
 
+def trainable(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of `parameters` that may be trained: those that are not frozen by requires_grad=False."""
+    return {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}
+
+
 def call(network: torch.nn.Module, params: Mapping[str, torch.Tensor], *inputs: object) -> torch.Tensor:
     """network(*inputs) with `params` in place of its own weights; the module itself is left as it was.
 

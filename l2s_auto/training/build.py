@@ -9,20 +9,22 @@ import numpy as np
 import torch
 
 from l2s_auto.augmenters import AugmenterModule, build_augmenter
-from l2s_auto.core.component import build, resolve
+from l2s_auto.core.component import build
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.protocols import Hypergradient, Loss, UpdateRule
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.losses import LOSSES
-from l2s_auto.networks import NETWORKS, build_network, parameters
+from l2s_auto.networks import build_network, trainable
 from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.planning.sides import may_flip
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
+from l2s_auto.training.checkpoint import SEPARATOR
 from l2s_auto.training.data import BoxSampler
 from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
@@ -54,23 +56,25 @@ class Parts:
     scans: BoxSampler | None = None
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Make every part that does not need a plan, so that a wrong name or option is known before anything takes long.
-
-    Raises UserError.
-    """
-    build_augmenter(recipe.augmenter)
-    build(recipe.loss, LOSSES, kind="loss")
-    build(recipe.optimiser, OPTIMISERS, kind="optimiser")
-    build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser")
-    build(recipe.schedule, SCHEDULES, kind="schedule")
-    make_hypergradient(recipe)
-    resolve(recipe.network.name, NETWORKS, kind="network")
+def check_names(module: torch.nn.Module, *, kind: str, name: str) -> None:
+    """UserError if a parameter's name holds what separates names in a checkpoint."""
+    wrong = [own for own, _ in module.named_parameters() if SEPARATOR in own]
+    if wrong:
+        raise UserError.single(
+            f"Parameters of the {kind} cannot be saved.",
+            where=f"{kind} {name}",
+            found=", ".join(wrong),
+            expected=f"names without {SEPARATOR}",
+            mend="Rename the parameters, or the modules that hold them.",
+        )
 
 
 def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
     """The network of a plan and a recipe, with fresh weights."""
-    return build_network(recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology)
+    shape = {"channels": plan.input_channels, "classes": len(plan.labels), "topology": plan.topology}
+    network: torch.nn.Module = build_network(recipe.network, **shape)
+    check_names(network, kind="network", name=recipe.network.name)
+    return network
 
 
 def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
@@ -157,8 +161,8 @@ def build_parts(
 
 
 def initial_state(parts: Parts) -> TrainState:
-    """The state before the first step."""
-    phi, theta = parameters(parts.network), parameters(parts.augmenter)
+    """The state before the first step. Frozen parameters are neither in phi nor in theta."""
+    phi, theta = trainable(parts.network), trainable(parts.augmenter)
     return TrainState(
         step=0,
         seconds=0.0,

@@ -23,17 +23,21 @@ EMPTY = ("rng", "signal", "moments", "theta", "inner_state", "outer_state")
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> None:
-    """Write the state to `folder`/state.safetensors: tensors as such, the rest as JSON in the header."""
+    """Write the state to `folder`/state.safetensors: tensors as such, the rest as JSON in the header.
+
+    The file sorts its tensors; their order is kept too, since sums over them round by it.
+    """
     tensors: dict[str, torch.Tensor] = {}
     rest: dict[str, Any] = {}
-    for key, value in _flatten(state.__dict__).items():
+    flat = _flatten(state.__dict__)
+    for key, value in flat.items():
         if isinstance(value, torch.Tensor):
             tensors[key] = value.detach().cpu().contiguous()
         else:
             rest[key] = value
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / FILE) as temporary:
-        save_file(tensors, temporary, metadata={"state": json.dumps(rest)})
+        save_file(tensors, temporary, metadata={"state": json.dumps(rest), "order": json.dumps(list(flat))})
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -49,6 +53,8 @@ def load_checkpoint(folder: Path, device: torch.device) -> TrainState:
             for key in file.keys():  # noqa: SIM118  (a safetensors file, not a dict)
                 tensor = file.get_tensor(key)
                 flat[key] = tensor if key.startswith("rng" + SEPARATOR) else tensor.to(device)
+            # Checkpoints of earlier versions do not tell their order.
+            flat = {key: flat[key] for key in json.loads(file.metadata().get("order", json.dumps(list(flat))))}
         return TrainState(**{**{name: {} for name in EMPTY}, **_nest(flat)})
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError.single(

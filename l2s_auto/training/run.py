@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from l2s_auto.core.component import build
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
@@ -31,11 +30,12 @@ from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.preprocessing.store import StoredCase, open_case, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
-from l2s_auto.training.build import build_parts, check_recipe, initial_state
+from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
+from l2s_auto.training.checks import build_method, check_recipe
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.memory import check_memory, step_memory
-from l2s_auto.training.methods import METHODS, Method
+from l2s_auto.training.methods import Method
 from l2s_auto.training.preview import write_preview
 from l2s_auto.training.run_folder import RunFolder, be_quiet, start_logging
 from l2s_auto.training.smoothness import warn_of_kinks
@@ -95,8 +95,8 @@ def plan_and_train(
     team, device = team_from_environment(device)
 
     def prepare_all() -> Prepared:
-        method = build(recipe.method, METHODS, kind="method")
         check_recipe(recipe)
+        method = build_method(recipe)
         chosen = choose_device(device)
         found = find_dataset(dataset, workers=0)
         require_images(found, method, recipe)
@@ -110,7 +110,7 @@ def plan_and_train(
         return prepare(found, run, recipe, method, parts_of, folds, options, memory_gb=memory_gb)
 
     prepared = team.from_leader(prepare_all)
-    method: Method = build(recipe.method, METHODS, kind="method")
+    method = build_method(recipe)
     options = Options(choose_device(device), 0, resume, init, team)
     run = prepared.run
     if not team.leader:

@@ -17,7 +17,7 @@ import torch
 
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
-from l2s_auto.hypergradients.differentiate import gradients, leaves, pieces_of
+from l2s_auto.hypergradients.differentiate import gradients, leaves, part_of, pieces_of
 from l2s_auto.hypergradients.signal import limited, no_signal, note
 from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.networks import call, call_method
@@ -27,8 +27,6 @@ from l2s_auto.training.build import Parts
 
 #: How much larger than the patch the box is that a deformation reads from.
 MARGIN = 0.3
-#: A gradient of theta that is longer than this many times the usual is shortened to it.
-LONGEST = 2.0
 LOGGER = logging.getLogger("l2s_auto")
 
 
@@ -199,14 +197,14 @@ def theta_step(parts: Parts, state: TrainState, grads: Params, *, rate_scale: fl
         LOGGER.warning("Iteration %d: theta's gradient is not finite; theta rests.", state.step + 1)
         return state
     signal = state.signal or no_signal(state.theta)
-    grads = limited(grads, signal, times=LONGEST)
-    theta, outer_state = parts.outer_rule.update(state.theta, grads, state.outer_state, rate_scale=rate_scale)
+    short = limited(grads, signal)
+    theta, outer_state = parts.outer_rule.update(state.theta, short, state.outer_state, rate_scale=rate_scale)
     return replace_state(state, theta=theta, outer_state=outer_state, signal=note(signal, grads))
 
 
 def hyper_batch(parts: Parts) -> int:
     """Real samples of a hyper-step, at least one a process."""
-    return max(parts.team.size, round(parts.recipe.hyper_part * parts.plan.batch))
+    return max(parts.team.size, part_of(parts.plan.batch, parts.recipe.hyper_part))
 
 
 def replace_state(state: TrainState, **changes: object) -> TrainState:

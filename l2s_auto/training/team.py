@@ -10,7 +10,8 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import ProcessLost, UserError
 from l2s_auto.core.protocols import Params
 
 T = TypeVar("T")
@@ -28,9 +29,20 @@ PATIENCE = timedelta(days=2)
 TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
+@contextmanager
+def messages() -> Iterator[None]:
+    """Messages between the processes; ProcessLost where PyTorch says that one did not arrive."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ProcessLost(error) from error
+
+
 @dataclass(frozen=True)
 class Team:
-    """rank     this process, of `size`
+    """What a process knows of those it trains with. Messages raise ProcessLost if another process has ended.
+
+    rank     this process, of `size`
     control  group for messages that are not tensors of the device; None if there is one process
     """
 
@@ -61,7 +73,8 @@ class Team:
         if self.size == 1:
             return dict(values)
         flat = torch.cat([value.reshape(-1) for value in values.values()])
-        distributed.all_reduce(flat)
+        with messages():
+            distributed.all_reduce(flat)
         parts = flat.split([value.numel() for value in values.values()])
         return {name: part.view(value.shape) for (name, value), part in zip(values.items(), parts, strict=True)}
 
@@ -70,7 +83,8 @@ class Team:
         if self.size == 1:
             return values
         lists: list[Any] = [None] * self.size
-        distributed.all_gather_object(lists, values, group=self.control)
+        with messages():
+            distributed.all_gather_object(lists, values, group=self.control)
         return [value for found in lists for value in found]
 
     def agree(self, seconds: float, stop: bool) -> tuple[float, bool]:
@@ -78,7 +92,8 @@ class Team:
         if self.size == 1:
             return seconds, stop
         said = torch.tensor([seconds if self.leader else 0.0, float(stop)], dtype=torch.float64)
-        distributed.all_reduce(said, group=self.control)
+        with messages():
+            distributed.all_reduce(said, group=self.control)
         return said[0].item(), bool(said[1] > 0)
 
     def from_leader(self, make: Callable[[], T]) -> T:
@@ -94,9 +109,11 @@ class Team:
                 said[0] = make()
             except BaseException as error:
                 said[1] = 2 if isinstance(error, UserError) else 130 if isinstance(error, KeyboardInterrupt) else 1
-                distributed.broadcast_object_list(said, src=0, group=self.control)
+                with suppress(RuntimeError):  # nobody may be left to hear it; the error itself matters more
+                    distributed.broadcast_object_list(said, src=0, group=self.control)
                 raise
-        distributed.broadcast_object_list(said, src=0, group=self.control)
+        with messages():
+            distributed.broadcast_object_list(said, src=0, group=self.control)
         if said[1]:
             time.sleep(2)
             raise SystemExit(said[1])

@@ -10,7 +10,7 @@ import torch
 
 from l2s_auto.core.types import TrainState
 from l2s_auto.hypergradients.signal import read
-from l2s_auto.networks import save_weights
+from l2s_auto.networks import parameters, save_weights
 from l2s_auto.training.build import Parts
 from l2s_auto.training.checkpoint import save_checkpoint
 from l2s_auto.training.history import History
@@ -58,12 +58,14 @@ class Writer:
         if self._history:
             state.rng = {"torch": self.parts.random.get_state(), "sampler": self.parts.sampler.state()}
             save_checkpoint(state, self.folder / "checkpoint")
-            save_weights(state.phi, self.folder / "weights.safetensors")
+            # Frozen weights are no part of the state, yet of what predicts.
+            save_weights({**parameters(self.parts.network), **state.phi}, self.folder / "weights.safetensors")
 
 
 def theta_as_read(parts: Parts, state: TrainState) -> dict[str, float]:
     """Theta in the user's units."""
     with torch.no_grad():
         for name, p in parts.augmenter.named_parameters():
-            p.copy_(state.theta[name])
+            if name in state.theta:
+                p.copy_(state.theta[name])
     return parts.augmenter.bounded()

@@ -139,6 +139,13 @@ def test_dependencies_are_pinned() -> None:
     assert [name for name in declared if f"\n{name.lower()}==" not in pins] == []
 
 
+def test_nothing_is_compiled() -> None:
+    """As docs/method.md says: compiled graphs have no second derivative."""
+    compiled = re.compile(r"torch\.compile|torch\._dynamo|import compile\b")
+    assert [str(path) for path in FILES if compiled.search(path.read_text(encoding="utf-8"))] == []
+    assert compiled.search("network = torch.compile(network)")
+
+
 def test_continuous_integration_runs_the_tests() -> None:
     script = ROOT / ".ci" / "run"
     assert "make test" in script.read_text(encoding="utf-8")

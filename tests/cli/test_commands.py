@@ -13,7 +13,7 @@ import pytest
 
 from l2s_auto import cli
 from l2s_auto.commands import parsers
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import ProcessLost, UserError
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "l2s_plan_and_train": cli.plan_and_train,
@@ -171,6 +171,17 @@ def test_internal_error_appends_to_the_log(monkeypatch, trained, tmp_path) -> No
     log.write_text("earlier\n", encoding="utf-8")
     assert cli.plan_and_train(["data", "-o", str(tmp_path), "--device", "cpu"]) == 1
     assert log.read_text(encoding="utf-8").startswith("earlier\n")
+
+
+def test_a_lost_process_is_named_in_one_line_with_what_to_do(monkeypatch, trained, capsys, tmp_path) -> None:
+    error = ProcessLost(RuntimeError("[pair.cc:534]\nConnection closed by peer"))
+    monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", raises(error))
+    monkeypatch.setenv("RANK", "1")
+    assert cli.plan_and_train(["data", "-o", str(tmp_path), "--device", "cpu"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "another process of the team ended ([pair.cc:534] Connection closed by peer). " in line
+    assert line.endswith("go on with the same command and --resume.")
+    assert "Traceback" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
 def test_interruption_and_sigterm_end_with_130(monkeypatch, trained, capsys) -> None:

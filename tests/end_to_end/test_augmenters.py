@@ -26,7 +26,14 @@ def test_a_training_with_several_augmenters_writes_their_theta(dataset, tmp_path
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("contrast+parametrik", "Did you mean 'parametric'"), ("blur+blur", "expected blur once")],
+    [
+        ("contrast+parametrik", "Did you mean 'parametric'"),
+        ("blur+blur", "expected blur once"),
+        ("math:sin", "cannot be made"),
+        ("tests.training.test_checks:NeedsMore", "missing 1 required keyword-only argument"),
+        ("tests.training.test_checks:Empty", "nothing to learn"),
+        ("tests.training.test_checks:Idle", "idle_one"),
+    ],
 )
 def test_a_wrong_part_is_known_before_anything_is_written(dataset, tmp_path, name, message, capsys):
     assert train(dataset, tmp_path / "run", "--augmenter", name) == 2

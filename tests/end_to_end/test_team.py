@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,3 +68,36 @@ def test_an_interrupted_team_resumes(dataset, tmp_path):
     out, error = again.communicate(timeout=180)
     assert again.returncode == 0, error
     assert f"goes on from iteration {done}" in out
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found in /proc")
+def test_a_killed_process_ends_the_team_with_advice(dataset, tmp_path):
+    run = tmp_path / "run"
+    process = start(str(dataset), "-o", str(run), "--time-budget", "5m")
+    weights = run / "fold_0" / "weights.safetensors"
+    deadline = time.monotonic() + 120
+    while not weights.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert weights.exists()
+    second = next(pid for pid in children(process.pid) if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
+    os.kill(second, signal.SIGKILL)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode != 0
+    said = [line for line in error.splitlines() if line.startswith("l2s_plan_and_train: ")]
+    assert len(said) == 1, error
+    # Whichever comes first: the message that does not arrive, or torchrun's signal.
+    assert re.match("l2s_plan_and_train: (another process of the team ended|interrupted)", said[0])
+    assert said[0].endswith("go on with the same command and --resume.")
+
+
+def children(parent: int) -> list[int]:
+    """Processes that `parent` started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(path.parent.name))
+    return found

@@ -159,8 +159,22 @@ def test_step_size_is_relative_to_the_weights():
     assert step_size(1e-2, phi, u).item() == pytest.approx(0.025)
 
 
+def test_step_size_at_weights_of_zero_is_the_step():
+    """No division by zero where all weights are 0: the gradient is finite."""
+    phi, u = {"a": torch.zeros(2)}, {"a": torch.tensor([0.0, 2.0])}
+    assert step_size(1e-2, phi, u).item() == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_differences_at_weights_of_zero_are_finite(name):
+    problem, phi, theta, rule, _ = after_steps(RULES["sgd"], "parametric", steps=1)
+    phi = {key: torch.zeros_like(p) for key, p in phi.items()}
+    grads = HYPERGRADIENTS[name]()(problem, phi, theta, rule, rule.init(phi)).theta_grad
+    assert all(g.isfinite().all() for g in grads.values())
+
+
 @pytest.mark.parametrize("name", HYPERGRADIENTS)
-def test_a_theta_without_influence_is_an_error(name):
+def test_a_theta_without_influence_has_a_gradient_of_zero(name):
     class Idle(Parametric):
         def __init__(self):
             super().__init__()
@@ -168,7 +182,50 @@ def test_a_theta_without_influence_is_an_error(name):
 
     model, network, rule = Idle().double(), make_network(), RULES["sgd"]
     phi = parameters(network)
-    with pytest.raises(RuntimeError, match="not have been used"):
+    grads = HYPERGRADIENTS[name]()(Problem(network, model, 0), phi, parameters(model), rule, rule.init(phi)).theta_grad
+    assert grads["idle"].item() == 0
+    assert all(g.abs().sum() > 0 for key, g in grads.items() if key != "idle")
+
+
+@pytest.mark.parametrize("name", HYPERGRADIENTS)
+def test_a_detached_image_has_a_gradient_of_zero(name):
+    class Detached(Parametric):
+        def forward(self, image, noise):
+            return super().forward(image, noise).detach()
+
+    model, network, rule = Detached().double(), make_network(), RULES["sgd"]
+    phi = parameters(network)
+    grads = HYPERGRADIENTS[name]()(Problem(network, model, 0), phi, parameters(model), rule, rule.init(phi)).theta_grad
+    assert all(torch.equal(g, torch.zeros_like(g)) for g in grads.values())
+
+
+class Blind(nn.Module):
+    """The same logits whatever the image shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor([0.3, -0.2]))
+
+    def forward(self, image):
+        return self.logits.view(1, 2, 1, 1, 1).expand(len(image), 2, *image.shape[2:])
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("name", HYPERGRADIENTS)
+def test_a_network_that_ignores_the_image_gives_theta_a_gradient_of_zero(name, rule):
+    network, model = Blind().double(), Parametric().double()
+    phi = parameters(network)
+    case = Problem(network, model, 0), phi, parameters(model), RULES[rule], RULES[rule].init(phi)
+    step = HYPERGRADIENTS[name]()(*case)
+    assert not torch.equal(step.phi["logits"], phi["logits"])
+    assert all(torch.equal(g, torch.zeros_like(g)) for g in step.theta_grad.values())
+
+
+@pytest.mark.parametrize("name", HYPERGRADIENTS)
+def test_a_weight_that_the_loss_does_not_depend_on_is_an_error(name):
+    network, model, rule = make_network(), Parametric().double(), RULES["sgd"]
+    phi = parameters(network) | {"idle": torch.zeros(1, dtype=torch.float64)}
+    with pytest.raises(RuntimeError, match="been used"):
         HYPERGRADIENTS[name]()(Problem(network, model, 0), phi, parameters(model), rule, rule.init(phi))
 
 

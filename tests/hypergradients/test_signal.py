@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from l2s_auto.hypergradients.signal import MEMORY, limited, no_signal, note, read
+from l2s_auto.hypergradients.signal import MEMORY, limited, no_signal, note, read, usual_length
 
 
 def gradients(count, *, signal=0.0, noise=1.0, size=8):
@@ -56,6 +56,32 @@ def test_only_unusually_long_gradients_are_shortened():
     assert torch.equal(limited(usual, signal, times=3.0)["a"], usual["a"])
     torch.testing.assert_close(limited(long, signal, times=3.0)["a"], torch.tensor([0.0, 15.0]))
     assert limited(long, no_signal(long), times=3.0) is long
+
+
+def test_gradients_of_zero_do_not_shorten_later_ones():
+    signal, zero, one = after([{"a": torch.zeros(2)}] * 2), {"a": torch.zeros(2)}, {"a": torch.ones(2)}
+    assert torch.equal(limited(zero, signal)["a"], zero["a"])
+    for _ in range(3):
+        assert torch.equal(limited(one, signal)["a"], one["a"])
+        signal = note(signal, one)
+
+
+def test_one_outlier_moves_the_limit_little_and_the_reading_as_it_is():
+    ones = [{"a": torch.ones(4, dtype=torch.float64)}] * 20
+    before, far = after(ones), {"a": torch.full((4,), 1e6, dtype=torch.float64)}
+    signal = note(before, far)
+    assert usual_length(before).item() == pytest.approx(2)
+    assert usual_length(signal).item() < 2.5
+    weights = [MEMORY**age for age in range(21)]
+    expected = math.sqrt((4e12 + 4 * sum(weights[1:])) / sum(weights))
+    assert read(signal).length == pytest.approx(expected)
+
+
+def test_a_state_of_an_earlier_version_goes_on():
+    signal = after([{"a": torch.tensor([3.0, 4.0])}] * 3)
+    del signal["usual"]
+    torch.testing.assert_close(limited({"a": torch.tensor([0.0, 100.0])}, signal)["a"], torch.tensor([0.0, 10.0]))
+    assert usual_length(note(signal, {"a": torch.tensor([3.0, 4.0])})).item() == pytest.approx(5)
 
 
 def test_a_gradient_of_zero_stays_finite():

@@ -6,10 +6,13 @@ import signal
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.hypergradients.differentiate import norm
 from l2s_auto.training.checkpoint import FILE, load_checkpoint, save_checkpoint
-from l2s_auto.training.loop import Limits, train
+from l2s_auto.training.loop import Limits, restore_random, train
 
 CPU = torch.device("cpu")
 
@@ -65,6 +68,47 @@ def test_a_resumed_training_is_the_one_that_was_never_stopped(make_parts, tmp_pa
     assert same(run((fresh, method, state), tmp_path / "stopped"), whole)
     iterations = [line["iteration"] for line in history(tmp_path / "stopped")]
     assert iterations == sorted(iterations) and iterations[-1] == 6
+
+
+def test_a_checkpoint_keeps_the_order_of_its_tensors(make_parts, tmp_path):
+    """Sums over all weights round by their order: the norm that a difference's step is taken from, among them."""
+    parts, method, state = make_parts()
+    state = method.step(parts, state, progress=0.0).state
+    assert list(state.phi) != sorted(state.phi)
+    save_checkpoint(state, tmp_path)
+    loaded = load_checkpoint(tmp_path, CPU)
+    assert list(loaded.phi) == list(state.phi) and list(loaded.theta) == list(state.theta)
+    assert list(loaded.inner_state["mean"]) == list(state.inner_state["mean"])
+    assert norm(loaded.phi) == norm(state.phi)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(make_parts, tmp_path):
+    parts, method, state = make_parts()
+    state = method.step(parts, state, progress=0.0).state
+    del state.signal["usual"]
+    save_checkpoint(state, tmp_path)
+    with safe_open(tmp_path / FILE, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = {"state": file.metadata()["state"]}
+    save_file(tensors, tmp_path / FILE, metadata=metadata)
+    loaded = load_checkpoint(tmp_path, CPU)
+    assert same(loaded, state)
+    assert "usual" in method.step(parts, loaded, progress=0.0).state.signal
+
+
+def test_training_goes_on_bit_by_bit_from_every_step(make_parts, tmp_path):
+    """With the default estimator on every iteration, whose step depends on sums over all weights."""
+    parts, method, state = make_parts(hyper_every=1)
+    for step in range(5):
+        state.step = step
+        state.rng = {"torch": parts.random.get_state(), "sampler": parts.sampler.state()}
+        save_checkpoint(state, tmp_path)
+        resumed, _, _ = make_parts(hyper_every=1)
+        again = load_checkpoint(tmp_path, CPU)
+        restore_random(resumed, again)
+        again = method.step(resumed, again, progress=0.0).state
+        state = method.step(parts, state, progress=0.0).state
+        assert same(again, state)
 
 
 def test_history_shows_theta_moving(make_parts, tmp_path):

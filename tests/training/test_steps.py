@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from l2s_auto.hypergradients.differentiate import part_of
+from l2s_auto.hypergradients.signal import no_signal, note, read
 from l2s_auto.training.build import make_sampler
 from l2s_auto.training.data import BoxSampler
 from l2s_auto.training.methods import METHODS
-from l2s_auto.training.step import draw_real, draw_synthetic, hyper_step, synthetic_step, theta_step
+from l2s_auto.training.step import draw_real, draw_synthetic, hyper_batch, hyper_step, synthetic_step, theta_step
 
 
 def moved(before, after):
@@ -145,6 +147,32 @@ def test_an_outlier_moves_theta_no_farther_than_its_limit(make_parts):
     after = theta_step(parts, state, {name: 1e6 * g for name, g in ones.items()}, rate_scale=1.0)
     for name, p in state.theta.items():
         torch.testing.assert_close(after.theta[name], p - 2.0)
+
+
+def test_theta_moves_after_gradients_of_zero(make_parts):
+    parts, _, state = make_parts()
+    for _ in range(2):
+        state = theta_step(parts, state, {name: torch.zeros_like(p) for name, p in state.theta.items()}, rate_scale=1.0)
+    ones = {name: torch.ones_like(p) for name, p in state.theta.items()}
+    after = theta_step(parts, state, ones, rate_scale=1.0)
+    assert moved(state.theta, after.theta) == set(state.theta)
+
+
+def test_the_length_that_is_logged_is_that_of_the_gradient_not_of_what_is_left_of_it(make_parts):
+    parts, _, state = make_parts()
+    ones = {name: torch.ones_like(p) for name, p in state.theta.items()}
+    far, signal = {name: 1e3 * g for name, g in ones.items()}, no_signal(state.theta)
+    for grads in (ones, ones, ones, far):
+        state, signal = theta_step(parts, state, grads, rate_scale=1.0), note(signal, grads)
+    assert read(state.signal) == read(signal)
+    assert read(signal).length > 100
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.1, 1), (0.3, 2), (0.5, 3), (0.7, 4), (0.9, 5), (1.0, 5)])
+def test_both_passes_round_a_part_of_the_batch_up(make_parts, part, expected):
+    parts, _, _ = make_parts(hyper_part=part)
+    parts = replace(parts, plan=parts.plan.model_copy(update={"batch": 5}))
+    assert hyper_batch(parts) == expected == part_of(5, part)
 
 
 @pytest.mark.parametrize("method", METHODS)

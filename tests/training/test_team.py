@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from l2s_auto.core.component import Component
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import ProcessLost, UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.training.methods import METHODS
@@ -95,6 +95,34 @@ def test_one_process_needs_no_messages(monkeypatch):
     assert team.agree(3.0, True) == (3.0, True)
     with pytest.raises(KeyError):
         team.from_leader(lambda: {}["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("message", "act"),
+    [
+        ("all_reduce", lambda team: team.sum({"a": torch.ones(2)})),
+        ("all_reduce", lambda team: team.agree(1.0, False)),
+        ("all_gather_object", lambda team: team.gather([1])),
+        ("broadcast_object_list", lambda team: team.from_leader(lambda: 1)),
+    ],
+)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_message_that_does_not_arrive_means_that_another_process_ended(monkeypatch, message, act, rank):
+    def fails(*given, **options):
+        raise RuntimeError("pair.cc:534 Connection closed\n by peer")
+
+    monkeypatch.setattr(torch.distributed, message, fails)
+    with pytest.raises(ProcessLost, match=r"another process of the team ended \(.*Connection closed by peer\)"):
+        act(Team(rank, 2))
+
+
+def test_a_leaders_error_is_its_own_though_nobody_hears_it(monkeypatch):
+    def fails(*given, **options):
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", fails)
+    with pytest.raises(KeyError):
+        Team(0, 2).from_leader(lambda: {}["nothing"])
 
 
 def test_a_device_number_is_refused_where_each_process_has_its_own(monkeypatch):

@@ -31,10 +31,10 @@ from l2s_auto.synthesis.view import ViewRanges
 from l2s_auto.training.build import Parts, build_parts, make_sampler
 
 #: Class means vary by this from image to image, deviations within a class are about STD.
-MEAN_SPREAD, STD, STD_SPREAD = 0.04, 0.035, 0.008
+MEAN_SPREAD, STD, STD_SPREAD = 0.02, 0.02, 0.004
 FEATURES = (8, 16, 32, 48)
 BATCH = {2: 8, 3: 2}
-REAL = {2: 400, 3: 60}
+REAL = {2: 2000, 3: 200}
 #: Deformation alone.
 PLAIN = Ranges(
     texture=TextureRanges(correlated=0.0),
@@ -43,7 +43,7 @@ PLAIN = Ranges(
     gamma=0.0,
 )
 #: Images of one call of the generator.
-CHUNK = 20
+CHUNK = 40
 
 
 def make_plan(anatomies: Anatomies, *, dimensions: int) -> Plan:

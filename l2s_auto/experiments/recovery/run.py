@@ -28,9 +28,9 @@ from l2s_auto.training.methods import METHODS
 from l2s_auto.training.writer import theta_as_read
 
 #: mm of a voxel: slices and volumes that a CPU trains on in minutes.
-SPACING = {2: 2.5, 3: 4.0}
-ITERATIONS = {2: 1500, 3: 800}
-WARM_UP = 0.4
+SPACING = {2: 4.0, 3: 6.0}
+ITERATIONS = {2: 2000, 3: 800}
+WARM_UP = 0.3
 #: Theta is the mean over this last share of the training.
 AVERAGED = 1 / 3
 #: name -> method, and what its recipe has of its own

@@ -16,6 +16,8 @@ class Learn2Synth:
 
     needs_images = True
     hyper_steps = True
+    #: Whether theta's gradient is taken through the augmenter, which must then be differentiable.
+    differentiates_theta = True
 
     def augmenter(self) -> AugmenterModule | None:
         return None

@@ -1,0 +1,113 @@
+"""What can be known to be wrong with a recipe before anything takes long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from l2s_auto.augmenters import AugmenterModule, build_augmenter
+from l2s_auto.core.component import build, require, resolve
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import EnrichedLabel, GenerationPlan
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.losses import LOSSES
+from l2s_auto.networks import NETWORKS, call, call_method, trainable
+from l2s_auto.optimisers import OPTIMISERS
+from l2s_auto.synthesis.intensity import Mixture
+from l2s_auto.training.build import check_names, make_hypergradient
+from l2s_auto.training.methods import METHODS, Method
+from l2s_auto.training.schedule import SCHEDULES
+
+#: What a method has, and an update rule.
+METHOD = ("needs_images", "hyper_steps", "augmenter", "step")
+RULE = ("init", "update", "vjp")
+#: Images that an augmenter is tried on.
+TRIAL = (2, 1, 8, 8, 8)
+
+
+def build_method(recipe: Recipe) -> Method:
+    """The recipe's method. Raises UserError."""
+    method: Method = build(recipe.method, METHODS, kind="method")
+    require(method, *METHOD, kind="method", name=recipe.method.name)
+    return method
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Make every part that does not need a plan, so that a wrong name or option is known before anything takes long.
+
+    Raises UserError.
+    """
+    method = build_method(recipe)
+    augmenter = trial_augmenter(recipe)
+    check_names(augmenter, kind="augmenter", name=recipe.augmenter.name)
+    parts: tuple[tuple[str, Any, str, tuple[str, ...]], ...] = (
+        ("loss", build(recipe.loss, LOSSES, kind="loss"), recipe.loss.name, ("__call__",)),
+        ("optimiser", build(recipe.optimiser, OPTIMISERS, kind="optimiser"), recipe.optimiser.name, RULE),
+        (
+            "outer optimiser",
+            build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
+            recipe.outer_optimiser.name,
+            RULE,
+        ),
+        ("schedule", build(recipe.schedule, SCHEDULES, kind="schedule"), recipe.schedule.name, ("__call__",)),
+        ("hypergradient", make_hypergradient(recipe), recipe.hypergradient.name, ("__call__",)),
+    )
+    for kind, part, name, needed in parts:
+        require(part, *needed, kind=kind, name=name)
+    resolve(recipe.network.name, NETWORKS, kind="network")
+    if getattr(method, "differentiates_theta", False) and method.augmenter() is None:
+        check_theta(augmenter, recipe)
+
+
+def trial_augmenter(recipe: Recipe) -> AugmenterModule:
+    """The recipe's A_theta for images of one channel and one class, before those of the dataset are known."""
+    one_class = GenerationPlan(enriched=(EnrichedLabel(name="all", target=0, generation_class=0),))
+    given = {"channels": TRIAL[1], "dimensions": len(TRIAL) - 2, "spacing": (1.0, 1.0, 1.0), "generation": one_class}
+    augmenter: AugmenterModule = build_augmenter(recipe.augmenter, **given)
+    return augmenter
+
+
+def check_theta(augmenter: AugmenterModule, recipe: Recipe) -> None:
+    """UserError if there is no theta, or some of it has no say in what the augmenter makes of an image.
+
+    A parameter whose gradient is 0 has one, as long as the image is computed from it.
+    """
+    theta = {name: p.requires_grad_() for name, p in trainable(augmenter).items()}
+    where = f"augmenter {recipe.augmenter.name}"
+    if not theta:
+        raise UserError.single(
+            "The augmenter has nothing to learn.",
+            where=where,
+            found="no parameter that may be trained",
+            expected="at least one torch.nn.Parameter with requires_grad, which the method learn2synth learns",
+            mend="Choose another augmenter, or learn nothing: --method synthseg.",
+        )
+    try:
+        image = tried(augmenter, theta)
+    except Exception:  # an augmenter may need larger images, or more classes; the first iteration will tell
+        return
+    idle = list(theta)
+    if image.requires_grad:
+        grads = torch.autograd.grad(image.sum(), list(theta.values()), allow_unused=True)
+        idle = [name for name, grad in zip(theta, grads, strict=True) if grad is None]
+    if idle:
+        raise UserError.single(
+            "The augmenter has parameters without influence on its images.",
+            where=where,
+            found=", ".join(idle),
+            expected="images that are computed from every parameter, and not detached from them",
+            mend="Use the parameters in forward, or freeze them with requires_grad_(False).",
+        )
+
+
+def tried(augmenter: AugmenterModule, theta: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A_theta of random images; an augmenter that changes class intensities has a say in these too."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(TRIAL, generator=generator)
+    noise = augmenter.draw(image, generator)
+    if getattr(augmenter, "changes_mixture", False):
+        mixture = Mixture(torch.rand(TRIAL[0], 1, 1, generator=generator), torch.full((TRIAL[0], 1, 1), 0.1))
+        mixture = call_method(augmenter, "mixture", theta, mixture, noise)
+        image = mixture.mean[..., None, None] + mixture.std[..., None, None] * image
+    return call(augmenter, theta, image, noise)
