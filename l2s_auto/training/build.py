@@ -70,8 +70,9 @@ def check_names(module: torch.nn.Module, *, kind: str, name: str) -> None:
 
 def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
     """The network of a plan and a recipe, with fresh weights."""
-    shape = {"channels": plan.input_channels, "classes": len(plan.labels), "topology": plan.topology}
-    network: torch.nn.Module = build_network(recipe.network, **shape)
+    network = build_network(
+        recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology
+    )
     check_names(network, kind="network", name=recipe.network.name)
     return network
 
