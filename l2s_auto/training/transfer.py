@@ -16,7 +16,8 @@ def transfer_weights(
 ) -> tuple[list[str], list[str]]:
     """Copy tensors of the same name and shape into state.phi -> names (taken, left as they were).
 
-    Those that are frozen, and so not in phi, go into the network itself. A model with other labels, spacing or topology is fine: its last layer, say, is left out.
+    Those that are frozen, and so not in phi, go into the network itself. A model with other labels, spacing or
+    topology is fine: its last layer, say, is left out.
     """
     model = load_model(model_path, device=device)
     given = parameters(model.networks[0])
