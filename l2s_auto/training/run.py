@@ -40,7 +40,7 @@ from l2s_auto.training.preview import write_preview
 from l2s_auto.training.run_folder import RunFolder, be_quiet, start_logging
 from l2s_auto.training.smoothness import warn_of_kinks
 from l2s_auto.training.team import ALONE, Team, require_samples, team_from_environment
-from l2s_auto.training.transfer import transfer_weights
+from l2s_auto.training.transfer import restore_frozen, transfer_weights
 from l2s_auto.training.validate import mean_dice, validate_fold
 
 LOGGER = logging.getLogger("l2s_auto")
@@ -319,12 +319,13 @@ def train_fold(
     )
     state = initial_state(parts)
     if options.init is not None:
-        taken, left = transfer_weights(state, options.init, device=str(options.device))
+        taken, left = transfer_weights(state, parts.network, options.init, device=str(options.device))
         LOGGER.info(
             "From %s: %d tensors taken; %d left: %s", options.init, len(taken), len(left), ", ".join(left) or "none"
         )
     if options.resume and run.resumable(name):
         state = load_checkpoint(run.fold(name) / "checkpoint", options.device)
+        restore_frozen(parts.network, run.fold(name) / "weights.safetensors")
         LOGGER.info("Fold %s goes on from iteration %d", name, state.step)
     limits = Limits(
         iterations=recipe.iterations or (None if recipe.time_budget else plan.iterations),

@@ -1,5 +1,7 @@
 """Frozen parameters of a user's network or augmenter stay as they are, and weights that predict hold them."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,6 +12,7 @@ from l2s_auto.networks import load_weights, parameters
 from l2s_auto.networks.unet import unet
 from l2s_auto.training.build import make_network
 from l2s_auto.training.methods import METHODS
+from l2s_auto.training.transfer import restore_frozen, transfer_weights
 from l2s_auto.training.writer import Writer, theta_as_read
 
 
@@ -50,6 +53,23 @@ def test_frozen_parameters_are_not_trained(make_parts, tmp_path, method):
     network = make_network(parts.plan, parts.recipe)
     load_weights(network, tmp_path / "weights.safetensors")
     assert all(torch.equal(p, saved[name]) for name, p in network.named_parameters())
+
+
+def test_frozen_weights_of_another_model_are_a_start_and_survive_a_resumption(make_parts, tmp_path, monkeypatch):
+    parts, chosen, state = make_parts(**FROZEN, seed=1)
+    other = make_parts(seed=2)[0].network
+    model = SimpleNamespace(networks=[other])
+    monkeypatch.setattr("l2s_auto.training.transfer.load_model", lambda path, device: model)
+    taken, left = transfer_weights(state, parts.network, tmp_path, device="cpu")
+    expected = parameters(other)
+    assert set(taken) == set(expected) and left == []
+    assert all(torch.equal(p, expected[name]) for name, p in (parameters(parts.network) | state.phi).items())
+    state = chosen.step(parts, state, progress=0.5).state
+    Writer(parts, tmp_path, first_step=0).save(state)
+    resumed, _, _ = make_parts(**FROZEN, seed=1)
+    restore_frozen(resumed.network, tmp_path / "weights.safetensors")
+    frozen = {name: p for name, p in parameters(resumed.network).items() if name not in state.phi}
+    assert frozen and all(torch.equal(p, expected[name]) for name, p in frozen.items())
 
 
 def test_theta_is_read_with_its_frozen_part(make_parts):
