@@ -10,7 +10,8 @@ weights, and
 
 to first order. This is the efficient method of moments (Gallant and Tauchen, Econometric Theory 1996) with the
 network's loss as the auxiliary model. r, s, J and theta are averaged over a growing window of past iterations, by which
-what is noise in one batch goes; averaging theta with them keeps the estimate right while theta moves.
+what is noise in one batch goes; averaging theta with them keeps the estimate right while theta moves. J has two means,
+over every other of its values each: the noise of one is independent of the other's, so that it makes J^T P J no larger.
 
 Everything is a value: state in, state out. N weights, K numbers in theta.
 """
@@ -25,8 +26,8 @@ from l2s_auto.core.protocols import Params, State
 
 #: The window is about this part of what was seen so far: the last quarter.
 RECENT = 4.0
-#: Share of its diagonal that is added to J^T P J, so that numbers of theta that do the same share their step.
-RIDGE = 1e-3
+#: Least eigenvalue of J^T P J, scaled to a diagonal of about 1: where two numbers of theta do nearly the same.
+LEAST = 0.03
 
 
 def flat(values: Params) -> torch.Tensor:
@@ -60,12 +61,16 @@ def note(
     made: dict[str, Any] = {name: _mean(moments.get(name), value, weight) for name, value in seen.items()}
     made["count"] = moments.get("count", 0) + 1
     made["jacobians"] = moments.get("jacobians", 0)
+    before = moments.get("jacobian")
     if jacobian is None:
-        assert "jacobian" in moments, "the first pair needs a Jacobian"
-        return {**made, "jacobian": moments["jacobian"]}
-    made["jacobian"] = _mean(moments.get("jacobian"), jacobian, _weight(made["jacobians"]))
-    made["jacobians"] += 1
-    return made
+        assert before is not None, "the first pair needs a Jacobian"
+        return {**made, "jacobian": before}
+    if before is None:
+        return {**made, "jacobian": torch.stack([jacobian, jacobian]), "jacobians": 1}
+    half = made["jacobians"] % 2
+    means = [before[0], before[1]]
+    means[half] = _mean(means[half], jacobian, _weight(made["jacobians"] // 2))
+    return {**made, "jacobian": torch.stack(means), "jacobians": made["jacobians"] + 1}
 
 
 def estimate(moments: State) -> torch.Tensor:
@@ -75,19 +80,23 @@ def estimate(moments: State) -> torch.Tensor:
     that of a hundredth of their mean.
     """
     size = moments["square"].sqrt()
-    scale = 1 / (size + 0.01 * size.mean()).clamp_min(torch.finfo(size.dtype).tiny)
-    weighted = moments["jacobian"] * scale
-    normal = weighted @ moments["jacobian"].T
-    # A number without influence has a row of zeros: any positive ridge lets it rest.
-    least = (1e-6 * normal.diagonal().mean()).clamp_min(torch.finfo(size.dtype).tiny)
-    diagonal = normal.diagonal().maximum(least)
-    difference = weighted @ (moments["real"] - moments["synthetic"])
-    return moments["theta"] + torch.linalg.solve(normal + RIDGE * diagonal.diag(), difference)
+    tiny = torch.finfo(size.dtype).tiny
+    scale = 1 / (size + 0.01 * size.mean()).clamp_min(tiny)
+    one, two = moments["jacobian"]
+    both = (one + two) / 2
+    product = (one * scale) @ two.T
+    length = ((both * scale) * both).sum(1)
+    # A number without influence has no length: any will do, for it rests.
+    length = length.maximum((1e-6 * length.mean()).clamp_min(tiny)).sqrt()
+    values, vectors = torch.linalg.eigh((product + product.T) / 2 / length / length[:, None])
+    difference = (both * scale) @ (moments["real"] - moments["synthetic"]) / length
+    step = vectors @ ((vectors.T @ difference) / values.clamp_min(LEAST))
+    return moments["theta"] + step / length
 
 
 def _weight(count: int) -> float:
     """Of the next value in a mean whose window grows with the number of values before."""
-    return min(1.0, RECENT / (count + RECENT)) if count else 1.0
+    return RECENT / (count + RECENT) if count else 1.0
 
 
 def _mean(mean: torch.Tensor | None, value: torch.Tensor, weight: float) -> torch.Tensor:
