@@ -14,7 +14,7 @@ import torch
 def along_axes(image: torch.Tensor, matrices: Sequence[torch.Tensor]) -> torch.Tensor:
     """(B, C, n1, …, nD) image, one (m, n) or (B, m, n) matrix an axis -> (B, C, m1, …, mD).
 
-    Each multiplication takes the first axis of space and puts it last, so that after all of them the order is as before.
+    Each multiplication takes the first axis of space and puts it last, so that in the end the order is as before.
     """
     batch, channels = image.shape[:2]
     image = image.flatten(0, 1)
@@ -40,7 +40,7 @@ def gaussian(position: torch.Tensor, nodes: torch.Tensor, sigma: torch.Tensor) -
 
 
 def cubic(position: torch.Tensor, count: int) -> torch.Tensor:
-    """Cubic B-spline with knots at the integers: (m,) positions in 1 … count - 2 -> (m, count) weights, rows of sum 1."""
+    """Cubic B-spline with knots at the integers: (m,) positions in 1 … count - 2 -> (m, count), rows of sum 1."""
     nodes = torch.arange(count, device=position.device, dtype=position.dtype)
     t = (position[:, None] - nodes).abs()
     return torch.where(t < 1, 2 / 3 - t**2 + t**3 / 2, (2 - t).clamp_min(0) ** 3 / 6)

@@ -48,7 +48,7 @@ class Deformation(Drawn):
 
 
 def rotation_matrices(angles: torch.Tensor, dims: int) -> torch.Tensor:
-    """(B, D (D - 1) / 2) angles in radians, one for each plane of two axes -> (B, D, D), the product of the rotations."""
+    """(B, D (D - 1) / 2) angles in radians, one a plane of two axes -> (B, D, D), the product of the rotations."""
     out = torch.eye(dims, device=angles.device).expand(len(angles), -1, -1)
     for (i, j), angle in zip(combinations(range(dims), 2), angles.T, strict=True):
         plane = torch.zeros(dims, dims, device=angles.device)
@@ -69,7 +69,10 @@ def draw_deformation(
     *,
     flips: bool = False,
 ) -> Deformation:
-    """A deformation for each of `batch` boxes of `shape` voxels and `spacing` mm. flips: whether any may be mirrored."""
+    """A deformation for each of `batch` boxes of `shape` voxels and `spacing` mm.
+
+    flips  whether any may be mirrored
+    """
     device, dims = generator.device, len(shape)
     moves = torch.tensor([float(n > 1) for n in shape], device=device)
 

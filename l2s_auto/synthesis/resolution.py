@@ -30,7 +30,7 @@ class ResolutionRanges:
 
 @dataclass(frozen=True)
 class Resolution(Drawn):
-    """partial, blur (B, D) sigma in voxels; factor (B, D) voxels a slice, 1 or more; phase (B, D) of the first in [0, 1]."""
+    """partial, blur (B, D) sigma in voxels; factor (B, D) voxels a slice, from 1 on; phase (B, D) in 0 … 1."""
 
     partial: torch.Tensor
     blur: torch.Tensor

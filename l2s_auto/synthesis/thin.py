@@ -1,13 +1,14 @@
 """Label maps read at the nearest voxel, without losing what is one voxel thin.
 
-Where a deformation makes a structure smaller, the points that are read lie more than a voxel apart, and a sheet or tube of
-one voxel falls between them here and there. Each voxel of the output stands for a cell of the box, as far as halfway to the
-next points. So it takes a thin label whose voxel's centre is in its cell, even if the centre of another voxel is nearer.
-What is thin in the output is then connected where it was in the box, and no thicker than it has to be.
+Where a deformation makes a structure smaller, the points that are read lie more than a voxel apart, and a sheet or tube
+of one voxel falls between them here and there. Each voxel of the output stands for a cell of the box, as far as halfway
+to the next points. So it takes a thin label whose voxel's centre is in its cell, even if another voxel's is nearer.
+Sheets and tubes whose voxels share faces then stay connected, and become little thicker.
 """
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import product
 
 import torch
@@ -27,17 +28,18 @@ def warp_labels(labels: torch.Tensor, positions: torch.Tensor, slope: torch.Tens
                None: the nearest voxel alone
     -> (B, *shape), of the labels' type
     """
-    last = positions.new_tensor([n - 1 for n in labels.shape[1:]]).view(-1, *[1] * (labels.ndim - 1))
-    nearest = positions.round().clamp_min(0).minimum(last)
+    nearest = positions.round()
+    for axis, n in enumerate(labels.shape[1:]):
+        nearest[:, axis].clamp_(0, n - 1)
     index = flat_index(nearest, labels.shape)
     out = labels.flatten().index_select(0, index.flatten())
     if slope is not None:
-        _keep_thin(out, labels, index, positions, nearest, slope)
+        _keep_thin(out, labels, index, positions, nearest, Cells(slope, index.shape))
     return out.view(index.shape)
 
 
 def thin_axes(labels: torch.Tensor) -> torch.Tensor:
-    """(B, *box) labels -> uint8 of the same shape: along how many axes a label is one voxel thin. A sheet 1, a tube 2."""
+    """(B, *box) labels -> uint8 of the same shape: along how many axes a label is one voxel thin (a tube: 2)."""
     thin = torch.zeros(labels.shape, dtype=torch.uint8, device=labels.device)
     for axis in range(1, labels.ndim):
         n = labels.shape[axis]
@@ -51,18 +53,14 @@ def thin_axes(labels: torch.Tensor) -> torch.Tensor:
 
 def beside(thin: torch.Tensor) -> torch.Tensor:
     """Voxels inside the box that are not thin themselves and have a thin one among their neighbours: bool."""
-    found = thin
-    for axis in range(1, thin.ndim):
-        n = found.shape[axis]
-        grown = found.clone()
-        grown.narrow(axis, 1, n - 1).logical_or_(found.narrow(axis, 0, n - 1))
-        grown.narrow(axis, 0, n - 1).logical_or_(found.narrow(axis, 1, n - 1))
-        found = grown
-    found = found & ~thin
+    found, inside = thin, (slice(None), *(slice(1, -1) if n >= 3 else slice(None) for n in thin.shape[1:]))
     for axis in (axis for axis in range(1, thin.ndim) if thin.shape[axis] >= 3):
-        found.select(axis, 0).zero_()
-        found.select(axis, -1).zero_()
-    return found
+        n = thin.shape[axis]
+        pairs = found.narrow(axis, 1, n - 1) | found.narrow(axis, 0, n - 1)
+        found = pairs.narrow(axis, 1, n - 2) | pairs.narrow(axis, 0, n - 2)
+    out = torch.zeros_like(thin)
+    torch.logical_and(found, ~thin[inside], out=out[inside])
+    return out
 
 
 def flat_index(nearest: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -85,12 +83,41 @@ def inverse(matrices: torch.Tensor) -> torch.Tensor:
     return torch.stack(rows, 1) / (x * rows[0]).sum(1)[:, None, None]
 
 
-def _half_cell(back: torch.Tensor) -> torch.Tensor:
-    """Half of a cell, in voxels of the output: of one of them, or of what a voxel of the box covers if that is more.
+class Cells:
+    """What each voxel of the output stands for: halfway to the next points, or half a voxel of the box if that is more.
 
-    back  (N, D, D, …) inverse derivative -> (N, D, …)
+    slope  (B, D, D, *coarse) derivative of the positions
+    shape  (B, *shape) of the output
     """
-    return back.abs().amax(2).clamp_min(1) / 2 + _ROUNDING
+
+    def __init__(self, slope: torch.Tensor, shape: torch.Size) -> None:
+        dims, back = slope.shape[1], inverse(slope)
+        half = back.abs().amax(2).clamp_min(1) / 2 + _ROUNDING  # in voxels of the output
+        self.shape, self.coarse = shape, slope.shape[3:]
+        #: (B, D) In no cell of an image is a voxel's centre farther away than this, in voxels of the box.
+        self.reach = TUBE * (slope.abs() * half[:, None]).sum(2).flatten(2).amax(2)
+        self._back, self._half = back.movedim(0, 2).flatten(2), half.movedim(0, 1).flatten(1)
+        assert self._back.shape[:2] == (dims, dims)
+
+    def hold(self, at: torch.Tensor, apart: torch.Tensor, widened: torch.Tensor) -> torch.Tensor:
+        """Whether points are in the cells of voxels.
+
+        at       (N,) index into the flat output
+        apart    (D, N) where the point is from that voxel's position, voxels of the box
+        widened  (N,) how much larger the cell is
+        -> (N,) bool
+        """
+        near = self._nearest(at)
+        span = (self._back.index_select(2, near) * apart).sum(1).abs()
+        return (span <= self._half.index_select(1, near) * widened).all(0)
+
+    def _nearest(self, at: torch.Tensor) -> torch.Tensor:
+        """(N,) index into the flat output -> that of the nearest point in flat (B, *coarse)."""
+        index, size = torch.zeros_like(at), 1
+        for n, points in zip(reversed(self.shape[1:]), reversed(self.coarse), strict=True):
+            index = index + ((at % n) * ((points - 1) / max(n - 1, 1))).round().long() * size
+            at, size = at // n, size * points
+        return index + at * size
 
 
 def _keep_thin(
@@ -99,45 +126,33 @@ def _keep_thin(
     index: torch.Tensor,
     positions: torch.Tensor,
     nearest: torch.Tensor,
-    slope: torch.Tensor,
+    cells: Cells,
 ) -> None:
     """Exchange in `out`, (N,) labels of the nearest voxels, those in whose cells the centre of a thin neighbour is.
 
-    There are few. So what costs more is done for fewer: voxels beside a thin one, then those whose neighbour on the side
-    of their position is thin, then those in whose cell it is.
+    There are few. So what costs more is done for fewer: voxels beside a thin one, then those whose neighbour on the
+    side of their position is thin, then those in whose cell it is.
     """
-    thin, back = thin_axes(labels), inverse(slope)
+    thin, values = thin_axes(labels), labels.flatten()
     at = beside(thin > 0).flatten().index_select(0, index.flatten()).nonzero()[:, 0]
-    thin, values, base = thin.flatten(), labels.flatten(), index.flatten().index_select(0, at).long()
-    half = _half_cell(back)
-    # In no cell of the image is a voxel's centre farther away than this.
-    reach = TUBE * (slope.abs() * half[:, None]).sum(2).flatten(2).amax(2)
-    sample = at // index[0].numel()
-    apart = torch.stack([a.flatten().index_select(0, at) for a in (positions - nearest).unbind(1)])
-    side, far = apart.sign(), apart.abs() >= 1 - reach.T.index_select(1, sample)
-    stride = [labels[0].stride(axis) for axis in range(len(apart))]
+    thin, base, sample = thin.flatten(), index.flatten().index_select(0, at), at // index[0].numel()
+    apart = torch.stack(
+        [
+            p.flatten().index_select(0, at) - q.flatten().index_select(0, at)
+            for p, q in zip(positions.unbind(1), nearest.unbind(1), strict=True)
+        ]
+    )
+    side, far = apart.sign(), apart.abs() >= 1 - cells.reach.T.index_select(1, sample)
+    strides = torch.tensor(labels[0].stride(), device=at.device)[:, None]
+    step = (side * strides).to(base.dtype)
     open_axes = [(0, 1) if n >= 3 else (0,) for n in labels.shape[1:]]
     for move in sorted(product(*open_axes), key=sum, reverse=True)[:-1]:
         axes = [axis for axis, one in enumerate(move) if one]
-        neighbour = base + sum(side[axis].long() * stride[axis] for axis in axes)
-        some = (far[axes].all(0) & (thin.index_select(0, neighbour) > 0)).nonzero()[:, 0]
-        there = side[:, some] * side.new_tensor(move)[:, None] - apart[:, some]
-        cell = _coarse_index(at[some], index.shape, slope.shape[3:])
-        span = (_at(back, cell, 2) * there).sum(1).abs()
-        widened = torch.where(thin[neighbour[some]] > 1, TUBE, 1.0)
-        some = some[(span <= _at(half, cell, 1) * widened).all(0)]
-        out.index_copy_(0, at[some], values[neighbour[some]])
-
-
-def _coarse_index(at: torch.Tensor, shape: torch.Size, coarse: torch.Size) -> torch.Tensor:
-    """(N,) index into flat (B, *shape) -> that of the nearest point in flat (B, *coarse)."""
-    index, size = torch.zeros_like(at), 1
-    for n, points in zip(reversed(shape[1:]), reversed(coarse), strict=True):
-        index = index + ((at % n) * ((points - 1) / max(n - 1, 1))).round().long() * size
-        at, size = at // n, size * points
-    return index + at * size
-
-
-def _at(field: torch.Tensor, index: torch.Tensor, leading: int) -> torch.Tensor:
-    """(B, D, …, *coarse) field with `leading` axes after the first, (N,) index into flat (B, *coarse) -> (D, …, N)."""
-    return field.movedim(0, leading).flatten(leading).index_select(leading, index)
+        neighbour = reduce(torch.add, [step[axis] for axis in axes], base)
+        found = reduce(torch.logical_and, [far[axis] for axis in axes], thin.index_select(0, neighbour) > 0)
+        some = found.nonzero()[:, 0]
+        where, source = at.index_select(0, some), neighbour.index_select(0, some)
+        there = side.index_select(1, some) * side.new_tensor(move)[:, None] - apart.index_select(1, some)
+        widened = torch.where(thin.index_select(0, source) > 1, TUBE, 1.0)
+        inside = cells.hold(where, there, widened).nonzero()[:, 0]
+        out.index_copy_(0, where.index_select(0, inside), values.index_select(0, source.index_select(0, inside)))

@@ -1,7 +1,8 @@
 """Elastic deformation as the flow of a smooth stationary velocity field, which never folds.
 
-The velocity is a cubic B-spline of random nodes; it is integrated by scaling and squaring (Arsigny et al., A log-Euclidean
-framework for statistics on diffeomorphisms, MICCAI 2006) on a grid that is coarse beside the voxels and fine beside the nodes.
+The velocity is a cubic B-spline of random nodes; it is integrated by scaling and squaring (Arsigny et al., A
+log-Euclidean framework for statistics on diffeomorphisms, MICCAI 2006) on a grid that is coarse beside the voxels and
+fine beside the nodes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def extents(shape: tuple[int, ...], spacing: tuple[float, ...]) -> list[float]:
 
 
 def nodes_of(shape: tuple[int, ...], spacing: tuple[float, ...], apart: float) -> tuple[int, ...]:
-    """Nodes an axis that are at most `apart` mm from one another, one beyond either end. One for an axis of one voxel."""
+    """Nodes an axis, at most `apart` mm from one another, with one beyond either end; one for an axis of one voxel."""
     return tuple(1 if e == 0 else max(1, math.ceil(e / apart)) + 3 for e in extents(shape, spacing))
 
 
@@ -52,9 +53,10 @@ def velocity_on(coarse: tuple[int, ...], nodes: torch.Tensor) -> torch.Tensor:
 
 
 def gradient(field: torch.Tensor, steps: list[float]) -> torch.Tensor:
-    """(B, D, *coarse) field on points that are `steps` apart -> (B, D, D, *coarse), [:, i, j] of component i along axis j.
+    """Derivative of a (B, D, *coarse) field on points that are `steps` apart.
 
-    Central differences, one-sided at the border; 0 along an axis of one point.
+    -> (B, D, D, *coarse), [:, i, j] of component i along axis j. Central differences, one-sided at
+    the border; 0 along an axis of one point.
     """
     columns = []
     for axis, step in enumerate(steps):

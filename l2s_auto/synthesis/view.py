@@ -66,7 +66,7 @@ def seen(cuts: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def air_classes(generation: GenerationPlan) -> tuple[int, ...]:
-    """Generation classes that are air: without signal in the real images; with no images, the one of what is unlabelled."""
+    """Generation classes that are air: no signal in the real images; without images, all that is unlabelled."""
     unlabelled = unlabelled_classes(generation)
     if generation.priors:
         return tuple(c for c in unlabelled if max(generation.priors[c].mean) < NO_SIGNAL)

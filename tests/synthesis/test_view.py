@@ -23,7 +23,7 @@ def random(seed=0):
 
 
 def plan(*means, labels=2):
-    """Clusters of unlabelled tissue with these means in the real images, and labels; () for one class without a prior."""
+    """Clusters of unlabelled tissue with these means in the real images, and labels; without any, no priors."""
     tissue = [EnrichedLabel(name=f"t{i}", target=0, generation_class=i, centre=m) for i, m in enumerate(means)]
     tissue = tissue or [EnrichedLabel(name="background", target=0, generation_class=0)]
     n = len(tissue)
