@@ -236,7 +236,7 @@ def experiment() -> Parser:
         "--iterations",
         type=values.count,
         metavar="N",
-        help="updates of the network a setting (default: 1500, in 3D 800)",
+        help="updates of the network a setting (default: 3000, in 3D 800)",
     )
     add("--seeds", nargs="+", type=values.count_or_zero, default=[0], metavar="N", help="a training each (default: 0)")
     _add_device(parser)

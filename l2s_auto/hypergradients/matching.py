@@ -24,8 +24,8 @@ import torch
 
 from l2s_auto.core.protocols import Params, State
 
-#: The window is about this part of what was seen so far: the last quarter.
-RECENT = 4.0
+#: The window is about the last of this many parts of what was seen so far: the last half.
+RECENT = 2.0
 #: Least eigenvalue of J^T P J, scaled to a diagonal of about 1: where two numbers of theta do nearly the same.
 LEAST = 0.03
 

@@ -29,10 +29,10 @@ from l2s_auto.training.writer import theta_as_read
 
 #: mm of a voxel: slices and volumes that a CPU trains on in minutes.
 SPACING = {2: 4.0, 3: 6.0}
-ITERATIONS = {2: 2000, 3: 800}
+ITERATIONS = {2: 3000, 3: 800}
 WARM_UP = 0.3
-#: Theta is the mean over this last share of the training.
-AVERAGED = 1 / 3
+#: Theta is the mean over this last part of the training.
+AVERAGED = 1 / 2
 #: name -> method, and what its recipe has of its own
 ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "matching": ("learn2synth-matched", {}),
