@@ -43,7 +43,7 @@ class StepResult:
 class Synthetic:
     """This process's share of a clean synthetic batch, and the augmenter's random numbers for it.
 
-    layout, draw  what the clean images were rendered from, for an augmenter that changes how
+    layout, draw  what the clean images are rendered from; by `augment`, where the augmenter changes how
     """
 
     clean: Batch
@@ -96,8 +96,14 @@ def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
     boxes = parts.sampler.sample(batch, parts.plan.patch, margin=MARGIN, share=mine)
     draw = parts.generator.draw(batch, parts.random).of(mine)
     layout = parts.generator.layout(boxes.enriched, draw)
-    with torch.no_grad():
-        image = parts.generator.render(layout, draw)
+    if getattr(parts.augmenter, "changes_mixture", False):
+        # Rendered where the mixture is known; until then only its shape is asked for.
+        image = torch.zeros((), device=parts.device).expand(
+            len(layout.target), parts.generator.channels, *parts.plan.patch
+        )
+    else:
+        with torch.no_grad():
+            image = parts.generator.render(layout, draw)
     return Synthetic(Batch(image, layout.target), draw_noise(parts, image, batch), layout, draw)
 
 
