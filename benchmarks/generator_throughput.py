@@ -7,12 +7,14 @@ process of its own, by an interpreter that has it:
     python3 -m venv peer && peer/bin/pip install torch numpy cornucopia==0.5.1
     python benchmarks/generator_throughput.py brain_label_maps --peer-python peer/bin/python
 
-Rounds of both alternate, so that a busy machine slows both. Without --peer-python only this project's time is taken.
+Rounds of both alternate, so that a busy machine slows both; `load` is the system's load average before the first.
+Without --peer-python only this project's time is taken.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -214,7 +216,7 @@ def main() -> None:
     labels, count = read_labels(given.label_maps, round(EDGE * (1 + MARGIN)))
     boxes = torch.from_numpy(labels).long()[None].to(device)
     generator = brain_generator(count, device)
-    figures: dict = {"machine": machine(given.device), "edge": EDGE, "labels": count}
+    figures: dict = {"machine": machine(given.device), "load": os.getloadavg()[0], "edge": EDGE, "labels": count}
     figures["seconds_an_image"] = compare(generator, boxes, device, given)
     if given.peer_python:
         ours, peer = figures["seconds_an_image"], figures["seconds_an_image"]["cornucopia"]

@@ -1,7 +1,7 @@
 """Linear maps along the axes of an image: every blur, slice profile and interpolation here is one matrix an axis.
 
 A matrix of n x n numbers holds any kernel, with another one for each image and its borders treated exactly, and is
-applied by one multiplication of matrices, which every device does faster than a convolution of one channel.
+applied by one multiplication of matrices.
 """
 
 from __future__ import annotations
