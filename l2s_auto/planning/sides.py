@@ -8,8 +8,13 @@ from l2s_auto.planning.pairs import _OTHER, _WORD
 
 
 def may_flip(labels: Mapping[int, str], pairs: Iterable[tuple[int, int]]) -> bool:
-    """Whether left and right can be exchanged: every label (value -> name) whose name has a side is one of a pair."""
+    """Whether left and right can be exchanged: there are pairs, and every label whose name has a side is in one.
+
+    Without pairs a mirrored anatomy is one that no scan has, a left hippocampus where all are right ones.
+
+    labels  value -> name
+    """
     paired = {value for pair in pairs for value in pair}
-    return not any(
+    return bool(paired) and not any(
         word.lower() in _OTHER for value, name in labels.items() if value not in paired for word in _WORD.findall(name)
     )

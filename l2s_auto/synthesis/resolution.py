@@ -24,7 +24,7 @@ class ResolutionRanges:
 
     partial: float = 0.5
     blur: float = 0.8
-    thick: float = 0.25
+    thick: float = 0.1
     thickest: float = 5.0
 
 

@@ -21,11 +21,11 @@ class ViewRanges:
     black, flat  shares of the images whose air is 0, and without texture; in the rest it has what was drawn for it
     stripped     share of the images without unlabelled tissue, where the labels allow it"""
 
-    cropped: float = 0.1
+    cropped: float = 0.05
     largest_cut: float = 0.25
     black: float = 0.25
     flat: float = 0.25
-    stripped: float = 0.1
+    stripped: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from l2s_auto.planning.sides import may_flip
 @pytest.mark.parametrize(
     ("labels", "pairs", "allowed"),
     [
-        ({0: "background", 1: "anterior", 2: "posterior"}, [], True),
+        ({0: "background", 1: "anterior", 2: "posterior"}, [], False),
         ({0: "background", 1: "left kidney", 2: "right kidney"}, [(1, 2)], True),
         ({0: "background", 1: "left kidney", 2: "spleen"}, [], False),
         ({0: "background", 1: "Left_Kidney", 2: "Right_Kidney", 3: "ctx-lh-insula"}, [(1, 2)], False),
