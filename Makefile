@@ -9,7 +9,7 @@ STAMP := .venv/installed
 .PHONY: demo test lint format clean help
 
 help:
-	@echo "make demo    train, predict and evaluate on phantoms made on the spot (about 8 minutes on 2 CPU cores)"
+	@echo "make demo    train, predict and evaluate on phantoms made on the spot (about 9 minutes on 2 CPU cores)"
 	@echo "make test    check style and types, run the tests"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make format  let ruff rewrite the files"
