@@ -31,8 +31,8 @@ from common import finish, machine, parser
 from l2s_auto.augmenters import AUGMENTERS
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.separable import along_axes
 from l2s_auto.networks.device import fast_dtype
-from l2s_auto.synthesis.axes import along_axes
 from l2s_auto.synthesis.deform import DeformationRanges, coarse_positions, jacobian, refine
 from l2s_auto.synthesis.generator import Generator, Ranges
 from l2s_auto.synthesis.intensity import Shares, gamma, paint, rescale

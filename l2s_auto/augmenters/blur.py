@@ -10,7 +10,7 @@ from torch import nn
 
 from l2s_auto.augmenters.base import AugmenterModule, uniform
 from l2s_auto.augmenters.bounds import level, level_raw
-from l2s_auto.augmenters.separable import along_axes
+from l2s_auto.core.separable import along_axes
 
 
 class Blur(AugmenterModule):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 
 from l2s_auto.augmenters.base import uniform
-from l2s_auto.augmenters.separable import along_axes
+from l2s_auto.core.separable import along_axes, cubic_spline
 
 #: Intervals an axis between the knots of the low, the middle and the high spatial frequency.
 INTERVALS = (2, 4, 8)
@@ -40,13 +40,6 @@ def spline_weights(size: int, intervals: int, *, like: torch.Tensor) -> torch.Te
     position = step * (intervals / (size - 1))
     points = torch.arange(-1, intervals + 2, device=like.device, dtype=like.dtype)
     return cubic_spline(position[:, None] - points)
-
-
-def cubic_spline(distance: torch.Tensor) -> torch.Tensor:
-    """The uniform cubic B-spline at a distance from its centre in intervals; 0 from 2 on."""
-    far = distance.abs()
-    near = 2 / 3 - far**2 + far**3 / 2
-    return torch.where(far < 1, near, (2 - far).clamp_min(0) ** 3 / 6)
 
 
 def log_field(points: torch.Tensor, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:

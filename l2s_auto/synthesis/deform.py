@@ -11,7 +11,8 @@ from itertools import combinations
 import torch
 from torch.nn import functional
 
-from l2s_auto.synthesis.axes import along_axes, hat, spread_over
+from l2s_auto.core.separable import along_axes
+from l2s_auto.synthesis.axes import hat, spread_over
 from l2s_auto.synthesis.drawn import Drawn, normal, uniform
 from l2s_auto.synthesis.velocity import coarse_shape, extents, flow, gentle, gradient, nodes_of, velocity_on
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 
 from l2s_auto.core.plan import GenerationPlan
+from l2s_auto.core.separable import along_axes
 from l2s_auto.core.types import Batch
-from l2s_auto.synthesis.axes import along_axes
 from l2s_auto.synthesis.deform import (
     Deformation,
     DeformationRanges,

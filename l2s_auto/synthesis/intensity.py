@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from l2s_auto.synthesis.axes import along_axes
+from l2s_auto.core.separable import along_axes
 from l2s_auto.synthesis.drawn import Drawn
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from l2s_auto.synthesis.axes import along_axes, gaussian, spread_over
+from l2s_auto.core.separable import along_axes
+from l2s_auto.synthesis.axes import gaussian, spread_over
 from l2s_auto.synthesis.drawn import Drawn, normal, uniform
 
 

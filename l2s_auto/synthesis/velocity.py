@@ -12,7 +12,8 @@ import math
 import torch
 from torch.nn import functional
 
-from l2s_auto.synthesis.axes import along_axes, cubic
+from l2s_auto.core.separable import along_axes
+from l2s_auto.synthesis.axes import cubic
 
 #: Points of the coarse grid from one node to the next.
 POINTS = 3

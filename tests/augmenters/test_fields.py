@@ -5,7 +5,6 @@ import torch
 from scipy.interpolate import BSpline
 
 from l2s_auto.augmenters.fields import INTERVALS, draw_fields, log_field, log_fields, spline_weights
-from l2s_auto.augmenters.separable import along_axes
 from tests.augmenters.common import generator
 
 LIKE = torch.zeros((), dtype=torch.float64)
@@ -66,14 +65,3 @@ def test_fields_of_channels_and_images_are_independent():
     image = torch.zeros(2, 2, 8, 8)
     field = log_fields(draw_fields(image, generator()), image.shape[2:])[0].flatten(0, 1)
     assert not any(torch.equal(field[i], field[j]) for i in range(4) for j in range(i))
-
-
-@pytest.mark.parametrize("batched", [False, True])
-def test_matrices_along_axes_are_an_einsum(batched):
-    random = generator()
-    image = torch.rand(2, 3, 4, 5, 6, generator=random, dtype=torch.float64)
-    ahead = (2,) if batched else ()
-    matrices = [torch.rand(*ahead, m, n, generator=random, dtype=torch.float64) for m, n in ((7, 4), (2, 5), (1, 6))]
-    b = "b" if batched else ""
-    expected = torch.einsum(f"bcxyz,{b}ix,{b}jy,{b}kz->bcijk", image, *matrices)
-    torch.testing.assert_close(along_axes(image, matrices), expected)

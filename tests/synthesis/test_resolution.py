@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from l2s_auto.synthesis.axes import along_axes, cubic, hat
+from l2s_auto.core.separable import along_axes
+from l2s_auto.synthesis.axes import cubic, hat
 from l2s_auto.synthesis.resolution import ResolutionRanges, blurring, draw_resolution, sampling, slicing
 
 SHAPE = (8, 10, 6)
