@@ -17,6 +17,9 @@ class AugmenterModule(nn.Module, ABC):
     changes_mixture = False
     #: Share of the images whose class intensities it draws from those of the real images, in place of the generator.
     prior_share = 0.0
+    #: Names of parameters that are reflected at 0 (`bounds.level`), and at 0 and 1 (`bounds.unit`).
+    LEVELS: tuple[str, ...] = ()
+    SHARES: tuple[str, ...] = ()
 
     @abstractmethod
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -42,7 +45,8 @@ class AugmenterModule(nn.Module, ABC):
 
     def nearest(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Parameters -> the nearest ones whose numbers are within their bounds without being reflected there."""
-        return dict(theta)
+        bounds = {**dict.fromkeys(self.LEVELS, (0, None)), **dict.fromkeys(self.SHARES, (0, 1))}
+        return {name: p.clamp(*bounds[name]) if name in bounds else p for name, p in theta.items()}
 
 
 def normal(image: torch.Tensor, *size: int, generator: torch.Generator) -> torch.Tensor:

@@ -23,6 +23,8 @@ class Blur(AugmenterModule):
     spacing  mm of each axis; None: everything is in voxels
     """
 
+    LEVELS = ("raw_variance",)
+
     def __init__(self, *, sigma: float | None = None, spacing: Sequence[float] | None = None) -> None:
         super().__init__()
         self.spacing = tuple(spacing) if spacing else None

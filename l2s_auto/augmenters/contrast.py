@@ -34,6 +34,8 @@ class Contrast(AugmenterModule):
     changes_mixture = True
     start: torch.Tensor
 
+    LEVELS = ("raw_spread", "raw_log_spread")
+
     def __init__(
         self, *, channels: int = 1, generation: GenerationPlan | None = None, prior_share: float = 0.4
     ) -> None:

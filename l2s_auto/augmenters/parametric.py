@@ -25,6 +25,8 @@ class BiasAndNoise(AugmenterModule):
     exponents  low, middle and high frequency; learning starts from them
     """
 
+    SHARES = ("raw_exponents",)
+
     def __init__(self, *, exponents: Sequence[float]) -> None:
         super().__init__()
         if len(exponents) != len(INTERVALS):
@@ -46,9 +48,6 @@ class BiasAndNoise(AugmenterModule):
         exponent = sum(e * field for e, field in zip(self.exponents(), fields, strict=True))
         return image * torch.exp(exponent) + self.noise_level(noise) * noise["noise"]
 
-    def nearest(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {name: p.clamp(0, 1) if name == "raw_exponents" else p.clamp_min(0) for name, p in theta.items()}
-
     def bounded(self) -> dict[str, float]:
         names = ("exponent_low", "exponent_middle", "exponent_high")
         return dict(zip(names, self.exponents().tolist(), strict=True))
@@ -60,6 +59,8 @@ class Parametric(BiasAndNoise):
     exponents, sigma  values that learning starts from; sigma None: from the fingerprint
     generation        what the plan knows of the real images' classes
     """
+
+    LEVELS = ("raw_sigma",)
 
     def __init__(
         self,
@@ -100,6 +101,8 @@ class ParametricRange(BiasAndNoise):
     exponents, sigma_min, sigma_max  values that learning starts from; sigma_max None: from the fingerprint
     generation                       what the plan knows of the real images' classes
     """
+
+    LEVELS = ("raw_min", "raw_width")
 
     def __init__(
         self,

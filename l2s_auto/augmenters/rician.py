@@ -23,6 +23,8 @@ class Rician(AugmenterModule):
     generation  what the plan knows of the real images' classes
     """
 
+    LEVELS = ("raw_sigma",)
+
     def __init__(self, *, sigma: float | None = None, generation: GenerationPlan | None = None) -> None:
         super().__init__()
         self.raw_sigma = nn.Parameter(level_raw(noise_start(generation) if sigma is None else sigma, name="sigma"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.synthesis.intensity import Mixture
 from l2s_auto.training.build import check_names, make_hypergradient
 from l2s_auto.training.methods import METHODS, Method
+from l2s_auto.training.methods.matched import Matched, require_few
 from l2s_auto.training.schedule import SCHEDULES
 
 #: What a method has, and an update rule.
@@ -24,6 +26,7 @@ METHOD = ("needs_images", "hyper_steps", "augmenter", "step")
 RULE = ("init", "update", "vjp")
 #: Images that an augmenter is tried on.
 TRIAL = (2, 1, 8, 8, 8)
+LOGGER = logging.getLogger("l2s_auto")
 
 
 def build_method(recipe: Recipe) -> Method:
@@ -56,8 +59,12 @@ def check_recipe(recipe: Recipe) -> None:
     for kind, part, name, needed in parts:
         require(part, *needed, kind=kind, name=name)
     resolve(recipe.network.name, NETWORKS, kind="network")
-    if getattr(method, "differentiates_theta", False) and method.augmenter() is None:
-        check_theta(augmenter, recipe)
+    if method.hyper_steps and method.augmenter() is None:
+        theta = theta_of(augmenter, recipe)
+        if isinstance(method, Matched):
+            require_few(theta, most=method.most_numbers, augmenter=recipe.augmenter.name)
+        if getattr(method, "differentiates_theta", False):
+            check_theta(augmenter, theta, recipe)
 
 
 def trial_augmenter(recipe: Recipe) -> AugmenterModule:
@@ -68,24 +75,32 @@ def trial_augmenter(recipe: Recipe) -> AugmenterModule:
     return augmenter
 
 
-def check_theta(augmenter: AugmenterModule, recipe: Recipe) -> None:
-    """UserError if there is no theta, or some of it has no say in what the augmenter makes of an image.
-
-    A parameter whose gradient is 0 has one, as long as the image is computed from it.
-    """
+def theta_of(augmenter: AugmenterModule, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """What there is to learn; UserError if that is nothing."""
     theta = {name: p.requires_grad_() for name, p in trainable(augmenter).items()}
-    where = f"augmenter {recipe.augmenter.name}"
     if not theta:
         raise UserError.single(
             "The augmenter has nothing to learn.",
-            where=where,
+            where=f"augmenter {recipe.augmenter.name}",
             found="no parameter that may be trained",
-            expected="at least one torch.nn.Parameter with requires_grad, which the method learn2synth learns",
+            expected=f"at least one torch.nn.Parameter with requires_grad: {recipe.method.name} learns it",
             mend="Choose another augmenter, or learn nothing: --method synthseg.",
         )
+    return theta
+
+
+def check_theta(augmenter: AugmenterModule, theta: dict[str, torch.Tensor], recipe: Recipe) -> None:
+    """UserError if some of theta has no say in what the augmenter makes of an image.
+
+    A parameter whose gradient is 0 has one, as long as the image is computed from it.
+    """
     try:
         image = tried(augmenter, theta)
-    except Exception:  # an augmenter may need larger images, or more classes; the first iteration will tell
+    except Exception as error:  # it may only need larger images, or more classes; the user is told, and goes on
+        LOGGER.warning(
+            "Warning: the augmenter %s could not be tried on images of %s voxels, one class: %s: %s",
+            recipe.augmenter.name, " x ".join(map(str, TRIAL[2:])), type(error).__name__, error,
+        )  # fmt: skip
         return
     idle = list(theta)
     if image.requires_grad:
@@ -94,7 +109,7 @@ def check_theta(augmenter: AugmenterModule, recipe: Recipe) -> None:
     if idle:
         raise UserError.single(
             "The augmenter has parameters without influence on its images.",
-            where=where,
+            where=f"augmenter {recipe.augmenter.name}",
             found=", ".join(idle),
             expected="images that are computed from every parameter, and not detached from them",
             mend="Use the parameters in forward, or freeze them with requires_grad_(False).",

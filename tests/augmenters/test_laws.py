@@ -137,3 +137,35 @@ def test_randomised_changes_each_image_by_strengths_of_its_own():
 def test_negative_ranges_are_errors():
     with pytest.raises(ValueError, match="must not be negative"):
         Randomised(sigma=-1)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "all"])
+def test_the_nearest_theta_within_its_bounds(name):
+    model = build(name, SHAPES[0], 1)
+    theta = parameters(model)
+    torch.testing.assert_close(model.nearest(theta), theta, rtol=0, atol=0)
+    for outside in (-0.3, 1.7):
+        near = model.nearest({key: torch.full_like(p, outside) for key, p in theta.items()})
+        for key, p in near.items():
+            part = getattr(model, key.split(".")[0]) if name == "all" else model
+            own = key.split(".")[-1]
+            expected = outside
+            if own in part.SHARES:
+                expected = min(max(outside, 0), 1)
+            elif own in part.LEVELS:
+                expected = max(outside, 0)
+            assert torch.equal(p, torch.full_like(p, expected))
+
+
+def test_every_reflected_number_has_its_bounds_declared():
+    """Where a parameter is reflected, a negative value reads as a positive one."""
+    for name in set(NAMES) - {"nonparametric"}:
+        model = build(name, SHAPES[0], 1)
+        for own, p in model.named_parameters():
+            if own in model.LEVELS + model.SHARES:
+                continue
+            with torch.no_grad():
+                p.fill_(0.4)
+                up = model.bounded()
+                p.fill_(-0.4)
+                assert model.bounded() != up, f"{own} of {name} is reflected, and in none of LEVELS and SHARES"

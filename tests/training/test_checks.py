@@ -129,8 +129,19 @@ def recipe_of(augmenter, method="learn2synth", **changes):
 
 @pytest.mark.parametrize("name", [*AUGMENTERS, "contrast+gamma+blur+parametric", "contrast+nonparametric"])
 def test_the_projects_augmenters_pass(name):
-    for method in METHODS:
+    for method in set(METHODS) - {"learn2synth-matched" if "nonparametric" in name else ""}:
         check_recipe(recipe_of(name, method))
+
+
+@pytest.mark.parametrize("name", ["nonparametric", "contrast+nonparametric"])
+def test_a_theta_of_too_many_numbers_is_refused_before_anything_takes_long(name):
+    with pytest.raises(UserError, match=r"too many numbers(?s:.*)at most 64"):
+        check_recipe(recipe_of(name, "learn2synth-matched"))
+
+
+def test_an_augmenter_that_cannot_be_tried_is_said(caplog):
+    check_recipe(recipe_of(NeedsLargeImages))
+    assert "could not be tried on images of 8 x 8 x 8 voxels" in caplog.text
 
 
 @pytest.mark.parametrize("augmenter", [Plain, PartlyFrozen, ZeroAtFirst, NeedsLargeImages, NeedsChannels, Mixes])
@@ -159,10 +170,18 @@ def test_a_part_that_detaches_takes_the_others_influence():
         check_recipe(recipe_of(name))
 
 
-@pytest.mark.parametrize("method", ["synthseg", "supervised", "learn2synth-matched"])
+@pytest.mark.parametrize("method", ["synthseg", "supervised"])
 @pytest.mark.parametrize("augmenter", [Empty, Frozen, Idle, Detached])
-def test_methods_that_take_no_gradient_by_theta_need_none(augmenter, method):
+def test_methods_that_do_not_learn_theta_need_none(augmenter, method):
     check_recipe(recipe_of(augmenter, method))
+
+
+def test_matching_needs_a_theta_but_no_gradient_by_it():
+    for augmenter in (Idle, Detached):
+        check_recipe(recipe_of(augmenter, "learn2synth-matched"))
+    for augmenter in (Empty, Frozen):
+        with pytest.raises(UserError, match="nothing to learn"):
+            check_recipe(recipe_of(augmenter, "learn2synth-matched"))
 
 
 @pytest.mark.parametrize("name", ["math:sin", "builtins:dict", f"{__name__}:NeedsMore"])

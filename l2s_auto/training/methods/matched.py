@@ -39,6 +39,7 @@ class Matched:
 
     needs_images = True
     hyper_steps = True
+    most_numbers = MOST
 
     def __init__(
         self, *, jacobian_every: int = 8, follow: float = 0.3, gather: float = 0.05, step: float = 0.1
@@ -54,10 +55,12 @@ class Matched:
         return None
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
+        if state.step == 0:
+            require_few(state.theta, most=self.most_numbers, augmenter=parts.recipe.augmenter.name)
         synthetic = draw_synthetic(parts)
         grads, loss = self.gradients(parts, state, synthetic, state.theta)
         warm_up, real_loss = parts.recipe.warm_up, None
-        if state.theta and progress >= warm_up - self.gather:
+        if progress >= warm_up - self.gather:
             state, real_loss, renewed = self.gather_moments(parts, state, synthetic, flat(grads))
             if renewed and progress >= warm_up:
                 state = self.move(parts, state)
@@ -89,14 +92,6 @@ class Matched:
     def jacobian(self, parts: Parts, state: TrainState, synthetic: Synthetic, grads: torch.Tensor) -> torch.Tensor:
         """(K, N) derivative of the synthetic gradient by each number of theta, which stays within its bounds."""
         theta = flat(state.theta)
-        if len(theta) > MOST:
-            raise UserError.single(
-                "Theta has too many numbers to be found by matching gradients.",
-                where="method learn2synth-matched",
-                found=f"{len(theta)} numbers in the augmenter {parts.recipe.augmenter.name}",
-                expected=f"at most {MOST}",
-                mend="Choose a parametric augmenter, or the method learn2synth.",
-            )
         rows = []
         for k in range(len(theta)):
             step = torch.zeros_like(theta)
@@ -117,6 +112,19 @@ class Matched:
         goal = flat(nearest(parts, unflat(found, state.theta)))
         theta = unflat(flat(state.theta).lerp(goal, self.follow), state.theta)
         return replace_state(state, theta=theta)
+
+
+def require_few(theta: Params, *, most: int, augmenter: str) -> None:
+    """UserError if theta has more numbers than can be found by matching gradients."""
+    count = sum(p.numel() for p in theta.values())
+    if count > most:
+        raise UserError.single(
+            "Theta has too many numbers to be found by matching gradients.",
+            where=f"augmenter {augmenter}",
+            found=f"{count} numbers",
+            expected=f"at most {most}",
+            mend="Choose a parametric augmenter, or the method learn2synth.",
+        )
 
 
 def nearest(parts: Parts, theta: Params) -> Params:
