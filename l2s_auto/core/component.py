@@ -96,7 +96,7 @@ def require(part: Any, *needed: str, kind: str, name: str) -> None:
             where=f"{kind} {name}",
             found=f"a {type(part).__name__} without {', '.join(lacking)}",
             expected=f"an object with {', '.join(needed)}",
-            mend=f"Name a class that is made for a {kind}.",
+            mend="Name another class, or give it what is lacking.",
         )
 
 
