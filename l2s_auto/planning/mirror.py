@@ -17,9 +17,8 @@ from l2s_auto.core.plan import CaseFingerprint
 ALIKE_VOLUME = float(np.log(1.25))  # partners' volumes differ by at most a quarter
 ALIKE_EXTENT = 0.3  # and the standard deviations of their voxels' places by this share
 _TURNED = float(np.cos(np.deg2rad(25)))  # a head is turned by at most this
-_NEAR = (
-    0.15  # a mirrored centre is off by at most this share of the labels' root mean square distance from their middle
-)
+#: A mirrored centre is off by at most this share of the labels' root mean square distance from their middle.
+_NEAR = 0.15
 _UNLIKE = 1.75  # at most, of the three together, each as a share of its limit: not all may be at their limits
 _FEWEST = 3  # pairs that have to agree on one plane, or there is no evidence for any
 _COVERED = 0.4  # nor is there if less than this share of the labels is in pairs: then the body is not symmetric

@@ -19,7 +19,7 @@ def determine_pairs(labels: Mapping[int, str], cases: Sequence[CaseFingerprint] 
     Names come first: a label whose name tells its side is paired by name or not at all. The others are pairs if they
     are mirror images of each other in the cases.
     """
-    told = {value for value, name in labels.items() if any(word in _OTHER for word in _words(name))}
+    told = {value for value, name in labels.items() if tells_side(name)}
     others = [value for value in labels if value != 0 and value not in told]
     mirrored = mirrored_pairs(cases, [value for value in labels if value != 0]) if others else ()
     return tuple(sorted([*named_pairs(labels), *(pair for pair in mirrored if not told & set(pair))]))
@@ -27,6 +27,11 @@ def determine_pairs(labels: Mapping[int, str], cases: Sequence[CaseFingerprint] 
 
 def _words(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORD.findall(name))
+
+
+def tells_side(name: str) -> bool:
+    """Whether a label's name says that it is on one side."""
+    return any(word in _OTHER for word in _words(name))
 
 
 def named_pairs(labels: Mapping[int, str]) -> tuple[tuple[int, int], ...]:

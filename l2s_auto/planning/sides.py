@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from l2s_auto.planning.pairs import _OTHER, _WORD
+from l2s_auto.planning.pairs import tells_side
 
 
 def may_flip(labels: Mapping[int, str], pairs: Iterable[tuple[int, int]]) -> bool:
@@ -15,6 +15,4 @@ def may_flip(labels: Mapping[int, str], pairs: Iterable[tuple[int, int]]) -> boo
     labels  value -> name
     """
     paired = {value for pair in pairs for value in pair}
-    return bool(paired) and not any(
-        word.lower() in _OTHER for value, name in labels.items() if value not in paired for word in _WORD.findall(name)
-    )
+    return bool(paired) and not any(tells_side(name) for value, name in labels.items() if value not in paired)
