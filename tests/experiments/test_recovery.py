@@ -42,8 +42,8 @@ def test_presets_are_the_papers():
 
 def test_both_sides_are_one_tissue():
     tissues = tissues_of(np.array([0, 2, 3, 10, 41, 42, 49]))
-    index = tissues.index
-    assert index[2] == index[41] and index[3] == index[42] and index[10] == index[49]
+    left, right = tissues.of(np.array([2, 3, 10])), tissues.of(np.array([41, 42, 49]))
+    assert np.array_equal(left, right)
     assert len(set(tissues.names)) == 4 and tissues.targets[0] == 0 and sorted(tissues.targets) == [0, 1, 2, 3]
 
 
@@ -51,6 +51,18 @@ def test_unknown_numbers_are_tissues_of_their_own():
     tissues = tissues_of(np.array([0, 2, 3, 7]))
     assert len(tissues.names) == 4 and len(set(tissues.brightness)) == 4
     assert all(0 <= value <= 1 for value in tissues.brightness)
+
+
+def test_any_integers_are_labels_and_0_comes_first():
+    values = np.array([-3, 0, 70000, 5])
+    tissues = tissues_of(values)
+    assert tissues.names[0] == "air" and tissues.of(np.array([0])) == 0
+    assert len(set(tissues.of(values).tolist())) == 4
+
+
+def test_more_than_256_tissues_stay_apart():
+    values = np.arange(1000, 1400)
+    assert len(set(tissues_of(values).of(values).tolist())) == 400
 
 
 def test_heads_in_any_orientation_lie_on_one_grid(label_maps):
@@ -90,10 +102,14 @@ def test_a_run_writes_table_json_and_figure(label_maps, tmp_path, capsys, monkey
         assert set(row["theta"]) == set(row["preset"]) and row["theta"] != row["start"]
         assert row["path"][-1][0] == 12
     assert (output / "recovery.png").stat().st_size > 1000
-    # What is there is not trained again.
+    # What is there is not trained again, unless it is of other data.
     before = {path: path.stat().st_mtime_ns for path in (output / "settings").iterdir()}
     assert cli.experiment([*arguments, "--dimensions", str(dimensions)]) == 0
     assert {path: path.stat().st_mtime_ns for path in (output / "settings").iterdir()} == before
+    other = label_maps.rename(tmp_path / "other maps")
+    arguments[2] = str(other)
+    assert cli.experiment([*arguments, "--dimensions", str(dimensions)]) == 0
+    assert all(path.stat().st_mtime_ns > time for path, time in before.items())
 
 
 @pytest.mark.parametrize(

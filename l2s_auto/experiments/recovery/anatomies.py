@@ -27,7 +27,7 @@ Head = tuple[np.ndarray, tuple[float, float, float]]
 class Anatomies:
     """Label maps on one grid.
 
-    maps     (N, X, Y, Z) uint8 index into the tissues' classes; slices are (N, 1, X, Y)
+    maps     (N, X, Y, Z) int16 classes of the tissues; slices are (N, 1, X, Y)
     spacing  mm
     """
 
@@ -45,7 +45,7 @@ def load_anatomies(folder: Path | None, *, dimensions: int, spacing: float, seed
         sampled = [plane for head in sampled for plane in slices(head, spacing)]
     largest = [max(m.shape[axis] for m in sampled) for axis in range(3)]
     shape = [-(-n // MULTIPLE) * MULTIPLE if n > 1 else 1 for n in largest]
-    maps = np.stack([tissues.index[fitted(m, shape)] for m in sampled])
+    maps = np.stack([tissues.of(fitted(m, shape)) for m in sampled])
     return Anatomies(maps, (spacing, spacing, spacing), tissues)
 
 

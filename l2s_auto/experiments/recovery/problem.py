@@ -113,7 +113,7 @@ def real_cases(
         layout = generator.layout(torch.from_numpy(anatomies.maps[chosen]).to(device).long(), draw)
         clean = generator.render(layout, draw)
         images = rescale(augmenter(clean, augmenter.draw(clean, random))).cpu().numpy()
-        classes = layout.classes.to(torch.uint8).cpu().numpy()
+        classes = layout.classes.to(torch.int16).cpu().numpy()
         cases += [StoredCase(f"scan {len(cases) + i}", images[i], classes[i]) for i in range(size)]
     return cases
 

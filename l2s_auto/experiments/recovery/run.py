@@ -91,13 +91,14 @@ def recovery(
     presets     names of PRESETS; None: all
     estimators  names of ESTIMATORS
     dimensions  2 (slices) or 3
-    Settings that `output` holds already, of the same options, are not trained again. Raises UserError.
+    Settings that `output` holds already, of the same data and options, are not trained again. Raises UserError.
     """
     chosen = [choose(name, PRESETS, option="--presets") for name in presets or PRESETS]
     for name in estimators:
         choose(name, ESTIMATORS, option="--estimators")
     count = iterations or ITERATIONS[dimensions]
     where = choose_device(device)
+    source = str(data.resolve()) if data else "phantoms"
     output.mkdir(parents=True, exist_ok=True)
     anatomies: Anatomies | None = None
     rows: list[dict[str, Any]] = []
@@ -105,15 +106,17 @@ def recovery(
         for estimator in estimators:
             for seed in seeds:
                 place = output / "settings" / f"{preset.name}, {estimator}, {dimensions}D, seed {seed}, {count}.json"
-                if not place.exists():
+                row = read_json(place) if place.exists() else None
+                if row is None or row["data"] != source:
                     anatomies = anatomies or load_anatomies(
                         data, dimensions=dimensions, spacing=SPACING[dimensions], seed=0
                     )
                     found = recover(
                         preset, anatomies, estimator, dimensions=dimensions, iterations=count, seed=seed, device=where
                     )
-                    write_json(place, found.row())
-                rows.append(read_json(place))
+                    row = {**found.row(), "data": source}
+                    write_json(place, row)
+                rows.append(row)
     print(table(rows))
     result = {"data": data.name if data else "phantoms", "dimensions": dimensions, "iterations": count}
     write_json(output / "recovery.json", {**result, "device": str(where), "settings": rows})

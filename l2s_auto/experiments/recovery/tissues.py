@@ -43,29 +43,32 @@ _KNOWN: dict[str, tuple[tuple[int, ...], float, bool]] = {
 
 @dataclass(frozen=True)
 class Tissues:
-    """names, brightness in [0, 1] and target (0: background) of each class, and index: label value -> class."""
+    """names, brightness in [0, 1] and target (0: background) of each class; values, rising, and the class of each."""
 
     names: tuple[str, ...]
     brightness: tuple[float, ...]
     targets: tuple[int, ...]
-    index: np.ndarray
+    values: np.ndarray
+    classes: np.ndarray
+
+    def of(self, labels: np.ndarray) -> np.ndarray:
+        """Label values that are among `values` -> classes, int16."""
+        return self.classes[np.searchsorted(self.values, labels)]
 
 
 def tissues_of(values: np.ndarray) -> Tissues:
-    """Classes of the label values that are there; 0 comes first."""
+    """Classes of the label values that are there; that of 0 comes first."""
     present = sorted({0, *(int(v) for v in values)})
     known = {value: name for name, (numbers, _, _) in _KNOWN.items() for value in numbers}
     # Any dataset may have labels 1 to 9: they are FreeSurfer's where both sides' white matter or cortex is there.
     named = {2, 3} <= set(present) and {41, 42} & set(present)
     name_of = {v: known.get(v, f"label {v}") if named or v == 0 else f"label {v}" for v in present}
-    names = tuple(dict.fromkeys(name_of[v] for v in present))
+    names = tuple(dict.fromkeys(name_of[v] for v in sorted(present, key=bool)))
     brightness: list[float] = []
     targets: list[int] = []
     for number, name in enumerate(names):
         _, bright, wanted = _KNOWN.get(name, ((), round(GOLDEN * number % 1, 3), number > 0))
         brightness.append(bright)
         targets.append(max(targets, default=0) + 1 if wanted and max(targets, default=0) < MOST_TARGETS else 0)
-    index = np.zeros(max(present) + 1, dtype=np.uint8)
-    for value in present:
-        index[value] = names.index(name_of[value])
-    return Tissues(names, tuple(brightness), tuple(targets), index)
+    classes = np.array([names.index(name_of[value]) for value in present], dtype=np.int16)
+    return Tissues(names, tuple(brightness), tuple(targets), np.array(present), classes)
