@@ -87,7 +87,8 @@ def plan_and_train() -> Parser:
     add("--hyper-part", type=values.share, metavar="X", help="share of the batch, in (0, 1], that theta is updated by")
     micro_batch = "samples in memory at a time; slower, the same result (default: the whole batch)"
     add("--micro-batch", type=values.count, metavar="N", help=micro_batch)
-    add("--checkpointing", action="store_true", help="compute activations again: somewhat less memory for a third more time")
+    checkpointing = "compute activations again: somewhat less memory for a third more time"
+    add("--checkpointing", action="store_true", help=checkpointing)
     add("--iterations", type=values.count, metavar="N", help="updates of the network (default: the plan's)")
     budget = "longest training time, e.g. 90s, 10m, 2h; the run always ends with a usable model"
     add("--time-budget", type=values.duration, metavar="T", help=budget)

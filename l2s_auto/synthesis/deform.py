@@ -27,7 +27,7 @@ class DeformationRanges:
     scale: float = 0.15
     shear: float = 0.1
     translation: float = 4.0
-    elastic: float = 2.5
+    elastic: float = 1.4
     elastic_nodes: float = 12.0
     flip: float = 0.5
 

@@ -22,7 +22,7 @@ class ResolutionRanges:
     thick      share of the images that have thick slices, along one axis drawn at random
     thickest   mm of a slice at most; thickness is log-uniform from the voxel's own, so coarser grids have fewer"""
 
-    partial: float = 0.5
+    partial: float = 0.3
     blur: float = 0.8
     thick: float = 0.1
     thickest: float = 5.0

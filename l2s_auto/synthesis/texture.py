@@ -16,7 +16,7 @@ class TextureRanges:
     """correlated  largest share of the variance that is correlated, drawn from U(0, correlated)
     shortest, longest  mm, standard deviation of the kernel that correlates, drawn log-uniformly; at least one voxel"""
 
-    correlated: float = 0.5
+    correlated: float = 0.25
     shortest: float = 1.0
     longest: float = 4.0
 

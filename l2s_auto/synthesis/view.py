@@ -23,8 +23,8 @@ class ViewRanges:
 
     cropped: float = 0.05
     largest_cut: float = 0.25
-    black: float = 0.25
-    flat: float = 0.25
+    black: float = 0.1
+    flat: float = 0.1
     stripped: float = 0.05
 
 

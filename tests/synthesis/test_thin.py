@@ -28,15 +28,26 @@ def pieces(labels):
     return [int(cc3d.connected_components(x.numpy().astype(np.uint8), connectivity=26).max()) for x in labels]
 
 
+def warped(labels, ranges, seed):
+    """The nearest voxels, and those with thin labels kept."""
+    deformation = draw_deformation(len(labels), SHAPE, (1.0,) * 3, ranges, torch.Generator().manual_seed(seed))
+    coarse = coarse_positions(deformation, shape=SHAPE, box=BOX, spacing=(1.0,) * 3)
+    where = refine(coarse, SHAPE)
+    return warp_labels(labels, where), warp_labels(labels, where, jacobian(coarse, SHAPE))
+
+
+@pytest.mark.parametrize("seed", range(100, 103))
+@pytest.mark.parametrize("name", ["sheet", "shell", "tube"])
+def test_default_deformations_leave_thin_structures_in_one_piece(name, seed):
+    labels = torch.from_numpy(structures()[name].astype(np.uint8)).expand(BATCH, *BOX)
+    assert pieces(warped(labels, DeformationRanges(), seed)[1]) == [1] * BATCH
+
+
 @pytest.mark.parametrize("scale", [0.15, 0.3])
 @pytest.mark.parametrize("name", ["sheet", "shell", "tube", "staircase"])
 def test_thin_structures_stay_connected(name, scale):
     labels = torch.from_numpy(structures()[name].astype(np.uint8)).expand(BATCH, *BOX)
-    ranges = DeformationRanges(scale=scale)
-    deformation = draw_deformation(BATCH, SHAPE, (1.0,) * 3, ranges, torch.Generator().manual_seed(1))
-    coarse = coarse_positions(deformation, shape=SHAPE, box=BOX, spacing=(1.0,) * 3)
-    where = refine(coarse, SHAPE)
-    nearest, kept = warp_labels(labels, where), warp_labels(labels, where, jacobian(coarse, SHAPE))
+    nearest, kept = warped(labels, DeformationRanges(scale=scale, elastic=2.5), 1)  # stronger than the default
     assert (kept[nearest == 1] == 1).all(), "nothing is lost"
     flat = name in ("sheet", "shell")
     assert kept.sum() < (1.4 if flat else 2.2) * nearest.sum(), "and little becomes thicker"
