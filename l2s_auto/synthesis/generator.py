@@ -132,9 +132,12 @@ class Generator:
         boxes = boxes.to(torch.uint8 if len(self.class_of) <= 256 else torch.int16)
         enriched = warp_labels(boxes, refine(coarse, self.shape), jacobian(coarse, self.shape)).to(torch.int32)
         flip = draw.deformation.flip.to(torch.int32).view(-1, *[1] * len(self.shape))
-        index = (enriched + flip * len(self.class_of)).flatten()
-        classes, target = (table.index_select(0, index).view_as(enriched) for table in self._tables)
-        return Layout(classes, target * seen(draw.view.cuts, self.shape) if cropped else target)
+        return self._looked_up(enriched + flip * len(self.class_of), draw, cropped=cropped)
+
+    @torch.no_grad()
+    def undeformed(self, boxes: torch.Tensor, draw: Draw) -> Layout:
+        """(B, *shape) enriched labels as they are, neither deformed nor mirrored; the draw's field of view holds."""
+        return self._looked_up(boxes.to(torch.int32), draw, cropped=True)
 
     @torch.no_grad()
     def warp(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:
@@ -161,6 +164,11 @@ class Generator:
         """(B, *box) enriched labels -> image (B, C, *shape) in [0, 1] and target (B, *shape)."""
         layout = self.layout(boxes, draw)
         return Batch(self.render(layout, draw), layout.target)
+
+    def _looked_up(self, index: torch.Tensor, draw: Draw, *, cropped: bool) -> Layout:
+        """Indices into the enriched labels, or their partners after them -> layout."""
+        classes, target = (table.index_select(0, index.flatten()).view_as(index) for table in self._tables)
+        return Layout(classes, target * seen(draw.view.cuts, self.shape) if cropped else target)
 
     def _coarse(self, box: torch.Size, draw: Draw) -> torch.Tensor:
         return coarse_positions(draw.deformation, shape=self.shape, box=tuple(box), spacing=self.spacing)

@@ -24,6 +24,7 @@ from l2s_auto.networks import call, call_method
 from l2s_auto.synthesis.generator import Draw, Layout
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
+from l2s_auto.training.data import Boxes
 
 #: How much larger than the patch the box is that a deformation reads from.
 MARGIN = 0.3
@@ -95,7 +96,11 @@ def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
     mine = parts.team.share(batch)
     boxes = parts.sampler.sample(batch, parts.plan.patch, margin=MARGIN, share=mine)
     draw = parts.generator.draw(batch, parts.random).of(mine)
-    layout = parts.generator.layout(boxes.enriched, draw)
+    return rendered(parts, parts.generator.layout(boxes.enriched, draw), draw, batch=batch)
+
+
+def rendered(parts: Parts, layout: Layout, draw: Draw, *, batch: int) -> Synthetic:
+    """Clean images of this process's share of a joint batch of layouts, with the augmenter's random numbers."""
     if getattr(parts.augmenter, "changes_mixture", False):
         # Rendered where the mixture is known; until then only its shape is asked for.
         image = torch.zeros((), device=parts.device).expand(
@@ -107,6 +112,14 @@ def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
     return Synthetic(Batch(image, layout.target), draw_noise(parts, image, batch), layout, draw)
 
 
+def draw_pair(parts: Parts) -> tuple[Batch, Synthetic]:
+    """Patches of labelled real scans, and clean synthetic images of the same label maps, not deformed."""
+    boxes = draw_boxes(parts)
+    draw = parts.generator.draw(parts.plan.batch, parts.random).of(parts.team.share(parts.plan.batch))
+    layout = parts.generator.undeformed(boxes.enriched, draw)
+    return as_batch(parts, boxes), rendered(parts, layout, draw, batch=parts.plan.batch)
+
+
 def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
     """The augmenter's random numbers for this process's images of a joint batch."""
     joint = image[:1].expand(batch, *image.shape[1:])
@@ -115,9 +128,18 @@ def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch
 
 def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
     """Patches of labelled real scans, as they are."""
+    return as_batch(parts, draw_boxes(parts, batch=batch))
+
+
+def draw_boxes(parts: Parts, *, batch: int | None = None) -> Boxes:
+    """This process's share of a joint batch of random boxes of real scans."""
     batch = batch or parts.plan.batch
     sampler = parts.scans or parts.sampler
-    boxes = sampler.sample(batch, parts.plan.patch, images=True, share=parts.team.share(batch))
+    return sampler.sample(batch, parts.plan.patch, images=True, share=parts.team.share(batch))
+
+
+def as_batch(parts: Parts, boxes: Boxes) -> Batch:
+    """Real images and what the network is to find in them."""
     assert boxes.image is not None
     return Batch(boxes.image, parts.generator.target_of[boxes.enriched])
 

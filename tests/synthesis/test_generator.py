@@ -245,3 +245,16 @@ def test_reversed_images_exchange_dark_and_bright_but_air_stays_dark():
 def test_impossible_shares_are_errors(wrong):
     with pytest.raises(ValueError, match="shares must be"):
         Shares(**wrong)
+
+
+def test_without_deformation_a_layout_is_the_label_map_as_it_is():
+    generator, boxes = make(flips=True), labels()
+    draw = generator.draw(2, random())
+    plain = generator.undeformed(boxes, draw)
+    assert torch.equal(plain.classes, generator.class_of[boxes])
+    inside = plain.target > 0
+    assert inside.any() and torch.equal(plain.target[inside], generator.target_of[boxes][inside])
+    still = make(ranges=OFF)
+    draw = still.draw(2, random())
+    one, two = still.undeformed(boxes, draw), still.layout(boxes, draw)
+    assert torch.equal(one.classes, two.classes) and torch.equal(one.target, two.target)

@@ -10,6 +10,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.training.build import make_sampler
 from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
 from l2s_auto.training.methods.matched import Matched
+from l2s_auto.training.step import draw_pair
 
 NAME = "learn2synth-matched"
 
@@ -41,6 +42,14 @@ def test_phi_never_depends_on_a_real_image(make_parts):
     other_parts = replace(made, scans=make_sampler(scans, made.plan, seed=0, device=made.device))
     one, two = run(parts, method, state, 1), run(other_parts, method, other, 1)
     assert same(one.phi, two.phi) and not same(one.theta, two.theta)
+
+
+def test_real_scans_and_their_synthetic_twins_are_of_the_same_label_maps(make_parts):
+    parts, _, _ = make_parts(NAME)
+    scans, twins = draw_pair(parts)
+    assert scans.image.shape == twins.clean.image.shape and not torch.equal(scans.image, twins.clean.image)
+    seen = twins.clean.target > 0
+    assert seen.any() and torch.equal(scans.target[seen], twins.clean.target[seen])
 
 
 def test_theta_stays_within_its_bounds(make_parts):

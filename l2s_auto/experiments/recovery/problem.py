@@ -34,7 +34,7 @@ from l2s_auto.training.build import Parts, build_parts, make_sampler
 MEAN_SPREAD, STD, STD_SPREAD = 0.02, 0.02, 0.004
 FEATURES = (8, 16, 32, 48)
 BATCH = {2: 8, 3: 2}
-REAL = {2: 2000, 3: 200}
+REAL = {2: 16000, 3: 800}
 #: Deformation alone.
 PLAIN = Ranges(
     texture=TextureRanges(correlated=0.0),

@@ -14,7 +14,7 @@ from l2s_auto.training.step import (
     StepResult,
     Synthetic,
     augment,
-    draw_real,
+    draw_pair,
     draw_synthetic,
     loss_gradients,
     phi_step,
@@ -29,7 +29,9 @@ class Matched:
     """S_phi learns from synthetic images alone, as in Learn2Synth; theta follows the estimate of `matching`.
 
     Real images are looked at for their gradient on every iteration after the warm-up, S_phi never moves by it. The
-    derivative by theta is a difference of synthetic gradients with the same random numbers.
+    synthetic gradient that is compared with it is that of images of the same label maps, not deformed: what differs
+    from one anatomy to another is in both, and goes out. The derivative by theta is a difference of such gradients
+    with the same random numbers.
 
     jacobian_every  iterations from one derivative by theta to the next
     follow          share of the way to the estimate, in (0, 1], that theta goes whenever there is a new derivative
@@ -61,7 +63,7 @@ class Matched:
         grads, loss = self.gradients(parts, state, synthetic, state.theta)
         warm_up, real_loss = parts.recipe.warm_up, None
         if progress >= warm_up - self.gather:
-            state, real_loss, renewed = self.gather_moments(parts, state, synthetic, flat(grads))
+            state, real_loss, renewed = self.gather_moments(parts, state)
             if renewed and progress >= warm_up:
                 state = self.move(parts, state)
         return StepResult(phi_step(parts, state, grads, rate_scale=parts.schedule(progress)), loss, real_loss)
@@ -74,11 +76,14 @@ class Matched:
             image = augment(parts, theta, synthetic)
         return loss_gradients(parts, state.phi, Batch(image, synthetic.clean.target))
 
-    def gather_moments(
-        self, parts: Parts, state: TrainState, synthetic: Synthetic, grads: torch.Tensor
-    ) -> tuple[TrainState, float, bool]:
-        """Note the gradients of a real and the synthetic batch -> (state, real loss, whether the Jacobian is new)."""
-        real, loss = loss_gradients(parts, state.phi, draw_real(parts))
+    def gather_moments(self, parts: Parts, state: TrainState) -> tuple[TrainState, float, bool]:
+        """Note the gradients of a real batch and its synthetic twin.
+
+        Returns the state, the real loss and whether the Jacobian is new.
+        """
+        scans, synthetic = draw_pair(parts)
+        real, loss = loss_gradients(parts, state.phi, scans)
+        grads = flat(self.gradients(parts, state, synthetic, state.theta)[0])
         renew = state.moments.get("count", 0) % self.jacobian_every == 0
         moments = note(
             state.moments,
