@@ -14,7 +14,7 @@ from l2s_auto.augmenters.fields import INTERVALS, draw_fields, log_fields
 from l2s_auto.augmenters.starts import noise_start
 from l2s_auto.core.plan import GenerationPlan
 
-EXPONENTS = (0.25, 0.25, 0.25)
+EXPONENTS = (0.15, 0.15, 0.15)
 
 
 class BiasAndNoise(AugmenterModule):

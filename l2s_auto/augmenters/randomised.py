@@ -16,7 +16,7 @@ class Randomised(AugmenterModule):
     There is nothing to learn. exponent and sigma (a share of the intensity range) are the upper ends of the ranges.
     """
 
-    def __init__(self, *, exponent: float = 0.5, sigma: float = 0.15) -> None:
+    def __init__(self, *, exponent: float = 0.3, sigma: float = 0.15) -> None:
         super().__init__()
         if exponent < 0 or sigma < 0:
             raise ValueError(f"exponent and sigma must not be negative, not {exponent}, {sigma}")
