@@ -32,7 +32,7 @@ from l2s_auto.training.step import draw_pair, draw_synthetic, loss_gradients, sy
 
 #: In theta's own parameters, and a step of the network as a share of its weights' length.
 OFFSETS = [-0.2, -0.1, 0.0, 0.1, 0.2]
-STEP = 0.02
+STEP = 0.002
 
 
 def trained(parts: Parts, iterations: int) -> TrainState:
@@ -59,7 +59,7 @@ def collect(parts: Parts, state: TrainState, batches: int, every: int) -> dict[s
         for name, images in (("twins", twins), ("others", others)):
             rows[name].append(flat(method.gradients(parts, state, images, state.theta)[0]))
         if number % every == 0:
-            made = method.jacobian(parts, state, twins, rows["twins"][-1])
+            made = method.jacobian(parts, state, twins)
             jacobians[number // every % 2].append(made)
     found = {name: torch.stack(values).double() for name, values in rows.items()}
     return {**found, "jacobian": torch.stack([torch.stack(half).double().mean(0) for half in jacobians])}

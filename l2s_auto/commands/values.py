@@ -7,6 +7,8 @@ import math
 import re
 from dataclasses import dataclass
 
+#: Largest whole number that every library takes as a seed or a count.
+MOST = 2**31 - 1
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -90,6 +92,8 @@ def share(text: str) -> float:
 def _whole(text: str, *, least: int) -> int:
     if not text.strip().isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number, at least {least}")
+    if int(text) > MOST:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number, at most {MOST}")
     return int(text)
 
 

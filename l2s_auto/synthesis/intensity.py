@@ -114,7 +114,7 @@ def rescale(image: torch.Tensor, *, lower: float = 0.005, upper: float = 0.995) 
     It is what preprocessing does to real scans. Quantiles are those of at most 8,192 evenly spread voxels.
     """
     flat = image.flatten(2)
-    stride = max(1, flat.shape[2] // 8192) | 1  # odd, so that it does not step along one plane of an even grid
+    stride = -(-flat.shape[2] // 8192) | 1  # odd, so that it does not step along one plane of an even grid
     low, high = flat[..., ::stride].quantile(torch.tensor([lower, upper], device=image.device, dtype=image.dtype), 2)
     low, high = _spread(low, image), _spread(high, image)
     return (image - low) / (high - low).clamp_min(1e-6)

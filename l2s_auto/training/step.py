@@ -113,11 +113,15 @@ def rendered(parts: Parts, layout: Layout, draw: Draw, *, batch: int) -> Synthet
 
 
 def draw_pair(parts: Parts) -> tuple[Batch, Synthetic]:
-    """Patches of labelled real scans, and clean synthetic images of the same label maps, not deformed."""
+    """Patches of labelled real scans, and clean synthetic images of the same label maps, not deformed.
+
+    The real patches are scaled as synthetic ones are: by their own quantiles, not by those of their whole scans.
+    """
     boxes = draw_boxes(parts)
     draw = parts.generator.draw(parts.plan.batch, parts.random).of(parts.team.share(parts.plan.batch))
     layout = parts.generator.undeformed(boxes.enriched, draw)
-    return as_batch(parts, boxes), rendered(parts, layout, draw, batch=parts.plan.batch)
+    scans = as_batch(parts, boxes)
+    return Batch(rescale(scans.image), scans.target), rendered(parts, layout, draw, batch=parts.plan.batch)
 
 
 def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
@@ -165,17 +169,20 @@ def network_loss(
     return parts.loss(logits.float() if fast else logits, target)
 
 
-def loss_gradients(parts: Parts, params: Params, batch: Batch) -> tuple[dict[str, torch.Tensor], float]:
+def loss_gradients(
+    parts: Parts, params: Params, batch: Batch, *, fast: bool = True
+) -> tuple[dict[str, torch.Tensor], float]:
     """Gradients by the weights of the joint batch's mean loss, and that loss.
 
     Taken in pieces where the recipe asks for micro-batches.
 
     batch  this process's share of a batch of the plan's size
+    fast   in the device's fast precision
     """
     total = Sum()
     for piece in pieces_of(len(batch.image), parts.recipe.micro_batch):
         phi = leaves(params)
-        loss = network_loss(parts, phi, batch.image[piece], batch.target[piece])
+        loss = network_loss(parts, phi, batch.image[piece], batch.target[piece], fast=fast)
         loss = loss * (len(batch.target[piece]) / parts.plan.batch)
         total.add({"": loss.detach(), **gradients(loss, phi)})
     values = parts.team.sum(total.values)

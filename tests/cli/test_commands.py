@@ -84,6 +84,7 @@ def test_every_command_is_listed_and_has_a_script(capsys) -> None:
         (["data", "--memory-gb", "0"], "expected a number greater than 0"),
         (["data", "--hyper-part", "0"], "expected a number greater than 0 and at most 1"),
         (["data", "--micro-batch", "0"], "expected a whole number, at least 1"),
+        (["data", "--seed", "9" * 20], "expected a whole number, at most 2147483647"),
         (["data", "--fold", "1", "--cv"], "not allowed with"),
         ([], "DATASET"),
     ],

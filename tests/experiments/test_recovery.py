@@ -33,6 +33,10 @@ def label_maps(tmp_path):
     return folder
 
 
+def write_label_map(path, labels):
+    nib.save(nib.Nifti1Image(labels.astype(np.int16), np.diag([4.0, 4.0, 4.0, 1.0])), path)
+
+
 def test_presets_are_the_papers():
     noise = {preset.sigma for name, preset in PRESETS.items() if name.startswith("sigma")}
     assert noise == {(0.0,), (0.05,), (0.1,), (0.15,), (0.025, 0.2)}
@@ -106,10 +110,41 @@ def test_a_run_writes_table_json_and_figure(label_maps, tmp_path, capsys, monkey
     before = {path: path.stat().st_mtime_ns for path in (output / "settings").iterdir()}
     assert cli.experiment([*arguments, "--dimensions", str(dimensions)]) == 0
     assert {path: path.stat().st_mtime_ns for path in (output / "settings").iterdir()} == before
-    other = label_maps.rename(tmp_path / "other maps")
-    arguments[2] = str(other)
+    # A damaged one is, and so are those of other label maps, wherever these lie.
+    damaged = sorted(before)[0]
+    damaged.write_text("{}")
+    label_maps.rename(tmp_path / "elsewhere")
+    arguments[2] = str(tmp_path / "elsewhere")
     assert cli.experiment([*arguments, "--dimensions", str(dimensions)]) == 0
-    assert all(path.stat().st_mtime_ns > time for path, time in before.items())
+    assert "theta" in json.loads(damaged.read_text()) and set((output / "settings").iterdir()) == set(before)
+    write_label_map(tmp_path / "elsewhere" / "new.nii.gz", 1 + np.indices((12, 14, 12)).sum(0) // 12 % 2)
+    assert cli.experiment([*arguments, "--dimensions", str(dimensions)]) == 0
+    assert len(list((output / "settings").iterdir())) == 2 * len(before)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_small_and_flat_label_maps_are_padded(tmp_path, monkeypatch, dimensions):
+    monkeypatch.setattr("l2s_auto.experiments.recovery.problem.REAL", {2: 6, 3: 2})
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    write_label_map(maps / "small.nii.gz", np.ones((6, 6, 1)))
+    assert recovery(tmp_path / "out", data=maps, presets=["sigma 0.1"], dimensions=dimensions, iterations=2).exists()
+
+
+def test_label_maps_without_labels_are_an_error(tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    write_label_map(maps / "empty.nii.gz", np.zeros((6, 6, 6)))
+    with pytest.raises(UserError, match="no label"):
+        recovery(tmp_path / "out", data=maps, iterations=2)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "out" / "recovery.png").mkdir(parents=True)
+    for output in ("file", "file/below", "out"):
+        with pytest.raises(UserError, match="-o"):
+            recovery(tmp_path / output, iterations=2)
 
 
 @pytest.mark.parametrize(

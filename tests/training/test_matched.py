@@ -7,9 +7,10 @@ import torch
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
+from l2s_auto.hypergradients.matching import flat
 from l2s_auto.training.build import make_sampler
 from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
-from l2s_auto.training.methods.matched import Matched
+from l2s_auto.training.methods.matched import FARTHEST, Matched
 from l2s_auto.training.step import draw_pair
 
 NAME = "learn2synth-matched"
@@ -59,6 +60,24 @@ def test_theta_stays_within_its_bounds(make_parts):
     state = run(parts, method, state, 12)
     assert all(value.isfinite().all() for value in state.theta.values())
     assert same(parts.augmenter.nearest(state.theta), state.theta)
+
+
+def test_theta_rests_where_a_gradient_is_not_finite(make_parts):
+    parts, method, state = make_parts(NAME)
+    state = run(parts, method, state, 2)
+    broken = [replace(case, image=case.image * float("nan")) for case in parts.sampler.cases]
+    blind = replace(parts, scans=make_sampler(broken, parts.plan, seed=0, device=parts.device))
+    after = run(blind, method, state, 2)
+    assert same(after.theta, state.theta) and after.moments["count"] == state.moments["count"]
+    assert all(value.isfinite().all() for value in after.moments.values() if isinstance(value, torch.Tensor))
+
+
+def test_theta_goes_no_farther_at_a_time_than_its_derivative_tells(make_parts):
+    parts, method, state = make_parts(NAME, augmenter=Component(name="contrast+parametric"))
+    state = run(parts, method, state, 1)
+    before = flat(state.theta)
+    far = replace(state, moments={**state.moments, "real": 1e6 * state.moments["real"]})
+    assert (flat(method.move(parts, far).theta) - before).abs().max() <= FARTHEST * method.follow + 1e-6
 
 
 def test_a_checkpoint_keeps_the_moments(make_parts, tmp_path):

@@ -17,7 +17,8 @@ SUFFIXES = (".nii.gz", ".nii")
 PHANTOMS = 12
 #: mm about the middle of the head that slices are taken from, and their number a head.
 SLAB_MM, SLICES = 50.0, 20
-#: Voxels along each axis are a multiple of this, for three poolings.
+#: Voxels along each axis are a multiple of this, for three poolings, and twice as many at least: a network cannot
+#: normalise a single voxel.
 MULTIPLE = 8
 #: Label values (X, Y, Z) in canonical axes, voxel sizes in mm.
 Head = tuple[np.ndarray, tuple[float, float, float]]
@@ -40,11 +41,19 @@ def load_anatomies(folder: Path | None, *, dimensions: int, spacing: float, seed
     """All label maps of the folder, of phantoms without one, at `spacing` mm. UserError if there are none."""
     heads = read_heads(folder) if folder is not None else phantom_heads(seed)
     tissues = tissues_of(np.unique(np.concatenate([np.unique(labels) for labels, _ in heads])))
+    if not any(tissues.targets):
+        raise UserError.single(
+            "The label maps hold no label for the network to find.",
+            where=f"--data {folder}",
+            found=f"{len(heads)} label maps of {', '.join(tissues.names)} alone",
+            expected="labels other than 0",
+            mend="Choose a folder of label maps.",
+        )
     sampled = [sample(labels, sizes, spacing) for labels, sizes in heads]
     if dimensions == 2:
         sampled = [plane for head in sampled for plane in slices(head, spacing)]
     largest = [max(m.shape[axis] for m in sampled) for axis in range(3)]
-    shape = [-(-n // MULTIPLE) * MULTIPLE if n > 1 else 1 for n in largest]
+    shape = [max(2, -(-n // MULTIPLE)) * MULTIPLE if axis or dimensions == 3 else 1 for axis, n in enumerate(largest)]
     maps = np.stack([tissues.of(fitted(m, shape)) for m in sampled])
     return Anatomies(maps, (spacing, spacing, spacing), tissues)
 

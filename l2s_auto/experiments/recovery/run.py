@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -98,29 +99,48 @@ def recovery(
         choose(name, ESTIMATORS, option="--estimators")
     count = iterations or ITERATIONS[dimensions]
     where = choose_device(device)
-    source = str(data.resolve()) if data else "phantoms"
-    output.mkdir(parents=True, exist_ok=True)
-    anatomies: Anatomies | None = None
+    make_folder(output)
+    anatomies = load_anatomies(data, dimensions=dimensions, spacing=SPACING[dimensions], seed=0)
+    of = digest(anatomies)
     rows: list[dict[str, Any]] = []
     for preset in chosen:
         for estimator in estimators:
             for seed in seeds:
-                place = output / "settings" / f"{preset.name}, {estimator}, {dimensions}D, seed {seed}, {count}.json"
+                setting = f"{preset.name}, {estimator}, {dimensions}D, seed {seed}, {count}, maps {of}.json"
+                place = output / "settings" / setting
                 row = read_json(place) if place.exists() else None
-                if row is None or row["data"] != source:
-                    anatomies = anatomies or load_anatomies(
-                        data, dimensions=dimensions, spacing=SPACING[dimensions], seed=0
-                    )
+                if not isinstance(row, dict) or not {field.name for field in fields(Found)} <= set(row):
                     found = recover(
                         preset, anatomies, estimator, dimensions=dimensions, iterations=count, seed=seed, device=where
                     )
-                    row = {**found.row(), "data": source}
+                    row = found.row()
                     write_json(place, row)
                 rows.append(row)
     print(table(rows))
-    result = {"data": data.name if data else "phantoms", "dimensions": dimensions, "iterations": count}
+    result = {"data": data.resolve().name if data else "phantoms", "dimensions": dimensions, "iterations": count}
     write_json(output / "recovery.json", {**result, "device": str(where), "settings": rows})
     return draw_paths(rows, output / "recovery.png")
+
+
+def make_folder(output: Path) -> None:
+    """UserError where results cannot be written."""
+    try:
+        (output / "settings").mkdir(parents=True, exist_ok=True)
+        if (output / "recovery.png").is_dir():
+            raise IsADirectoryError(f"{output / 'recovery.png'} is a folder")
+    except OSError as error:
+        raise UserError.single(
+            "The experiment's folder cannot be made.",
+            where=f"-o {output}",
+            found=str(error),
+            expected="a folder that can be written, or nothing",
+            mend="Choose another folder with -o.",
+        ) from error
+
+
+def digest(anatomies: Anatomies) -> str:
+    """What the label maps, as they are trained on, are known by."""
+    return hashlib.sha256(anatomies.maps.tobytes() + repr(anatomies.maps.shape).encode()).hexdigest()[:8]
 
 
 def choose(name: str, known: Any, *, option: str) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import nullcontext
+
 import torch
 
 from l2s_auto.augmenters import AugmenterModule
@@ -9,6 +12,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.matching import estimate, flat, note, unflat
+from l2s_auto.hypergradients.precision import full_precision
 from l2s_auto.training.build import Parts
 from l2s_auto.training.step import (
     StepResult,
@@ -23,6 +27,9 @@ from l2s_auto.training.step import (
 
 #: Numbers in theta, at most: each costs a first-order pass.
 MOST = 64
+#: No number of theta's parameters is sent farther than this at a time: beyond, its derivative says little.
+FARTHEST = 0.5
+LOGGER = logging.getLogger("l2s_auto")
 
 
 class Matched:
@@ -69,12 +76,19 @@ class Matched:
         return StepResult(phi_step(parts, state, grads, rate_scale=parts.schedule(progress)), loss, real_loss)
 
     def gradients(
-        self, parts: Parts, state: TrainState, synthetic: Synthetic, theta: dict[str, torch.Tensor]
+        self,
+        parts: Parts,
+        state: TrainState,
+        synthetic: Synthetic,
+        theta: dict[str, torch.Tensor],
+        *,
+        fast: bool = True,
     ) -> tuple[dict[str, torch.Tensor], float]:
-        """Of the synthetic loss by phi, with images of another theta."""
+        """Of the synthetic loss by phi, with images of another theta; fast: in the device's fast precision."""
         with torch.no_grad():
             image = augment(parts, theta, synthetic)
-        return loss_gradients(parts, state.phi, Batch(image, synthetic.clean.target))
+        with nullcontext() if fast else full_precision():
+            return loss_gradients(parts, state.phi, Batch(image, synthetic.clean.target), fast=fast)
 
     def gather_moments(self, parts: Parts, state: TrainState) -> tuple[TrainState, float, bool]:
         """Note the gradients of a real batch and its synthetic twin.
@@ -85,18 +99,22 @@ class Matched:
         real, loss = loss_gradients(parts, state.phi, scans)
         grads = flat(self.gradients(parts, state, synthetic, state.theta)[0])
         renew = state.moments.get("count", 0) % self.jacobian_every == 0
-        moments = note(
-            state.moments,
-            real=flat(real),
-            synthetic=grads,
-            theta=flat(state.theta),
-            jacobian=self.jacobian(parts, state, synthetic, grads) if renew else None,
-        )
-        return replace_state(state, moments=moments), loss, renew
+        seen = {"real": flat(real), "synthetic": grads}
+        if renew:
+            seen["jacobian"] = self.jacobian(parts, state, synthetic)
+        if not all(values.isfinite().all() for values in seen.values()):
+            # A single NaN would stay in the means for good.
+            LOGGER.warning("Iteration %d: a gradient is not finite; theta rests.", state.step + 1)
+            return state, loss, False
+        return replace_state(state, moments=note(state.moments, theta=flat(state.theta), **seen)), loss, renew
 
-    def jacobian(self, parts: Parts, state: TrainState, synthetic: Synthetic, grads: torch.Tensor) -> torch.Tensor:
-        """(K, N) derivative of the synthetic gradient by each number of theta, which stays within its bounds."""
+    def jacobian(self, parts: Parts, state: TrainState, synthetic: Synthetic) -> torch.Tensor:
+        """(K, N) derivative of the synthetic gradient by each number of theta, which stays within its bounds.
+
+        In full precision: a difference of two gradients is small beside either.
+        """
         theta = flat(state.theta)
+        grads = flat(self.gradients(parts, state, synthetic, state.theta, fast=False)[0])
         rows = []
         for k in range(len(theta)):
             step = torch.zeros_like(theta)
@@ -105,7 +123,7 @@ class Matched:
             if not torch.equal(flat(nearest(parts, moved)), flat(moved)):
                 step = -step
                 moved = unflat(theta + step, state.theta)
-            rows.append((flat(self.gradients(parts, state, synthetic, moved)[0]) - grads) / step[k])
+            rows.append((flat(self.gradients(parts, state, synthetic, moved, fast=False)[0]) - grads) / step[k])
         return torch.stack(rows)
 
     @torch.no_grad()
@@ -114,8 +132,10 @@ class Matched:
         found = estimate(state.moments)
         if not found.isfinite().all():
             return state
-        goal = flat(nearest(parts, unflat(found, state.theta)))
-        theta = unflat(flat(state.theta).lerp(goal, self.follow), state.theta)
+        theta = flat(state.theta)
+        near = theta + (found - theta).clamp(-FARTHEST, FARTHEST)
+        goal = flat(nearest(parts, unflat(near, state.theta)))
+        theta = unflat(theta.lerp(goal, self.follow), state.theta)
         return replace_state(state, theta=theta)
 
 
