@@ -20,6 +20,8 @@ class AugmenterModule(nn.Module, ABC):
     #: Names of parameters that are reflected at 0 (`bounds.level`), and at 0 and 1 (`bounds.unit`).
     LEVELS: tuple[str, ...] = ()
     SHARES: tuple[str, ...] = ()
+    #: Names of those that multiply something without a preferred sign: what they do begins with their square.
+    EVEN: tuple[str, ...] = ()
 
     @abstractmethod
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -47,6 +49,15 @@ class AugmenterModule(nn.Module, ABC):
         """Parameters -> the nearest ones whose numbers are within their bounds without being reflected there."""
         bounds = {**dict.fromkeys(self.LEVELS, (0, None)), **dict.fromkeys(self.SHARES, (0, 1))}
         return {name: p.clamp(*bounds[name]) if name in bounds else p for name, p in theta.items()}
+
+    def effects(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Parameters within their bounds -> coordinates in which the mean of what they do is nearly linear."""
+        return {name: p**2 if name in self.EVEN else p for name, p in theta.items()}
+
+    def of_effects(self, effects: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The inverse of `effects`; what no parameter does becomes the nearest that one does."""
+        theta = {name: q.clamp_min(0).sqrt() if name in self.EVEN else q for name, q in effects.items()}
+        return self.nearest(theta)
 
 
 def normal(image: torch.Tensor, *size: int, generator: torch.Generator) -> torch.Tensor:

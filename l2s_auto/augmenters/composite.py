@@ -51,10 +51,20 @@ class Composite(AugmenterModule):
         return mixture
 
     def nearest(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return self._each("nearest", theta)
+
+    def effects(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return self._each("effects", theta)
+
+    def of_effects(self, effects: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return self._each("of_effects", effects)
+
+    def _each(self, method: str, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the parts' own methods make of their values; a part without the method leaves them as they are."""
         made: dict[str, torch.Tensor] = {}
         for name, part in self.parts().items():
-            own = _own(theta, name)
-            own = part.nearest(own) if hasattr(part, "nearest") else own
+            own = _own(values, name)
+            own = getattr(part, method)(own) if hasattr(part, method) else own
             made |= {f"{name}.{key}": value for key, value in own.items()}
         return made
 

@@ -23,7 +23,7 @@ class Gamma(AugmenterModule):
     mean, spread  of the natural logarithm of γ; learning starts from them
     """
 
-    LEVELS = ("raw_spread",)
+    LEVELS = EVEN = ("raw_spread",)
 
     def __init__(self, *, mean: float = 0.0, spread: float = 0.1) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ class BiasAndNoise(AugmenterModule):
     """
 
     SHARES = ("raw_exponents",)
+    EVEN: tuple[str, ...] = ("raw_exponents",)
 
     def __init__(self, *, exponents: Sequence[float]) -> None:
         super().__init__()
@@ -61,6 +62,7 @@ class Parametric(BiasAndNoise):
     """
 
     LEVELS = ("raw_sigma",)
+    EVEN = ("raw_exponents", "raw_sigma")
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ class Rician(AugmenterModule):
     generation  what the plan knows of the real images' classes
     """
 
-    LEVELS = ("raw_sigma",)
+    LEVELS = EVEN = ("raw_sigma",)
 
     def __init__(self, *, sigma: float | None = None, generation: GenerationPlan | None = None) -> None:
         super().__init__()

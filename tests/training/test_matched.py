@@ -10,7 +10,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.hypergradients.matching import flat
 from l2s_auto.training.build import make_sampler
 from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
-from l2s_auto.training.methods.matched import FARTHEST, Matched
+from l2s_auto.training.methods.matched import FARTHEST, Matched, effects, of_effects
 from l2s_auto.training.step import draw_pair
 
 NAME = "learn2synth-matched"
@@ -75,9 +75,20 @@ def test_theta_rests_where_a_gradient_is_not_finite(make_parts):
 def test_theta_goes_no_farther_at_a_time_than_its_derivative_tells(make_parts):
     parts, method, state = make_parts(NAME, augmenter=Component(name="contrast+parametric"))
     state = run(parts, method, state, 1)
-    before = flat(state.theta)
+    before = flat(effects(parts, state.theta))
     far = replace(state, moments={**state.moments, "real": 1e6 * state.moments["real"]})
-    assert (flat(method.move(parts, far).theta) - before).abs().max() <= FARTHEST * method.follow + 1e-6
+    after = flat(effects(parts, method.move(parts, far).theta))
+    assert (after - before).abs().max() <= FARTHEST * method.follow + 1e-6
+
+
+@pytest.mark.parametrize("name", ["parametric", "parametric-range", "gamma+rician+parametric-random", "contrast+blur"])
+def test_coordinates_and_theta_are_each_others_inverse(make_parts, name):
+    parts, _, state = make_parts(NAME, augmenter=Component(name=name))
+    back = of_effects(parts, effects(parts, state.theta))
+    assert list(back) == list(state.theta)
+    torch.testing.assert_close(flat(back), flat(state.theta))
+    nowhere = of_effects(parts, {key: -torch.ones_like(value) for key, value in state.theta.items()})
+    assert same(parts.augmenter.nearest(nowhere), nowhere)
 
 
 def test_a_checkpoint_keeps_the_moments(make_parts, tmp_path):

@@ -27,7 +27,7 @@ from l2s_auto.training.step import (
 
 #: Numbers in theta, at most: each costs a first-order pass.
 MOST = 64
-#: No number of theta's parameters is sent farther than this at a time: beyond, its derivative says little.
+#: No coordinate of theta is sent farther than this at a time: beyond, its derivative says little.
 FARTHEST = 0.5
 LOGGER = logging.getLogger("l2s_auto")
 
@@ -43,7 +43,10 @@ class Matched:
     jacobian_every  iterations from one derivative by theta to the next
     follow          share of the way to the estimate, in (0, 1], that theta goes whenever there is a new derivative
     gather          share of the training before theta moves in which gradients are gathered
-    step            difference in theta's parameters
+    step            difference in theta's coordinates
+
+    Theta's coordinates are those in which what it does is nearly linear (`AugmenterModule.effects`): a noise of level
+    sigma changes images in proportion to sigma² in the mean, and a gradient by sigma would vanish at 0.
     """
 
     needs_images = True
@@ -106,25 +109,37 @@ class Matched:
             # A single NaN would stay in the means for good.
             LOGGER.warning("Iteration %d: a gradient is not finite; theta rests.", state.step + 1)
             return state, loss, False
-        return replace_state(state, moments=note(state.moments, theta=flat(state.theta), **seen)), loss, renew
+        return (
+            replace_state(state, moments=note(state.moments, theta=flat(effects(parts, state.theta)), **seen)),
+            loss,
+            renew,
+        )
 
     def jacobian(self, parts: Parts, state: TrainState, synthetic: Synthetic) -> torch.Tensor:
         """(K, N) derivative of the synthetic gradient by each number of theta, which stays within its bounds.
 
         In full precision: a difference of two gradients is small beside either.
         """
-        theta = flat(state.theta)
+        theta = effects(parts, state.theta)
+        at = flat(theta)
         grads = flat(self.gradients(parts, state, synthetic, state.theta, fast=False)[0])
         rows = []
-        for k in range(len(theta)):
-            step = torch.zeros_like(theta)
+        for k in range(len(at)):
+            step = torch.zeros_like(at)
             step[k] = self.step_size
-            moved = unflat(theta + step, state.theta)
-            if not torch.equal(flat(nearest(parts, moved)), flat(moved)):
-                step = -step
-                moved = unflat(theta + step, state.theta)
-            rows.append((flat(self.gradients(parts, state, synthetic, moved, fast=False)[0]) - grads) / step[k])
+            moved = of_effects(parts, unflat(at + step, theta))
+            if self.moved_by(parts, moved, at, k) < self.step_size / 2:
+                moved = of_effects(parts, unflat(at - step, theta))
+            rows.append(
+                (flat(self.gradients(parts, state, synthetic, moved, fast=False)[0]) - grads)
+                / self.moved_by(parts, moved, at, k)
+            )
         return torch.stack(rows)
+
+    @staticmethod
+    def moved_by(parts: Parts, theta: Params, at: torch.Tensor, k: int) -> torch.Tensor:
+        """How far theta's kth coordinate is from where it was; less than was asked for where a bound is near."""
+        return (flat(effects(parts, theta)) - at)[k]
 
     @torch.no_grad()
     def move(self, parts: Parts, state: TrainState) -> TrainState:
@@ -132,11 +147,11 @@ class Matched:
         found = estimate(state.moments)
         if not found.isfinite().all():
             return state
-        theta = flat(state.theta)
-        near = theta + (found - theta).clamp(-FARTHEST, FARTHEST)
-        goal = flat(nearest(parts, unflat(near, state.theta)))
-        theta = unflat(theta.lerp(goal, self.follow), state.theta)
-        return replace_state(state, theta=theta)
+        theta = effects(parts, state.theta)
+        at = flat(theta)
+        near = at + (found - at).clamp(-FARTHEST, FARTHEST)
+        goal = flat(effects(parts, of_effects(parts, unflat(near, theta))))
+        return replace_state(state, theta=of_effects(parts, unflat(at.lerp(goal, self.follow), theta)))
 
 
 def require_few(theta: Params, *, most: int, augmenter: str) -> None:
@@ -152,6 +167,11 @@ def require_few(theta: Params, *, most: int, augmenter: str) -> None:
         )
 
 
-def nearest(parts: Parts, theta: Params) -> Params:
-    """The nearest theta within its bounds; as it is for an augmenter that knows of none."""
-    return parts.augmenter.nearest(theta) if hasattr(parts.augmenter, "nearest") else theta
+def effects(parts: Parts, theta: Params) -> Params:
+    """Theta's coordinates; theta itself for an augmenter that knows of none."""
+    return parts.augmenter.effects(theta) if hasattr(parts.augmenter, "effects") else theta
+
+
+def of_effects(parts: Parts, coordinates: Params) -> Params:
+    """The inverse of `effects`, within theta's bounds."""
+    return parts.augmenter.of_effects(coordinates) if hasattr(parts.augmenter, "of_effects") else coordinates
