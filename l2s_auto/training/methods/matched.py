@@ -83,7 +83,7 @@ class Matched:
         parts: Parts,
         state: TrainState,
         synthetic: Synthetic,
-        theta: dict[str, torch.Tensor],
+        theta: Params,
         *,
         fast: bool = True,
     ) -> tuple[dict[str, torch.Tensor], float]:
