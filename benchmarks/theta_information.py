@@ -18,6 +18,7 @@ import torch
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
+from l2s_auto.core.protocols import Params
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
 from l2s_auto.experiments.recovery.anatomies import load_anatomies
@@ -27,7 +28,7 @@ from l2s_auto.experiments.recovery.run import SPACING
 from l2s_auto.hypergradients.matching import flat, unflat
 from l2s_auto.networks.device import choose_device
 from l2s_auto.training.build import Parts, initial_state
-from l2s_auto.training.methods.matched import Matched
+from l2s_auto.training.methods.matched import Matched, effects
 from l2s_auto.training.step import draw_pair, draw_synthetic, loss_gradients, synthetic_step
 
 #: In theta's own parameters, and a step of the network as a share of its weights' length.
@@ -65,8 +66,11 @@ def collect(parts: Parts, state: TrainState, batches: int, every: int) -> dict[s
     return {**found, "jacobian": torch.stack([torch.stack(half).double().mean(0) for half in jacobians])}
 
 
-def errors_of(found: dict[str, torch.Tensor], names: list[str], scans: int, batch: int) -> dict:
-    """Standard errors of theta from so many scans, with twins and with other synthetic images, and the curvature."""
+def errors_of(found: dict[str, torch.Tensor], names: list[str], slope: torch.Tensor, scans: int, batch: int) -> dict:
+    """Standard errors of theta from so many scans, with twins and with other synthetic images, and the curvature.
+
+    slope  (K,) derivative of theta's coordinates, which J is by, by theta's own parameters, which the errors are in
+    """
     size = (found["others"] ** 2).mean(0).sqrt()
     scale = 1 / (size + 0.01 * size.mean())
     one, two = found["jacobian"]
@@ -77,7 +81,7 @@ def errors_of(found: dict[str, torch.Tensor], names: list[str], scans: int, batc
     errors = {}
     for name in ("twins", "others"):
         noise = torch.cov(((found["real"] - found[name]) @ (both * scale).T @ inverse).T)
-        errors[name] = dict(zip(names, (noise.diagonal() * batch / scans).sqrt().tolist(), strict=True))
+        errors[name] = dict(zip(names, ((noise.diagonal() * batch / scans).sqrt() / slope).tolist(), strict=True))
     return {"standard_errors": errors, "curvature": eigen(curvature, names)}
 
 
@@ -123,6 +127,13 @@ def loss_curve(parts: Parts, state: TrainState, offsets: list[float], batches: i
     return {"offsets": offsets, "loss": curves, "step_by_weights": rate}
 
 
+def slope_of(parts: Parts, theta: Params) -> torch.Tensor:
+    """(K,) derivative of theta's coordinates by its parameters, each coordinate being of one parameter."""
+    small = 1e-3
+    moved = {name: value + small for name, value in theta.items()}
+    return ((flat(effects(parts, moved)) - flat(effects(parts, theta))) / small).double()
+
+
 def names_of(parts: Parts) -> list[str]:
     return list(parts.augmenter.bounded())
 
@@ -156,7 +167,7 @@ def main() -> None:
         "plain": given.plain,
         "batches": given.batches,
         "scans": given.scans,
-        **errors_of(found, names_of(parts), given.scans, parts.plan.batch),
+        **errors_of(found, names_of(parts), slope_of(parts, state.theta), given.scans, parts.plan.batch),
         "real_loss": loss_curve(parts, state, OFFSETS, given.curve_batches, STEP),
     }
     finish(figures, given.json)

@@ -16,8 +16,8 @@ import torch
 from l2s_auto.augmenters.base import uniform
 from l2s_auto.core.separable import along_axes, cubic_spline
 
-#: Intervals an axis between the knots of the low, the middle and the high spatial frequency: far enough apart for
-#: theta to tell them from each other (`benchmarks/theta_information.py`).
+#: Intervals an axis between the knots of the low, the middle and the high spatial frequency. The farther these are
+#: apart, the better theta can tell them from each other.
 INTERVALS = (2, 5, 12)
 #: Control points of a field's logarithm are drawn uniformly between those of 1 / MOST and of MOST.
 MOST = 2.0
