@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,11 +30,10 @@ class History:
         path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def add(self, result: StepResult) -> None:
-        """Note the losses of an iteration."""
-        if result.loss_synth is not None:
-            self._synth.append(result.loss_synth)
-        if result.loss_real is not None:
-            self._real.append(result.loss_real)
+        """Note the losses of an iteration; JSON knows no NaN."""
+        for kept, loss in ((self._synth, result.loss_synth), (self._real, result.loss_real)):
+            if loss is not None and math.isfinite(loss):
+                kept.append(loss)
 
     def write(
         self, *, iteration: int, seconds: float, theta: dict[str, float], signal: Reading | None, val_dice: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -9,16 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.interrupts import deferred_interrupts
 from l2s_auto.training.methods import Method
+from l2s_auto.training.step import StepResult
 from l2s_auto.training.writer import Writer
 
 Validate = Callable[[Params], "float | None"]
+#: Iterations in a row that end in NaN or infinity, after which a training gives up.
+PATIENCE = 20
+LOGGER = logging.getLogger("l2s_auto")
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,11 @@ def train(
 ) -> TrainState:
     """Train until a limit is reached; `folder` then holds weights, checkpoint and history, which the leader writes.
 
+    An iteration that ends in NaN or infinity is undone: weights and theta stay what they were, and the next one draws
+    other images.
+
     Raises KeyboardInterrupt after a signal, when everything is saved: the training can be resumed, and predicts.
+    Raises UserError after PATIENCE undone iterations in a row.
     """
     restore_random(parts, state)
     writer = Writer(parts, folder, first_step=state.step)
@@ -61,14 +72,22 @@ def train(
     started = time.monotonic() - state.seconds
     val_dice: float | None = None
     next_validation = math.floor(limits.progress(state) * limits.validations) + 1
+    undone = 0
     with deferred_interrupts() as interrupts, bar:
         state.seconds, stop = parts.team.agree(state.seconds, interrupts.arrived)
         while not stop and (progress := limits.progress(state)) < 1:
             result = method.step(parts, state, progress=progress)
-            state = result.state
+            if finite(result):
+                undone, state = 0, result.state
+                writer.note(result)
+            else:
+                undone += 1
+                LOGGER.warning("Iteration %d ended in NaN or infinity and was undone.", state.step + 1)
             state.step += 1
             state.seconds, stop = parts.team.agree(time.monotonic() - started, interrupts.arrived)
-            writer.note(result)
+            if undone == PATIENCE:
+                writer.save(state)
+                raise diverged(state)
             progress, new_dice = limits.progress(state), None
             if progress * limits.validations >= next_validation and progress < 1:
                 next_validation = math.floor(progress * limits.validations) + 1
@@ -85,6 +104,24 @@ def train(
     if stop:
         raise KeyboardInterrupt
     return state
+
+
+def finite(result: StepResult) -> bool:
+    """Whether the loss that moved the weights, the weights and theta are numbers."""
+    loss = result.loss_synth if result.loss_synth is not None else result.loss_real
+    values = [*result.state.phi.values(), *result.state.theta.values()]
+    return (loss is None or math.isfinite(loss)) and bool(get_total_norm(values).isfinite())
+
+
+def diverged(state: TrainState) -> UserError:
+    """The error of a training that makes no numbers any more."""
+    return UserError.single(
+        f"The training has diverged: {PATIENCE} iterations in a row ended in NaN or infinity.",
+        where=f"iteration {state.step}",
+        found="losses or weights that are no numbers",
+        expected="finite ones",
+        mend="Lower the learning rate in the recipe, or look for NaN in the scans. The weights of before are saved.",
+    )
 
 
 def restore_random(parts: Parts, state: TrainState) -> None:

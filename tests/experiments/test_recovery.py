@@ -77,6 +77,12 @@ def test_heads_in_any_orientation_lie_on_one_grid(label_maps):
     assert flat.maps.shape[1:] == (1, 48, 56) and len(flat.maps) == 40
 
 
+def test_hidden_files_are_no_label_maps(label_maps):
+    """Such as macOS leaves beside each file on foreign disks."""
+    (label_maps / "._h0.nii.gz").write_bytes(b"no NIfTI")
+    assert len(load_anatomies(label_maps, dimensions=3, spacing=2.5, seed=0).maps) == 2
+
+
 def test_sampling_keeps_a_head_that_has_the_spacing():
     labels = np.zeros((9, 8, 7), dtype=np.int16)
     labels[2:6, 1:7, 3:5] = np.arange(48).reshape(4, 6, 2) + 1

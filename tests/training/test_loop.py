@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from safetensors.torch import save_file
 from l2s_auto.core.errors import UserError
 from l2s_auto.hypergradients.differentiate import norm
 from l2s_auto.training.checkpoint import FILE, load_checkpoint, save_checkpoint
-from l2s_auto.training.loop import Limits, restore_random, train
+from l2s_auto.training.history import History
+from l2s_auto.training.loop import PATIENCE, Limits, restore_random, train
+from l2s_auto.training.step import StepResult
 
 CPU = torch.device("cpu")
 
@@ -172,3 +175,40 @@ def test_a_broken_checkpoint_is_an_error(tmp_path):
     (tmp_path / FILE).write_bytes(b"nonsense")
     with pytest.raises(UserError, match="checkpoint cannot be read"):
         load_checkpoint(tmp_path, CPU)
+
+
+class Breaks:
+    """The method, whose weights become NaN on some iterations."""
+
+    def __init__(self, method, *, on):
+        self.method, self.on = method, on
+
+    def step(self, parts, state, *, progress):
+        result = self.method.step(parts, state, progress=progress)
+        if state.step in self.on:
+            broken = {name: value * float("nan") for name, value in result.state.phi.items()}
+            result = replace(result, state=replace(result.state, phi=broken))
+        return result
+
+
+def test_an_iteration_that_ends_in_nan_is_undone(make_parts, tmp_path, caplog):
+    parts, method, state = make_parts()
+    end = run((parts, Breaks(method, on={2}), state), tmp_path)
+    assert all(value.isfinite().all() for value in end.phi.values())
+    assert end.step == 6 and "Iteration 3 ended in NaN" in caplog.text
+
+
+def test_a_training_that_makes_no_numbers_any_more_ends_and_keeps_what_it_had(make_parts, tmp_path):
+    parts, method, state = make_parts()
+    with pytest.raises(UserError, match="has diverged: 20 iterations in a row"):
+        run((parts, Breaks(method, on=range(1, 100)), state), tmp_path, iterations=100)
+    kept = load_checkpoint(tmp_path / "checkpoint", CPU)
+    assert kept.step == 1 + PATIENCE and all(value.isfinite().all() for value in kept.phi.values())
+
+
+def test_the_history_is_json_where_a_loss_is_not_a_number(tmp_path):
+    kept = History(tmp_path / "history.jsonl", first_step=0)
+    for loss in (1.0, float("nan"), 2.0):
+        kept.add(StepResult(None, loss, float("nan")))
+    kept.write(iteration=3, seconds=1.0, theta={}, signal=None, val_dice=None)
+    assert history(tmp_path)[0]["loss_synth"] == 1.5 and history(tmp_path)[0]["loss_real"] is None

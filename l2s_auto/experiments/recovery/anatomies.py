@@ -59,8 +59,9 @@ def load_anatomies(folder: Path | None, *, dimensions: int, spacing: float, seed
 
 
 def read_heads(folder: Path) -> list[Head]:
-    """Every NIfTI file of a folder, in canonical axes."""
-    paths = sorted(path for path in folder.glob("*") if path.name.endswith(SUFFIXES)) if folder.is_dir() else []
+    """Every NIfTI file of a folder that is not hidden, in canonical axes."""
+    files = folder.glob("[!.]*") if folder.is_dir() else ()
+    paths = sorted(path for path in files if path.name.endswith(SUFFIXES))
     if not paths:
         raise UserError.single(
             "There are no label maps for the experiment.",

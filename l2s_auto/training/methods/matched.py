@@ -174,4 +174,7 @@ def effects(parts: Parts, theta: Params) -> Params:
 
 def of_effects(parts: Parts, coordinates: Params) -> Params:
     """The inverse of `effects`, within theta's bounds."""
-    return parts.augmenter.of_effects(coordinates) if hasattr(parts.augmenter, "of_effects") else coordinates
+    for name in ("of_effects", "nearest"):
+        if hasattr(parts.augmenter, name):
+            return getattr(parts.augmenter, name)(coordinates)
+    return coordinates
