@@ -128,6 +128,16 @@ def test_a_run_writes_table_json_and_figure(label_maps, tmp_path, capsys, monkey
     assert len(list((output / "settings").iterdir())) == 2 * len(before)
 
 
+def test_settings_of_one_scanner_share_a_training(label_maps, tmp_path, monkeypatch):
+    monkeypatch.setattr("l2s_auto.experiments.recovery.problem.REAL", {2: 6, 3: 2})
+    monkeypatch.setattr("l2s_auto.experiments.recovery.run.SPACING", {2: 6.0, 3: 10.0})
+    names = ["sigma 0.05", "exponents 0.2 0.2 0.2"]
+    recovery(tmp_path, data=label_maps, presets=names, iterations=4)
+    assert len(list((tmp_path / "settings").iterdir())) == 1
+    rows = json.loads((tmp_path / "recovery.json").read_text())["settings"]
+    assert [row["name"] for row in rows] == names and rows[0]["theta"] == rows[1]["theta"]
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_small_and_flat_label_maps_are_padded(tmp_path, monkeypatch, dimensions):
     monkeypatch.setattr("l2s_auto.experiments.recovery.problem.REAL", {2: 6, 3: 2})

@@ -33,7 +33,7 @@ SPACING = {2: 4.0, 3: 6.0}
 ITERATIONS = {2: 3000, 3: 800}
 WARM_UP = 0.3
 #: Theta is the mean over this last part of the training.
-AVERAGED = 1 / 2
+AVERAGED = 1 / 4
 #: name -> method, and what its recipe has of its own
 ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "matching": ("learn2synth-matched", {}),
@@ -92,7 +92,8 @@ def recovery(
     presets     names of PRESETS; None: all
     estimators  names of ESTIMATORS
     dimensions  2 (slices) or 3
-    Settings that `output` holds already, of the same data and options, are not trained again. Raises UserError.
+    Settings that `output` holds already, of the same data and options, are not trained again; the table and the files
+    are those of the settings that are asked for. Raises UserError.
     """
     chosen = [choose(name, PRESETS, option="--presets") for name in presets or PRESETS]
     for name in estimators:
@@ -106,7 +107,7 @@ def recovery(
     for preset in chosen:
         for estimator in estimators:
             for seed in seeds:
-                setting = f"{preset.name}, {estimator}, {dimensions}D, seed {seed}, {count}, maps {of}.json"
+                setting = f"{first_of(preset).name}, {estimator}, {dimensions}D, seed {seed}, {count}, maps {of}.json"
                 place = output / "settings" / setting
                 row = read_json(place) if place.exists() else None
                 if not isinstance(row, dict) or not {field.name for field in fields(Found)} <= set(row):
@@ -115,11 +116,16 @@ def recovery(
                     )
                     row = found.row()
                     write_json(place, row)
-                rows.append(row)
+                rows.append({**row, "name": preset.name})
     print(table(rows))
     result = {"data": data.resolve().name if data else "phantoms", "dimensions": dimensions, "iterations": count}
     write_json(output / "recovery.json", {**result, "device": str(where), "settings": rows})
     return draw_paths(rows, output / "recovery.png")
+
+
+def first_of(preset: Preset) -> Preset:
+    """The first of the presets that are the same scanner: they share a training."""
+    return next((known for known in PRESETS.values() if known.theta == preset.theta), preset)
 
 
 def make_folder(output: Path) -> None:
