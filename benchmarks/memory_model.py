@@ -16,7 +16,7 @@ import torch
 from made_up import make_cases, make_plan, peak
 
 from common import finish, in_a_process, machine, parser
-from l2s_auto.commands.allocator import spare_memory
+from l2s_auto.core.allocator import spare_memory
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients import HYPERGRADIENTS

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from l2s_auto.commands import parsers
-from l2s_auto.commands.allocator import spare_memory
 from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
+from l2s_auto.core.allocator import spare_memory
 
 Arguments = Sequence[str] | None
 
@@ -23,6 +23,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
         from l2s_auto.commands.availability import require_method
         from l2s_auto.core.component import Component
         from l2s_auto.core.recipe import Recipe
+        from l2s_auto.planning.choices import Choices
         from l2s_auto.training.run import plan_and_train
 
         require_method(args.method)
@@ -49,6 +50,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
             cv=args.cv,
             splits=args.splits,
             memory_gb=args.memory_gb,
+            choices=Choices(spacing=args.spacing, patch=args.patch, batch=args.batch, features=args.features),
             workers=args.workers,
             resume=args.resume,
             init=args.init,

@@ -100,6 +100,13 @@ def plan_and_train() -> Parser:
     _add_device(parser)
     memory = "GB of memory that training may use on the device (default: what is free)"
     add("--memory-gb", type=values.positive, metavar="X", help=memory)
+    plan = "instead of the plan's:"
+    spacing = f"{plan} mm of a voxel, from left to right, back to front, bottom to top"
+    add("--spacing", nargs=3, action=values.Tuple, type=values.positive, metavar=("X", "Y", "Z"), help=spacing)
+    patch = f"{plan} voxels of a patch, enlarged to what the network divides it by"
+    add("--patch", nargs=3, action=values.Tuple, type=values.count, metavar=("X", "Y", "Z"), help=patch)
+    add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update")
+    add("--features", type=values.count, metavar="N", help=f"{plan} features of the network's first stage")
     _add_workers(parser)
     add("--seed", type=values.count_or_zero, default=0, metavar="N", help="same seed, same weights (default: 0)")
     add("--resume", action="store_true", help="go on from the last checkpoint in RUN")

@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 #: Largest whole number that every library takes as a seed or a count.
 MOST = 2**31 - 1
@@ -21,6 +22,19 @@ class Part:
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
+
+
+class Tuple(argparse.Action):
+    """Several values of an option as a tuple."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, tuple(values))
 
 
 def duration(text: str) -> float:

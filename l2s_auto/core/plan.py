@@ -5,6 +5,7 @@ All axes are those of the canonical orientation (closest to R, A, S); lengths ar
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -39,6 +40,10 @@ class CaseFingerprint(Strict):
     label_volume           label value -> mm³, for labels present in the case
     label_centre           label value -> its centre in mm from the box's corner, along the canonical axes
     label_spread           label value -> standard deviation of its voxels' places along these axes, mm
+    label_pieces           label value -> number of its connected pieces
+    label_piece            label value -> mm³ of the usual (median) one
+    touching               pairs of labels that share a face of a voxel, the smaller value first
+    orientation            codes of the file's axes, such as RAS
     """
 
     id: str
@@ -50,13 +55,21 @@ class CaseFingerprint(Strict):
     label_std: dict[int, tuple[float, ...]]
     label_centre: dict[int, Triple] = {}
     label_spread: dict[int, Triple] = {}
+    label_pieces: dict[int, int] = {}
+    label_piece: dict[int, float] = {}
+    touching: tuple[tuple[int, int], ...] = ()
+    orientation: str = ""
 
 
 class Fingerprint(Strict):
     """What was measured on the training cases.
 
     content            hash of the files' names, sizes and times, by which a changed dataset is noticed
-    intensity          one summary a channel, original units, over the foreground (labels other than 0)
+    intensity          one summary a channel, original units, over the foreground (labels other than 0); percentiles are
+                       of a sample, the rest is exact
+    percentile_error   by how much of the distribution the percentiles may be off: the standard error of the share of
+                       voxels below the median
+    modalities         what each channel looks like: "CT" in Hounsfield units, "MRI" (no values below 0), or "other"
     unlabelled_sample  normalised intensities of the first channel where no label is, a random sample over all
                        cases, lightly smoothed; the planner clusters it
     smoothing_residual standard deviation of what the smoothing took away: noise and the finest texture
@@ -68,6 +81,8 @@ class Fingerprint(Strict):
     labels: dict[int, str]
     cases: tuple[CaseFingerprint, ...]
     intensity: tuple[Statistics, ...]
+    percentile_error: float = Field(default=0.0, ge=0)
+    modalities: tuple[Literal["CT", "MRI", "other"], ...] = ()
     unlabelled_sample: tuple[float, ...] = ()
     smoothing_residual: float = Field(default=0.0, ge=0)
 
@@ -87,6 +102,12 @@ class Topology(Strict):
     strides: tuple[Voxels, ...]
     convolutions_encoder: tuple[int, ...]
     convolutions_decoder: tuple[int, ...]
+
+    @property
+    def divisor(self) -> Voxels:
+        """What a patch must be divisible by along each axis."""
+        x, y, z = (math.prod(stride[axis] for stride in self.strides) for axis in range(3))
+        return x, y, z
 
     @model_validator(mode="after")
     def _lengths(self) -> Topology:
@@ -174,6 +195,7 @@ class Plan(Strict):
     """Everything that the data dictate. Travels with the weights, so that prediction needs nothing else.
 
     pairs  original values of (left, right) labels
+    why    field -> one sentence: what it follows from
     """
 
     version: int = 1
@@ -188,6 +210,27 @@ class Plan(Strict):
     generation: GenerationPlan
     pairs: tuple[tuple[int, int], ...] = ()
     iterations: int = Field(ge=1)
+    why: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Plan:
+        """What somebody who edits the file can get wrong; each message names the field."""
+        if min(self.spacing) <= 0:
+            raise ValueError(f"spacing {self.spacing} needs numbers above 0, in mm")
+        divisor = self.topology.divisor
+        if min(self.patch) < 1 or any(n % d for n, d in zip(self.patch, divisor, strict=True)):
+            raise ValueError(f"patch {self.patch} needs multiples of {divisor}, which the topology's strides divide")
+        if self.channels and len(self.normalisation) != len(self.channels):
+            raise ValueError(f"normalisation needs one entry a channel: {len(self.channels)}")
+        values = self.label_values
+        if len(set(values)) != len(values) or not values or values[0] != 0:
+            raise ValueError("labels need different values, the first 0 (background)")
+        if any(label.target >= len(values) for label in self.generation.enriched):
+            raise ValueError(f"generation.enriched has a target beyond the {len(values)} labels")
+        unknown = {value for pair in self.pairs for value in pair} - set(values)
+        if unknown:
+            raise ValueError(f"pairs names {sorted(unknown)}, which are not among the labels")
+        return self
 
     @property
     def label_values(self) -> tuple[int, ...]:

@@ -13,9 +13,11 @@ from l2s_auto.core.types import Case
 from l2s_auto.io.json_files import read_json
 
 Split = dict[str, list[str]]
+#: Folds of a cross-validation, where there are as many people.
+FOLDS = 5
 
 
-def make_splits(cases: Sequence[Case], *, folds: int = 5, seed: int = 0) -> list[Split]:
+def make_splits(cases: Sequence[Case], *, folds: int = FOLDS, seed: int = 0) -> list[Split]:
     """Folds {"train": ids, "val": ids} of about the same size; the cases of one group are never separated.
 
     The same cases, in any order, and the same seed give the same folds. With fewer groups than folds there are as

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ from scipy import ndimage
 from l2s_auto.core.plan import CaseFingerprint, Fingerprint, Statistics, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.parallel import map_cases
+from l2s_auto.planning.modality import Modality, guess, usual
+from l2s_auto.planning.pieces import label_pieces, touching_labels
 from l2s_auto.planning.places import label_places
 
 SMOOTHING = 0.7  # sigma of the smoothing before tissue is clustered, in units of the smallest voxel edge
@@ -29,6 +32,7 @@ class MeasurableCase(Protocol):
     raw      (C, *S) float32, original units
     labels   (*S) original label values
     spacing  mm
+    orientation  codes of the file's axes, such as RAS
     """
 
     @property
@@ -39,6 +43,8 @@ class MeasurableCase(Protocol):
     def labels(self) -> np.ndarray: ...
     @property
     def spacing(self) -> Triple: ...
+    @property
+    def orientation(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class _Measured:
     foreground: _Moments
     unlabelled: np.ndarray
     residual: float
+    modalities: tuple[Modality, ...]
 
 
 def take_fingerprint(
@@ -92,6 +99,8 @@ def take_fingerprint(
         labels=dataset.labels,
         cases=tuple(m.case for m in measured),
         intensity=_summaries([m.foreground for m in measured], channels=len(dataset.channels)),
+        percentile_error=_percentile_error([m.foreground for m in measured]),
+        modalities=_modalities([m.modalities for m in measured if m.modalities]),
         unlabelled_sample=tuple(round(float(value), 4) for value in sample),
         smoothing_residual=round(float(np.mean([m.residual for m in measured])), 4),
     )
@@ -124,6 +133,8 @@ def _measure(
     values, counts = np.unique(labels, return_counts=True)
     mean, std = _per_label(image, labels, values)
     centre, spread = label_places(labels, values, data.spacing)
+    number = np.searchsorted(values, labels)
+    pieces, piece = label_pieces(number, values, voxel)
     x, y, z = labels.shape
     fingerprint = CaseFingerprint(
         id=case.id,
@@ -135,6 +146,10 @@ def _measure(
         label_std=std,
         label_centre=centre,
         label_spread=spread,
+        label_pieces=pieces,
+        label_piece=piece,
+        touching=touching_labels(number, values),
+        orientation=data.orientation,
     )
     sample, residual = _unlabelled(image, labels, data.spacing, rng, size=unlabelled)
     return _Measured(
@@ -142,6 +157,7 @@ def _measure(
         foreground=_moments(data.raw[:, labels != 0], rng, size=foreground),
         unlabelled=sample,
         residual=residual,
+        modalities=tuple(guess(channel) for channel in data.raw),
     )
 
 
@@ -196,6 +212,18 @@ def _moments(values: np.ndarray, rng: np.random.Generator, *, size: int) -> _Mom
         maximum=wide.max(axis=1) if count else empty - np.inf,
         sample=values[:, chosen],
     )
+
+
+def _modalities(guesses: list[tuple[Modality, ...]]) -> tuple[Modality, ...]:
+    """Of cases -> of channels."""
+    channels = len(guesses[0]) if guesses else 0
+    return tuple(usual([of_case[channel] for of_case in guesses]) for channel in range(channels))
+
+
+def _percentile_error(parts: list[_Moments]) -> float:
+    """Standard error of the share of voxels below the sample's median."""
+    count = sum(part.sample.shape[1] for part in parts)
+    return round(0.5 / math.sqrt(count), 5) if count else 0.0
 
 
 def _summaries(parts: list[_Moments], *, channels: int) -> tuple[Statistics, ...]:

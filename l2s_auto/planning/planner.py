@@ -1,53 +1,23 @@
-"""From fingerprint to plan: one small function a decision."""
+"""From fingerprint to plan: one small function a decision, each with its reason."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from l2s_auto.core.errors import UserError
-from l2s_auto.core.plan import Fingerprint, LabelPlan, Normalisation, Plan, Topology, Triple, Voxels
+from l2s_auto.core.plan import Fingerprint, GenerationPlan, LabelPlan, Normalisation, Plan, Triple, Voxels
+from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.clusters import BACKGROUND, determine_generation
+from l2s_auto.planning.devices import device_defaults, device_kind
 from l2s_auto.planning.fingerprint import SMOOTHING
-from l2s_auto.planning.memory import StepMemory, training_memory_gb
+from l2s_auto.planning.memory import StepMemory
 from l2s_auto.planning.pairs import determine_pairs
-from l2s_auto.planning.topology import determine_topology
+from l2s_auto.planning.patch import Fit, determine_batch, determine_patch
 
 ANISOTROPIC = 3.0  # from this ratio of spacings on, the coarse axis is planned from its finer scans
-SMALLEST_BATCH = 2
-SHORTEST = 8  # voxels of the longest axis of a patch, at least
 SMALL_CASE = 100_000  # voxels of a case that a CPU trains a larger network on
-_SHARE_OF_DATA = 0.05  # a batch holds at most this share of the dataset's voxels, as in nnU-Net
-
-
-class DeviceDefaults(NamedTuple):
-    """What a kind of device can be asked for; measured on small machines, to be refined.
-
-    features    of the U-Net's first stage
-    voxels      of a patch, at most
-    batch       at most
-    iterations  updates of the network
-    """
-
-    features: int
-    voxels: int
-    batch: int
-    iterations: int
-
-
-DEVICES = {
-    "cpu": DeviceDefaults(features=16, voxels=64**3, batch=2, iterations=2000),
-    "mps": DeviceDefaults(features=16, voxels=64**3, batch=2, iterations=5000),
-    "cuda": DeviceDefaults(features=32, voxels=96**3, batch=8, iterations=20000),
-}
-
-
-def device_defaults(device: str) -> DeviceDefaults:
-    """Of "cpu", "mps", "cuda" or "cuda:1"; an unknown kind of device is treated as a CPU."""
-    return DEVICES.get(device.partition(":")[0], DEVICES["cpu"])
 
 
 def make_plan(
@@ -55,40 +25,61 @@ def make_plan(
     *,
     memory_gb: float | None,
     device: str,
-    base_features: int | None = None,
+    choices: Choices | None = None,
     step: StepMemory | None = None,
     processes: int = 1,
 ) -> Plan:
-    """Everything that the data and the device's kind dictate.
+    """Everything that the data and the device's kind dictate, and why.
 
     memory_gb      GB that each process of the training may use; None: the device's usual patch and batch, unchecked
-    base_features  of the U-Net's first stage; None: the device's
+    choices        what the user decides
     step           what the most demanding training step keeps; None: a plain step
     processes      that share each batch
+    Raises UserError if nothing fits into the memory.
     """
+    choices = choices or Choices()
+    kind = device_defaults(device)
     labels = determine_labels(fingerprint)
-    spacing = determine_spacing(fingerprint)
+    spacing, why_spacing = determine_spacing(fingerprint, choices.spacing)
     shapes = shapes_at(fingerprint, spacing)
-    channels, classes = max(1, len(fingerprint.channels)), len(labels)
-    features = determine_features(device, shapes, base_features)
-    pairs = determine_pairs({label.value: label.name for label in labels}, fingerprint.cases)
-    step = step or StepMemory()
-    fit = _Fit(
-        channels=channels, classes=classes, features=features, memory_gb=memory_gb, step=step, processes=processes
+    features, why_features = determine_features(device, shapes, choices.features)
+    names = {label.value: label.name for label in labels}
+    pairs = determine_pairs(names, fingerprint.cases)
+    fit = Fit(
+        channels=max(1, len(fingerprint.channels)),
+        classes=len(labels),
+        features=features,
+        memory_gb=memory_gb,
+        step=step or StepMemory(),
+        processes=processes,
     )
-    patch, topology = determine_patch(shapes, spacing, fit=fit, voxels=device_defaults(device).voxels)
+    chosen = determine_patch(shapes, spacing, fit=fit, voxels=kind.voxels, wanted=choices.patch)
+    batch, why_batch = determine_batch(shapes, chosen, fit=fit, most=kind.batch, wanted=choices.batch)
+    generation = determine_generation(fingerprint, labels, pairs, smoothing_mm=round(SMOOTHING * min(spacing), 4))
+    normalisation = determine_normalisation(fingerprint.channels)
     return Plan(
         dataset=fingerprint.dataset,
         channels=fingerprint.channels,
         labels=labels,
         spacing=spacing,
-        patch=patch,
-        batch=determine_batch(shapes, patch, topology, fit=fit, most=device_defaults(device).batch),
-        topology=topology,
-        normalisation=determine_normalisation(fingerprint.channels),
-        generation=determine_generation(fingerprint, labels, pairs, smoothing_mm=round(SMOOTHING * min(spacing), 4)),
+        patch=chosen.patch,
+        batch=batch,
+        topology=chosen.topology,
+        normalisation=normalisation,
+        generation=generation,
         pairs=pairs,
-        iterations=determine_iterations(device),
+        iterations=kind.iterations,
+        why={
+            "spacing": why_spacing,
+            "patch": chosen.why,
+            "batch": why_batch,
+            "topology": f"{why_features}; an axis is halved while it keeps 4 voxels and is not coarser than the others",
+            "normalisation": why_normalisation(fingerprint.channels, normalisation),
+            "generation": why_generation(fingerprint, generation),
+            "pairs": ", ".join(f"{names[left]} | {names[right]}" for left, right in pairs)
+            or "no left and right of one structure, by names or mirror symmetry",
+            "iterations": f"the usual of the device ({device_kind(device)})",
+        },
     )
 
 
@@ -99,22 +90,30 @@ def determine_labels(fingerprint: Fingerprint) -> tuple[LabelPlan, ...]:
     return tuple(LabelPlan(value=value, name=names[value]) for value in order)
 
 
-def determine_spacing(fingerprint: Fingerprint) -> Triple:
+def determine_spacing(fingerprint: Fingerprint, wanted: Triple | None = None) -> tuple[Triple, str]:
     """Median spacing in mm; for anisotropic data the coarse axis gets its 10th percentile instead, as in nnU-Net.
 
     Anisotropic: the coarsest axis is more than 3 times as coarse as the others and has less than a third of their
     voxels. The coarse axis never becomes finer than the others.
+
+    wanted  the user's spacing
+    Returns the spacing and why.
     """
+    if wanted is not None:
+        return wanted, "as asked for"
     spacings = np.array([case.spacing for case in fingerprint.cases])
     shapes = np.array([case.shape for case in fingerprint.cases])
     target = np.median(spacings, axis=0)
     voxels = np.median(shapes, axis=0)
     worst = int(np.argmax(target))
     others = [axis for axis in range(3) if axis != worst]
+    why = f"the median of {len(spacings)} cases"
     if target[worst] > ANISOTROPIC * max(target[others]) and ANISOTROPIC * voxels[worst] < min(voxels[others]):
+        coarse = target[worst]
         target[worst] = max(np.percentile(spacings[:, worst], 10), max(target[others]))
+        why += f"; of the coarse axis, with {coarse:.3g} mm, the 10th percentile, so that thinner slices keep detail"
     x, y, z = (round(float(t), 5) for t in target)
-    return x, y, z
+    return (x, y, z), why
 
 
 def shapes_at(fingerprint: Fingerprint, spacing: Triple) -> list[Voxels]:
@@ -126,22 +125,19 @@ def shapes_at(fingerprint: Fingerprint, spacing: Triple) -> list[Voxels]:
     return shapes
 
 
-def determine_features(device: str, shapes: Sequence[Voxels], base_features: int | None = None) -> int:
-    """Features of the first stage: the user's, or what the kind of device trains in reasonable time.
+def determine_features(device: str, shapes: Sequence[Voxels], wanted: int | None = None) -> tuple[int, str]:
+    """Features of the first stage: the user's, or what the kind of device trains in reasonable time; and why.
 
     A CPU has half of them for cases of many voxels, or it would not see enough images in minutes: with 16 features
     a patch of 64³ takes 0.75 s an iteration on 2 cores, and one of 40 x 56 x 40 0.15 s.
     """
+    if wanted is not None:
+        return wanted, f"{wanted} features, as asked for"
     features = device_defaults(device).features
     usual = float(np.median([math.prod(shape) for shape in shapes]))
-    if device.partition(":")[0] == "cpu" and usual > SMALL_CASE:
-        features //= 2
-    return base_features or features
-
-
-def determine_iterations(device: str) -> int:
-    """Updates of the network: the default of the kind of device."""
-    return device_defaults(device).iterations
+    if device_kind(device) == "cpu" and usual > SMALL_CASE:
+        return features // 2, f"{features // 2} features, half of the usual, for cases of {usual:,.0f} voxels on a CPU"
+    return features, f"{features} features, the usual of the device ({device_kind(device)})"
 
 
 def determine_normalisation(channels: Sequence[str]) -> tuple[Normalisation, ...]:
@@ -158,65 +154,20 @@ def determine_normalisation(channels: Sequence[str]) -> tuple[Normalisation, ...
     )
 
 
-class _Fit(NamedTuple):
-    """What the memory estimate needs beside patch, batch and topology."""
-
-    channels: int
-    classes: int
-    features: int
-    memory_gb: float | None
-    step: StepMemory
-    processes: int
-
-    @property
-    def smallest_batch(self) -> int:
-        return max(SMALLEST_BATCH, self.processes)
-
-    def holds(self, topology: Topology, patch: Voxels, batch: int) -> bool:
-        if self.memory_gb is None:
-            return True
-        return self.needs(topology, patch, batch) <= self.memory_gb
-
-    def needs(self, topology: Topology, patch: Voxels, batch: int) -> float:
-        """GB of each process of a training with this patch and batch."""
-        share = math.ceil(batch / self.processes)
-        return training_memory_gb(topology, patch, share, channels=self.channels, classes=self.classes, step=self.step)
+def why_normalisation(channels: Sequence[str], schemes: Sequence[Normalisation]) -> str:
+    """A sentence a channel."""
+    reasons = {
+        "fixed": "in Hounsfield units, which mean the same in every scan",
+        "percentile": "in units of its own, so by percentiles of each scan",
+    }
+    told = [f"{name}: {reasons[scheme.scheme]}" for name, scheme in zip(channels, schemes, strict=True)]
+    return "; ".join(told) or "no images: synthetic ones are made in the network's units"
 
 
-def determine_patch(shapes: Sequence[Voxels], spacing: Triple, *, fit: _Fit, voxels: int) -> tuple[Voxels, Topology]:
-    """The largest patch that is allowed, and its topology.
-
-    The patch is a cube in mm, cut at the median shape of the cases, with at most `voxels` voxels once it is padded to
-    what the poolings divide, and with the smallest batch fitting into the memory; at least 8 voxels along its longest
-    axis, so that the network pools at all. Raises UserError if nothing fits.
-    """
-    median = [max(1, round(float(m))) for m in np.median(np.array(shapes), axis=0)]
-    if max(median) < SHORTEST:
-        median = [SHORTEST if m > 1 else 1 for m in median] if max(median) > 1 else [SHORTEST] * 3
-    edge = max(n * s for n, s in zip(median, spacing, strict=True))
-    smallest = 8 * min(spacing)
-    steps = max(1, math.ceil(math.log(max(edge / smallest, 1.0)) / math.log(1.02)))
-    for step in range(steps + 1):
-        length = edge / 1.02**step
-        x, y, z = (max(1, min(n, round(length / s))) for n, s in zip(median, spacing, strict=True))
-        topology, patch = determine_topology(spacing, (x, y, z), base_features=fit.features)
-        if math.prod(patch) <= voxels and fit.holds(topology, patch, fit.smallest_batch):
-            return patch, topology
-    needed = fit.needs(topology, patch, fit.smallest_batch)
-    raise UserError.single(
-        "There is not enough memory for the smallest training.",
-        where="--memory-gb, or the memory that is free",
-        found=f"{fit.memory_gb or 0:g} GB",
-        expected=f"at least {needed:.2g} GB for patches of {' x '.join(map(str, patch))} voxels",
-        mend="Give more memory, or free some.",
-    )
-
-
-def determine_batch(shapes: Sequence[Voxels], patch: Voxels, topology: Topology, *, fit: _Fit, most: int) -> int:
-    """At least 2, and one a process; more while the memory allows, to `most` and a twentieth of the cases' voxels."""
-    data = sum(math.prod(shape) for shape in shapes)
-    limit = min(most, int(_SHARE_OF_DATA * data / math.prod(patch)))
-    batch = fit.smallest_batch
-    while batch < limit and fit.holds(topology, patch, batch + 1):
-        batch += 1
-    return batch
+def why_generation(fingerprint: Fingerprint, generation: GenerationPlan) -> str:
+    """What the generation classes are."""
+    clusters = sum(label.centre is not None and label.target == 0 for label in generation.enriched)
+    labels = len(fingerprint.labels)
+    if clusters:
+        return f"{generation.classes} classes: {labels} labels, and {clusters} tissues told apart where no label is"
+    return f"{generation.classes} classes of {labels} labels; where no label is, no tissues can be told apart"

@@ -43,17 +43,9 @@ def determine_topology(spacing: Triple, patch: Voxels, *, base_features: int) ->
     return topology, padded(patch, topology)
 
 
-def divisor(topology: Topology) -> Voxels:
-    """What a patch must be divisible by along each axis."""
-    total = [1, 1, 1]
-    for stride in topology.strides:
-        total = [t * s for t, s in zip(total, stride, strict=True)]
-    return total[0], total[1], total[2]
-
-
 def padded(patch: Voxels, topology: Topology) -> Voxels:
     """The smallest patch at least as large that every pooling divides."""
-    x, y, z = (-(-n // d) * d for n, d in zip(patch, divisor(topology), strict=True))
+    x, y, z = (-(-n // d) * d for n, d in zip(patch, topology.divisor, strict=True))
     return x, y, z
 
 

@@ -21,6 +21,14 @@ class Orientation:
     permutation: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
 
+    @property
+    def codes(self) -> str:
+        """Where the file's axes point, such as LPS: right, anterior and superior are R, A, S."""
+        letters = ["?"] * 3
+        for world, (axis, flip) in enumerate(zip(self.permutation, self.flips, strict=True)):
+            letters[axis] = ("RL", "AP", "SI")[world][flip]
+        return "".join(letters)
+
 
 def orientation_of(affine: np.ndarray) -> Orientation:
     """(4, 4) voxel -> RAS+ mm affine -> the Orientation that brings it closest to R, A, S.

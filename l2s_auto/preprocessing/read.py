@@ -21,12 +21,14 @@ class PreparedForFingerprint:
     raw      (C, *S) float32, original units
     labels   (*S) original label values
     spacing  mm
+    orientation  codes of the file's axes, such as RAS
     """
 
     image: np.ndarray
     raw: np.ndarray
     labels: np.ndarray
     spacing: Triple
+    orientation: str = ""
 
 
 def read_image(case: Case) -> Volume:
@@ -65,6 +67,8 @@ def read_for_fingerprint(case: Case, *, normalisation: tuple[Normalisation, ...]
         x, y, z = labels.shape
         geometry = geometry_of((x, y, z), affine, None)
         nothing = np.zeros((0, *geometry.cropped), dtype=np.float32)
-        return PreparedForFingerprint(nothing, nothing, geometry.enter(labels), geometry.spacing)
+        return PreparedForFingerprint(
+            nothing, nothing, geometry.enter(labels), geometry.spacing, geometry.orientation.codes
+        )
     image, raw, geometry = prepare_native(read_image(case), normalisation, spacing=None)
-    return PreparedForFingerprint(image, raw, geometry.enter(labels), geometry.spacing)
+    return PreparedForFingerprint(image, raw, geometry.enter(labels), geometry.spacing, geometry.orientation.codes)

@@ -5,28 +5,20 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from tqdm import tqdm
-
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.plan import Fingerprint, Plan
+from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
 from l2s_auto.inference.load import load_model, remember_model
 from l2s_auto.io.dataset import find_dataset, verify_dataset
-from l2s_auto.io.json_files import read_model, write_json
+from l2s_auto.io.json_files import write_json
 from l2s_auto.io.splits import make_splits, read_splits
-from l2s_auto.networks.device import AUTO, choose_device, fast_dtype, free_memory_gb
-from l2s_auto.planning.fingerprint import content_of, take_fingerprint
-from l2s_auto.planning.measured import with_measured_clusters
-from l2s_auto.planning.memory import StepMemory
-from l2s_auto.planning.planner import determine_normalisation, make_plan
-from l2s_auto.preprocessing.read import read_for_fingerprint
+from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
+from l2s_auto.planning.choices import Choices
 from l2s_auto.preprocessing.store import StoredCase, open_case, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
@@ -34,12 +26,15 @@ from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.checks import build_method, check_recipe
 from l2s_auto.training.loop import Limits, train
-from l2s_auto.training.memory import check_memory, step_memory
 from l2s_auto.training.methods import Method
+from l2s_auto.training.options import Options
+from l2s_auto.training.plan_table import plan_table
+from l2s_auto.training.plans import Planning, obtain_plan
 from l2s_auto.training.preview import write_preview
 from l2s_auto.training.run_folder import RunFolder, be_quiet, start_logging
+from l2s_auto.training.show import progress_to
 from l2s_auto.training.smoothness import warn_of_kinks
-from l2s_auto.training.team import ALONE, Team, require_samples, team_from_environment
+from l2s_auto.training.team import require_samples, team_from_environment
 from l2s_auto.training.transfer import restore_frozen, transfer_weights
 from l2s_auto.training.validate import mean_dice, validate_fold
 
@@ -47,17 +42,6 @@ LOGGER = logging.getLogger("l2s_auto")
 #: Below this many bytes of images, worker processes cost more than they save.
 WORTH_WORKERS = 500_000_000
 Splits = list[dict[str, list[str]]]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What belongs to the machine or to this call, and so never travels with the model."""
-
-    device: torch.device
-    workers: int
-    resume: bool = False
-    init: Path | None = None
-    team: Team = ALONE
 
 
 @dataclass(frozen=True)
@@ -81,6 +65,7 @@ def plan_and_train(
     cv: bool = False,
     splits: Path | None = None,
     memory_gb: float | None = None,
+    choices: Choices | None = None,
     workers: int | None = None,
     resume: bool = False,
     init: Path | None = None,
@@ -88,7 +73,8 @@ def plan_and_train(
 ) -> Path:
     """Everything from a labelled dataset to a model and its report -> the run folder.
 
-    fold  the fold of the splits that is held out, or "all" for none; ignored with cv, which trains every fold
+    fold     the fold of the splits that is held out, or "all" for none; ignored with cv, which trains every fold
+    choices  what the user decides instead of the planner
     Raises UserError for everything that the user can mend, before anything that takes long.
     """
     recipe = recipe or Recipe()
@@ -107,7 +93,8 @@ def plan_and_train(
         if init is not None:
             load_model(init, "cpu")  # whether it is one
         options = Options(chosen, choose_workers(workers, found), team=team)
-        return prepare(found, run, recipe, method, parts_of, folds, options, memory_gb=memory_gb)
+        planning = Planning(recipe, method, options, memory_gb, choices or Choices())
+        return prepare(found, run, planning, parts_of, folds)
 
     prepared = team.from_leader(prepare_all)
     method = build_method(recipe)
@@ -127,28 +114,19 @@ def plan_and_train(
     return run.path
 
 
-def prepare(
-    found: Dataset,
-    run: RunFolder,
-    recipe: Recipe,
-    method: Method,
-    splits: Splits,
-    folds: list[str],
-    options: Options,
-    *,
-    memory_gb: float | None,
-) -> Prepared:
+def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, folds: list[str]) -> Prepared:
     """Verify, plan and preprocess; what a training needs then stands in the run folder."""
+    recipe, options = planning.recipe, planning.options
     run.make()
     start_logging(run.log)
     LOGGER.info(
         "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
     )
     verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
-    step = step_memory(recipe, hyper_steps=method.hyper_steps)
-    plan = obtain_plan(found, run, options, trained=run.has_models(), memory_gb=memory_gb, step=step)
+    plan = obtain_plan(found, run, planning)
+    LOGGER.info("%s", plan_table(plan))
     require_samples(options.team, plan.batch)
-    warn_of_kinks(plan, recipe, method)
+    warn_of_kinks(plan, recipe, planning.method)
     write_json(run.recipe, recipe)
     write_json(run.splits, splits)
     store_cases(
@@ -205,85 +183,6 @@ def choose_workers(workers: int | None, dataset: Dataset) -> int:
         return workers
     size = sum(path.stat().st_size for case in dataset.cases for path in case.images if path.is_file())
     return (os.cpu_count() or 1) if size > WORTH_WORKERS else 0
-
-
-def progress_to(title: str) -> Callable[[int, int], None]:
-    """A callback (done, total) that draws a bar."""
-    bar: tqdm | None = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None:
-            bar = tqdm(desc=title, total=total, mininterval=0.5 if sys.stderr.isatty() else 30.0, leave=False)
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-    return show
-
-
-def obtain_plan(
-    dataset: Dataset, run: RunFolder, options: Options, *, trained: bool, memory_gb: float | None, step: StepMemory
-) -> Plan:
-    """The plan in the run folder if the dataset is still what it was made for, else a new one.
-
-    step     what the most demanding training step keeps
-    trained  there is a model in the run folder, which a new plan would make useless: then a changed dataset is an error
-    """
-    free = options.team.part_of(free_memory_gb(options.device), options.device)
-    plan = run.known_plan()
-    known = read_model(run.fingerprint, Fingerprint) if plan is not None and run.fingerprint.exists() else None
-    content = content_of(dataset)
-    if plan is not None and known is not None and known.content == content:
-        LOGGER.info("Using the plan in %s; delete it to plan anew", run.plan)
-        check_memory(plan, step, memory_gb=memory_gb, free_gb=free, path=run.plan, processes=options.team.size)
-        return plan
-    read = functools.partial(read_for_fingerprint, normalisation=determine_normalisation(dataset.channels))
-    fingerprint = take_fingerprint(
-        dataset, read=read, workers=options.workers, content=content, progress=progress_to("Fingerprint")
-    )
-    if plan is not None and known is not None and trained:
-        if known.model_copy(update={"content": content}) != fingerprint:
-            raise UserError.single(
-                "The run folder belongs to another dataset, or the dataset has changed since.",
-                where=str(run.fingerprint),
-                found=f"a fingerprint of {len(known.cases)} cases of {known.dataset}",
-                expected=f"that of the {len(dataset.cases)} cases of {dataset.name} as they are now",
-                mend="Choose another folder with -o, or delete this one.",
-            )
-        check_memory(plan, step, memory_gb=memory_gb, free_gb=free, path=run.plan, processes=options.team.size)
-        return plan
-    warn_of_rare_labels(fingerprint)
-    plan = make_plan(
-        fingerprint,
-        memory_gb=free if memory_gb is None else memory_gb,
-        device=options.device.type,
-        step=step,
-        processes=options.team.size,
-    )
-    plan = with_measured_clusters(plan, dataset, read=read, enrich=enrich, workers=options.workers)
-    write_json(run.fingerprint, fingerprint)
-    write_json(run.plan, plan)
-    LOGGER.info(
-        "Plan: spacing %s mm, patch %s, batch %d, features %s, %d generation classes",
-        " x ".join(f"{s:.3g}" for s in plan.spacing),
-        " x ".join(map(str, plan.patch)),
-        plan.batch,
-        "-".join(map(str, plan.topology.features)),
-        plan.generation.classes,
-    )
-    return plan
-
-
-def warn_of_rare_labels(fingerprint: Fingerprint) -> None:
-    """Say which labels are in fewer than two cases: they cannot be both learned and validated."""
-    for value, name in fingerprint.labels.items():
-        count = sum(value in case.label_volume for case in fingerprint.cases)
-        if value != 0 and count < 2:
-            LOGGER.warning(
-                "Warning: label %r (%d) is in %d of %d cases; it cannot be learned well.",
-                name, value, count, len(fingerprint.cases),
-            )  # fmt: skip
 
 
 def finish_dry_run(

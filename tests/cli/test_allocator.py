@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import sys
 import numpy as np
-from l2s_auto.commands.allocator import spare_memory
+from l2s_auto.core.allocator import spare_memory
 
 def resident():
     line = next(line for line in open("/proc/self/status") if line.startswith("VmRSS:"))

@@ -18,6 +18,7 @@ class Made:
     raw: np.ndarray
     labels: np.ndarray
     spacing: tuple[float, float, float]
+    orientation: str = "LPS"
 
 
 def read(case: Case) -> Made:

@@ -24,6 +24,7 @@ class Made:
     raw: np.ndarray
     labels: np.ndarray
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    orientation: str = "RAS"
 
 
 def read(case: Case) -> Made:

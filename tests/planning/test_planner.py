@@ -5,11 +5,12 @@ import math
 import pytest
 
 from l2s_auto.core.plan import Plan
+from l2s_auto.planning.choices import Choices
+from l2s_auto.planning.devices import device_defaults
 from l2s_auto.planning.memory import StepMemory, plan_memory_gb
 from l2s_auto.planning.planner import (
     determine_normalisation,
     determine_spacing,
-    device_defaults,
     make_plan,
 )
 
@@ -30,7 +31,7 @@ def test_hippocampus_like_data(fingerprint_of) -> None:
 def test_plan_survives_json(fingerprint_of) -> None:
     sample = [0.1, 0.9] * 50
     fingerprint = fingerprint_of(means=MEANS, stds=STDS, sample=sample)
-    plan = make_plan(fingerprint, memory_gb=None, device="cpu", base_features=4)
+    plan = make_plan(fingerprint, memory_gb=None, device="cpu", choices=Choices(features=4))
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
     assert type(fingerprint).model_validate_json(fingerprint.model_dump_json()) == fingerprint
     assert plan.topology.features[0] == 4
@@ -57,21 +58,21 @@ def test_patch_stays_within_voxels_memory_and_about_the_case(shape, device, memo
 
 def test_spacing_is_the_median(fingerprint_of) -> None:
     spacings = [(1.0, 1.0, 1.0), (0.5, 0.8, 1.2), (1.0, 0.9, 2.0)]
-    assert determine_spacing(fingerprint_of(shapes=[(50, 50, 50)] * 3, spacings=spacings)) == (1.0, 0.9, 1.2)
+    assert determine_spacing(fingerprint_of(shapes=[(50, 50, 50)] * 3, spacings=spacings))[0] == (1.0, 0.9, 1.2)
 
 
 def test_the_coarse_axis_of_anisotropic_data_follows_its_finer_scans(fingerprint_of) -> None:
     spacings = [(0.7, 0.7, z) for z in (2.0, 4.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 6.0)]
     fingerprint = fingerprint_of(shapes=[(300, 300, 20)] * len(spacings), spacings=spacings)
-    assert determine_spacing(fingerprint) == (0.7, 0.7, 4.0)
+    assert determine_spacing(fingerprint)[0] == (0.7, 0.7, 4.0)
     many_slices = fingerprint_of(shapes=[(300, 300, 200)] * len(spacings), spacings=spacings)
-    assert determine_spacing(many_slices) == (0.7, 0.7, 5.0)
+    assert determine_spacing(many_slices)[0] == (0.7, 0.7, 5.0)
 
 
 def test_the_coarse_axis_never_becomes_finer_than_the_others(fingerprint_of) -> None:
     spacings = [(0.7, 0.7, 0.1)] * 4 + [(0.7, 0.7, 5.0)] * 6
     fingerprint = fingerprint_of(shapes=[(300, 300, 20)] * 10, spacings=spacings)
-    assert determine_spacing(fingerprint) == (0.7, 0.7, 0.7)
+    assert determine_spacing(fingerprint)[0] == (0.7, 0.7, 0.7)
 
 
 def test_ct_keeps_its_units() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from l2s_auto.planning.topology import determine_topology, divisor
+from l2s_auto.planning.topology import determine_topology
 
 
 def test_hippocampus_is_as_in_nnunet() -> None:
@@ -26,7 +26,7 @@ def test_anisotropic_data_by_hand() -> None:
 
 def test_large_cube_pools_down_to_four_voxels() -> None:
     topology, patch = determine_topology((1.0, 1.0, 1.0), (128, 128, 128), base_features=32)
-    assert patch == (128, 128, 128) and divisor(topology) == (32, 32, 32)
+    assert patch == (128, 128, 128) and topology.divisor == (32, 32, 32)
     assert topology.features == (32, 64, 128, 256, 320, 320)
 
 
@@ -47,7 +47,7 @@ def test_laws(seed) -> None:
     spacing = tuple(rng.uniform(0.3, 6, 3).tolist())
     wanted = tuple(rng.integers(1, 200, 3).tolist())
     topology, patch = determine_topology(spacing, wanted, base_features=8)
-    parts = divisor(topology)
+    parts = topology.divisor
     assert all(p >= w and p % d == 0 and p - w < d for p, w, d in zip(patch, wanted, parts, strict=True))
     assert all(d == 1 or p // d >= 4 for p, d in zip(patch, parts, strict=True))
     assert max(topology.features) <= 320

@@ -1,0 +1,55 @@
+"""What a user should know of a dataset before hours are spent on it, and that is no error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from l2s_auto.core.plan import Fingerprint, Plan
+from l2s_auto.io.splits import FOLDS
+
+FEWEST_VOXELS = 10  # of a usual connected piece of a label at the plan's spacing
+MOST_CASES = 0.5  # a label in less than this share of the cases is missing from most
+
+
+def warnings_of(fingerprint: Fingerprint, plan: Plan) -> list[str]:
+    """Sentences, the most important first."""
+    return [*rare_labels(fingerprint), *tiny_labels(fingerprint, plan), *few_cases(fingerprint)]
+
+
+def rare_labels(fingerprint: Fingerprint) -> list[str]:
+    """Labels that cannot be both learned and validated, and labels that most cases lack."""
+    told = []
+    cases = len(fingerprint.cases)
+    for value, name in fingerprint.labels.items():
+        count = sum(value in case.label_volume for case in fingerprint.cases)
+        if value != 0 and count < 2:
+            told.append(f"label {name!r} ({value}) is in {count} of {cases} cases; it cannot be learned well.")
+        elif value != 0 and count < MOST_CASES * cases:
+            told.append(
+                f"label {name!r} ({value}) is in {count} of {cases} cases only; where it was not drawn although it is "
+                "there, the network learns to leave it out."
+            )
+    return told
+
+
+def tiny_labels(fingerprint: Fingerprint, plan: Plan) -> list[str]:
+    """Labels whose pieces are hardly there at the plan's spacing."""
+    voxel = float(np.prod(plan.spacing))
+    told = []
+    for value, name in fingerprint.labels.items():
+        sizes = [case.label_piece[value] for case in fingerprint.cases if value in case.label_piece]
+        usual = float(np.median(sizes)) / voxel if sizes else FEWEST_VOXELS
+        if value != 0 and usual < FEWEST_VOXELS:
+            told.append(
+                f"a usual piece of label {name!r} ({value}) has {usual:.1f} voxels at the plan's spacing; so "
+                "small ones are easily missed. A finer --spacing may help."
+            )
+    return told
+
+
+def few_cases(fingerprint: Fingerprint) -> list[str]:
+    """Fewer people than folds."""
+    people = len({case.subject or case.id for case in fingerprint.cases})
+    if people >= FOLDS:
+        return []
+    return [f"{people} people make {people} folds instead of {FOLDS}; a mean over so few held-out cases says little."]

@@ -1,0 +1,49 @@
+"""The plan as a table for the terminal: what was decided, and why."""
+
+from __future__ import annotations
+
+import textwrap
+
+from l2s_auto.core.plan import Plan
+
+WIDTH = 118
+
+
+def plan_table(plan: Plan) -> str:
+    """A line a choice: its name, its value, its reason; long reasons go on below themselves."""
+    rows = [(name, value, plan.why.get(name, "")) for name, value in told(plan).items()]
+    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    second = min(second, 40)
+    lines = ["Plan (every line can be chosen otherwise by an option, or in plan.json):"]
+    for name, value, why in rows:
+        reasons = textwrap.wrap(why, max(30, WIDTH - first - second - 6)) or [""]
+        values = textwrap.wrap(value, second) or [""]
+        for number in range(max(len(reasons), len(values))):
+            cells = (
+                name if number == 0 else "",
+                values[number] if number < len(values) else "",
+                reasons[number] if number < len(reasons) else "",
+            )
+            lines.append(f"  {cells[0]:{first}s}  {cells[1]:{second}s}  {cells[2]}".rstrip())
+    return "\n".join(lines)
+
+
+def told(plan: Plan) -> dict[str, str]:
+    """Field of the plan -> its value in few words."""
+    features = plan.topology.features
+    schemes = dict(zip(plan.channels, (n.scheme for n in plan.normalisation), strict=False))
+    rows = {
+        "spacing": f"{_times(plan.spacing)} mm",
+        "patch": f"{_times(plan.patch)} voxels",
+        "batch": str(plan.batch),
+        "topology": f"U-Net of {len(features)} stages, {features[0]} to {max(features)} features",
+        "normalisation": ", ".join(f"{name}: {scheme}" for name, scheme in schemes.items()) or "none",
+        "generation": f"{plan.generation.classes} classes of intensities",
+        "pairs": f"{len(plan.pairs)} of left and right" if plan.pairs else "none",
+        "iterations": f"{plan.iterations:,}",
+    }
+    return {**rows, "memory": ""} if "memory" in plan.why else rows
+
+
+def _times(numbers: tuple[float, ...]) -> str:
+    return " x ".join(f"{number:.3g}" for number in numbers)

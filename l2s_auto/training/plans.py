@@ -1,0 +1,218 @@
+"""The plan of a run: the one that is there, or a new one, tried on the device before anything is preprocessed."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.plan import Fingerprint, Plan
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.types import Dataset
+from l2s_auto.io.json_files import read_model, write_json
+from l2s_auto.networks.device import free_memory_gb
+from l2s_auto.planning.choices import Choices
+from l2s_auto.planning.fingerprint import content_of, take_fingerprint
+from l2s_auto.planning.measured import with_measured_clusters
+from l2s_auto.planning.memory import StepMemory, plan_memory_gb
+from l2s_auto.planning.planner import determine_normalisation, make_plan
+from l2s_auto.planning.warnings import warnings_of
+from l2s_auto.preprocessing.read import read_for_fingerprint
+from l2s_auto.synthesis.classes import enrich
+from l2s_auto.training.memory import check_memory, step_memory
+from l2s_auto.training.methods import Method
+from l2s_auto.training.options import Options
+from l2s_auto.training.run_folder import RunFolder
+from l2s_auto.training.show import progress_to
+from l2s_auto.training.trial import Measured, try_plan
+
+LOGGER = logging.getLogger("l2s_auto")
+#: Plans that are tried on the device, at most.
+TRIALS = 4
+#: A plan that is limited by the memory and takes less than this share of it is tried again with more.
+WELL_USED = 0.9
+
+
+@dataclass(frozen=True)
+class Planning:
+    """Everything that a plan depends on beside the data.
+
+    memory_gb  that the user allows each process; None: what is free
+    choices    what the user decides instead of the planner
+    """
+
+    recipe: Recipe
+    method: Method
+    options: Options
+    memory_gb: float | None = None
+    choices: Choices = field(default_factory=Choices)
+
+    @property
+    def step(self) -> StepMemory:
+        return step_memory(self.recipe, hyper_steps=self.method.hyper_steps)
+
+    @property
+    def sparing(self) -> bool:
+        """Whether the command gives freed memory back at once."""
+        return bool(self.recipe.micro_batch or self.recipe.network.options.get("checkpointing"))
+
+
+def obtain_plan(dataset: Dataset, run: RunFolder, planning: Planning) -> Plan:
+    """The plan in the run folder if the dataset is still what it was made for, else a new one.
+
+    Where there is a model in the run folder, a new plan would make it useless: then a changed dataset, or a choice
+    that is not the plan's, is an error.
+    """
+    options, trained = planning.options, run.has_models()
+    free = options.team.part_of(free_memory_gb(options.device), options.device)
+    check = functools.partial(
+        check_memory,
+        step=planning.step,
+        memory_gb=planning.memory_gb,
+        free_gb=free,
+        path=run.plan,
+        processes=options.team.size,
+    )
+    plan = run.known_plan()
+    known = read_model(run.fingerprint, Fingerprint) if plan is not None and run.fingerprint.exists() else None
+    content = content_of(dataset)
+    differing = differences(plan, planning.choices, run.plan) if plan is not None else []
+    if differing and trained:
+        raise UserError("This run was begun with another plan.", differing)
+    if plan is not None and known is not None and known.content == content and not differing:
+        LOGGER.info("Using the plan in %s; delete it to plan anew", run.plan)
+        check(plan)
+        return plan
+    if differing:
+        LOGGER.info("Planning anew: other options than those of %s", run.plan)
+    read = functools.partial(read_for_fingerprint, normalisation=determine_normalisation(dataset.channels))
+    fingerprint = take_fingerprint(
+        dataset, read=read, workers=options.workers, content=content, progress=progress_to("Fingerprint")
+    )
+    if plan is not None and known is not None and trained:
+        if known.model_copy(update={"content": content}) != fingerprint:
+            raise UserError.single(
+                "The run folder belongs to another dataset, or the dataset has changed since.",
+                where=str(run.fingerprint),
+                found=f"a fingerprint of {len(known.cases)} cases of {known.dataset}",
+                expected=f"that of the {len(dataset.cases)} cases of {dataset.name} as they are now",
+                mend="Choose another folder with -o, or delete this one.",
+            )
+        check(plan)
+        return plan
+    plan = tried_plan(fingerprint, planning, allowed=free if planning.memory_gb is None else planning.memory_gb)
+    plan = with_measured_clusters(plan, dataset, read=read, enrich=enrich, workers=options.workers)
+    for warning in warnings_of(fingerprint, plan):
+        LOGGER.warning("Warning: %s", warning)
+    write_json(run.fingerprint, fingerprint)
+    write_json(run.plan, plan)
+    return plan
+
+
+def differences(plan: Plan, choices: Choices, path: Path) -> list[Offence]:
+    """Where the user's choices are not those that the plan was made with."""
+    own = {
+        "spacing": plan.spacing,
+        "patch": plan.patch,
+        "batch": plan.batch,
+        "features": plan.topology.features[0],
+    }
+    wanted = {choice.name: getattr(choices, choice.name) for choice in fields(choices)}
+    return [
+        Offence(
+            where=str(path),
+            found=f"{name} {own[name]}, and {value} is asked for",
+            expected="the options that the run was begun with",
+            mend="Repeat them, or choose another folder with -o.",
+        )
+        for name, value in wanted.items()
+        if value is not None and not _meets(name, own[name], value)
+    ]
+
+
+def _meets(name: str, own: object, wanted: object) -> bool:
+    """Whether the plan's value is what was asked for; a patch may have been enlarged to what the poolings divide."""
+    if name == "patch":
+        return all(w <= n < 2 * w + 64 for n, w in zip(own, wanted, strict=True))  # type: ignore[call-overload]
+    return own == wanted
+
+
+def tried_plan(fingerprint: Fingerprint, planning: Planning, *, allowed: float | None) -> Plan:
+    """A plan whose training has been tried on the device, and takes what is allowed there at most.
+
+    allowed  GB of each process; None: the system does not tell, and whatever works is taken
+    Raises UserError if nothing fits.
+    """
+    options = planning.options
+
+    def plan_for(memory_gb: float | None) -> Plan:
+        return make_plan(
+            fingerprint,
+            memory_gb=memory_gb,
+            device=str(options.device),
+            choices=planning.choices,
+            step=planning.step,
+            processes=options.team.size,
+        )
+
+    def take(plan: Plan) -> Measured | None:
+        return try_plan(plan, planning.recipe, planning.method, options.device, sparing=planning.sparing)
+
+    if options.team.size > 1:
+        # The trial is of one process; what several need of each other is in the estimate alone.
+        return plan_for(allowed)
+
+    def estimate(plan: Plan) -> float:
+        return plan_memory_gb(plan, planning.step)
+
+    plan, measured = largest_that_fits(plan_for, take, allowed, estimate=estimate)
+    return with_measurement(plan, measured, planning.recipe)
+
+
+def largest_that_fits(
+    plan_for: Callable[[float | None], Plan],
+    take: Callable[[Plan], Measured | None],
+    allowed: float | None,
+    *,
+    estimate: Callable[[Plan], float],
+) -> tuple[Plan, Measured]:
+    """The plan for the largest part of the memory whose trial takes what is allowed, after a few trials.
+
+    plan_for  GB for the planner's estimate -> a plan; raises UserError where nothing fits
+    take      a plan -> what a trial of it took; None where the memory did not suffice
+    """
+    granted, fitting = allowed, None
+    unlimited = plan_for(None)
+    for _ in range(TRIALS):
+        plan = plan_for(granted)
+        if fitting is not None and plan == fitting[0]:
+            break
+        measured = take(plan)
+        if measured is not None and (allowed is None or measured.memory_gb <= allowed):
+            if fitting is None or measured.memory_gb > fitting[1].memory_gb:
+                fitting = plan, measured
+            limited = (plan.patch, plan.batch) != (unlimited.patch, unlimited.batch)
+            if allowed is None or granted is None or not limited or measured.memory_gb >= WELL_USED * allowed:
+                break
+        elif fitting is not None:
+            break
+        needed = measured.memory_gb if measured is not None else 2 * (allowed or estimate(plan))
+        # The estimate is off by about the same factor for a plan that is somewhat larger or smaller.
+        granted = 0.97 * (allowed or needed) * estimate(plan) / needed
+    if fitting is None:
+        plan_for(0.0)  # tells what is needed at least
+        raise AssertionError("no plan fits into no memory")
+    return fitting
+
+
+def with_measurement(plan: Plan, measured: Measured, recipe: Recipe) -> Plan:
+    """The plan, which tells what its trial took."""
+    steps = f"{measured.plain:.2g} s"
+    if measured.hyper > 1.1 * measured.plain:
+        steps += f", one that looks at theta {measured.hyper:.2g} s"
+    minutes = measured.seconds(recipe, recipe.iterations or plan.iterations) / 60
+    told = f"tried on the device: {measured.memory_gb:.2f} GB; a step takes {steps}, training about {minutes:.0f} min"
+    return plan.model_copy(update={"why": {**plan.why, "memory": told}})

@@ -1,0 +1,179 @@
+"""One real training on made-up cases, a few steps long: what it takes of memory and of time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue as queues
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from l2s_auto.core.plan import Plan
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.networks.device import fast_dtype
+from l2s_auto.preprocessing.store import StoredCase
+from l2s_auto.training.build import build_parts, initial_state
+from l2s_auto.training.methods import Method
+
+#: Seconds that a process for the trial may take, before it counts as not to be had.
+PATIENCE = 300.0
+#: Made-up cases: as many as a batch may need to be of different ones.
+CASES = 4
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the steps of a training take.
+
+    memory_gb   peak, 1e9 bytes: weights, moments, images and work space; not the program itself
+    plain, hyper  seconds of a step without and with a look at theta; equal where theta is not learned
+    """
+
+    memory_gb: float
+    plain: float
+    hyper: float
+
+    def seconds(self, recipe: Recipe, iterations: int) -> float:
+        """Of a whole training, validation apart."""
+        dear = (1 - recipe.warm_up) / recipe.hyper_every
+        return iterations * (self.plain + max(0.0, self.hyper - self.plain) * dear)
+
+
+def try_plan(
+    plan: Plan, recipe: Recipe, method: Method, device: torch.device, *, sparing: bool = False
+) -> Measured | None:
+    """Train by the plan for a few steps -> what they took; None where the memory did not suffice.
+
+    On a CPU in a process of its own, whose peak is the training's alone, and whose end does not end this one.
+
+    sparing  whether the training is run with `core.allocator.spare_memory`
+    """
+    if device.type == "cuda":
+        return _on_cuda(plan, recipe, method, device)
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    given = (plan, recipe, method, str(device), torch.get_num_threads(), sparing, results)
+    process = context.Process(target=_in_process, args=given, daemon=True)
+    process.start()
+    deadline = time.monotonic() + PATIENCE
+    found = None
+    while time.monotonic() < deadline:
+        try:
+            found = results.get(timeout=0.2)
+            break
+        except queues.Empty:
+            if not process.is_alive():
+                break
+    process.kill()
+    process.join()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _in_process(
+    plan: Plan,
+    recipe: Recipe,
+    method: Method,
+    device: str,
+    threads: int,
+    sparing: bool,
+    results: multiprocessing.Queue[Measured | Exception | None],
+) -> None:
+    """Puts Measured, None or the exception into `results`."""
+    try:
+        if sparing:
+            from l2s_auto.core.allocator import spare_memory
+
+            spare_memory()
+        torch.set_num_threads(threads)
+        cases = made_up_cases(plan)
+        before = _resident()
+        plain, hyper = _steps(plan, recipe, method, torch.device(device), cases)
+        results.put(Measured((_peak() - before) / 1e9, plain, hyper))
+    except Exception as error:  # of a user's own parts too: the parent raises it
+        results.put(None if out_of_memory(error) else error)
+
+
+def _on_cuda(plan: Plan, recipe: Recipe, method: Method, device: torch.device) -> Measured | None:
+    cases = made_up_cases(plan)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_reserved(device)
+    try:
+        plain, hyper = _steps(plan, recipe, method, device, cases)
+        return Measured((torch.cuda.max_memory_reserved(device) - before) / 1e9, plain, hyper)
+    except RuntimeError as error:
+        if out_of_memory(error):
+            return None
+        raise
+    finally:
+        torch.cuda.empty_cache()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is what a device without enough memory raises."""
+    text = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in text for words in ("not enough memory", "can't allocate memory", "out of memory")
+    )
+
+
+def _steps(
+    plan: Plan, recipe: Recipe, method: Method, device: torch.device, cases: list[StoredCase]
+) -> tuple[float, float]:
+    """Seconds of a plain step and of one that looks at theta, each after one of its kind."""
+    parts = build_parts(plan, recipe, cases, augmenter=method.augmenter(), device=device, autocast=fast_dtype(device))
+    state = initial_state(parts)
+    state.step = 0
+    taken: dict[bool, float] = {}
+    for looks in (True, False, True, False):
+        # Iteration 0 and its multiples look at theta, once the warm-up is over.
+        before = replace(state, step=recipe.hyper_every if looks else 1)
+        started = time.monotonic()
+        state = method.step(parts, before, progress=0.5 + recipe.warm_up / 2 if looks else 0.0).state
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        taken[looks] = time.monotonic() - started
+    return taken[False], taken[True]
+
+
+def made_up_cases(plan: Plan) -> list[StoredCase]:
+    """Cases a third larger than the patch, of blocks of the plan's enriched labels."""
+    rng = np.random.default_rng(0)
+    shape = [n if n == 1 else int(np.ceil(1.3 * n)) for n in plan.patch]
+    made = []
+    for number in range(CASES):
+        blocks = rng.integers(len(plan.generation.enriched), size=[-(-n // 8) for n in shape], dtype=np.uint8)
+        for axis in range(3):
+            blocks = blocks.repeat(8, axis=axis)
+        enriched = blocks[tuple(slice(n) for n in shape)]
+        image = rng.random((len(plan.channels), *shape), dtype=np.float32) if plan.channels else None
+        made.append(StoredCase(str(number), image, np.ascontiguousarray(enriched)))
+    return made
+
+
+def _peak() -> int:
+    """Bytes of this process, at most so far; 0 where the system does not tell."""
+    if sys.platform.startswith("linux"):
+        return _status("VmHWM")
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024
+
+
+def _resident() -> int:
+    """Bytes of this process now; where the system does not tell, at most so far."""
+    return _status("VmRSS") if sys.platform.startswith("linux") else _peak()
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1]) * 1024

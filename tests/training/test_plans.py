@@ -1,0 +1,125 @@
+"""A new plan is tried on the device; choices are the plan's or an error."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from l2s_auto.core.component import Component
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.planning.choices import Choices
+from l2s_auto.training.methods import METHODS
+from l2s_auto.training.plan_table import plan_table
+from l2s_auto.training.plans import differences, largest_that_fits, with_measurement
+from l2s_auto.training.trial import Measured, made_up_cases, out_of_memory, try_plan
+
+CPU = torch.device("cpu")
+
+
+class Planner:
+    """Plans whose batch is the memory in GB, limited to 40; what they really take is `factor` times as much."""
+
+    def __init__(self, plan, factor, *, fails_above=None):
+        self.plan, self.factor, self.fails_above, self.tried = plan, factor, fails_above, []
+
+    def plan_for(self, memory_gb):
+        batch = 40 if memory_gb is None else min(40, int(memory_gb))
+        if batch < 2:
+            raise UserError.single("Too little.", where="", found="", expected="", mend="")
+        return self.plan.model_copy(update={"batch": batch})
+
+    def take(self, plan):
+        self.tried.append(plan.batch)
+        takes = self.factor * plan.batch
+        return None if self.fails_above and takes > self.fails_above else Measured(takes, 1.0, 2.0)
+
+    def found(self, allowed):
+        return largest_that_fits(self.plan_for, self.take, allowed, estimate=lambda plan: float(plan.batch))
+
+
+def test_a_good_estimate_is_tried_once(plan):
+    planner = Planner(plan, 1.0)
+    assert planner.found(20.0)[0].batch == 20 and planner.tried == [20]
+
+
+def test_a_plan_that_takes_more_than_allowed_shrinks(plan):
+    planner = Planner(plan, 1.6)
+    found, measured = planner.found(20.0)
+    assert measured.memory_gb <= 20 and found.batch == 12
+
+
+def test_a_plan_that_takes_less_grows(plan):
+    found, measured = Planner(plan, 0.5).found(16.0)
+    assert found.batch > 25 and measured.memory_gb <= 16
+
+
+def test_one_that_nothing_limits_is_not_tried_again(plan):
+    planner = Planner(plan, 0.1)
+    assert planner.found(1000.0)[0].batch == 40 and planner.tried == [40]
+
+
+def test_a_trial_that_dies_shrinks_too(plan):
+    found, _ = Planner(plan, 3.0, fails_above=20.0).found(20.0)
+    assert 3 * found.batch <= 20
+
+
+def test_nothing_that_fits_is_an_error(plan):
+    with pytest.raises(UserError, match="Too little"):
+        Planner(plan, 50.0).found(20.0)
+
+
+@pytest.mark.parametrize("method", ["learn2synth", "supervised"])
+def test_a_trial_measures_memory_and_time(plan, method):
+    recipe = Recipe(method=Component(name=method))
+    small, large = (
+        try_plan(plan.model_copy(update={"patch": patch}), recipe, METHODS[method](), CPU)
+        for patch in ((8,) * 3, (48,) * 3)
+    )
+    assert small is not None and large is not None
+    assert small.plain > 0 and 0 <= small.memory_gb < large.memory_gb < 5 and small.plain < large.plain
+
+
+def test_a_trial_of_parts_that_fail_raises_what_they_raise(plan):
+    class Fails(METHODS["synthseg"]):
+        pass
+
+    recipe = Recipe(augmenter=Component(name="parametric", options={"no such": 1}))
+    with pytest.raises(Exception, match="no such"):
+        try_plan(plan, recipe, METHODS["learn2synth"](), CPU)
+
+
+def test_made_up_cases_hold_every_enriched_label(plan):
+    cases = made_up_cases(plan.model_copy(update={"patch": (32, 32, 32)}))
+    assert {int(v) for case in cases for v in case.enriched.ravel()} == set(range(len(plan.generation.enriched)))
+    assert all(case.image.shape == (1, 42, 42, 42) for case in cases)
+
+
+def test_what_devices_raise_without_memory_is_known():
+    for error in (
+        torch.OutOfMemoryError("x"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ):
+        assert out_of_memory(error)
+    assert not out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_the_time_of_a_training():
+    measured = Measured(1.0, 0.5, 2.5)
+    assert measured.seconds(Recipe(warm_up=0.3, hyper_every=7), 1000) == pytest.approx(500 + 2.0 * 100)
+
+
+def test_choices_that_are_not_the_plans(plan):
+    path = Path("plan.json")
+    assert differences(plan, Choices(), path) == []
+    assert differences(plan, Choices(spacing=(1.0, 1.0, 1.0), patch=(7, 8, 8), batch=2, features=4), path) == []
+    found = differences(plan, Choices(spacing=(2.0, 1.0, 1.0), patch=(9, 8, 8), batch=3, features=8), path)
+    assert [offence.found.split()[0] for offence in found] == ["spacing", "patch", "batch", "features"]
+
+
+def test_the_table_has_a_line_a_choice_and_its_reason(plan):
+    plan = plan.model_copy(update={"why": {"patch": "because " * 40, "batch": "the device's usual"}})
+    text = plan_table(with_measurement(plan, Measured(1.5, 0.5, 2.5), Recipe()))
+    assert "8 x 8 x 8 voxels  " in text and "the device's usual" in text and "1.50 GB; a step takes 0.5 s" in text
+    assert max(map(len, text.splitlines())) < 125
