@@ -126,6 +126,20 @@ class ParametricRange(BiasAndNoise):
     def noise_level(self, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return level(self.raw_min) + noise["level"] * level(self.raw_width)
 
+    def effects(self, theta: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Of the noise its mean square and the variance of its level: what images show, and nearly by themselves."""
+        lowest, width = theta["raw_min"], theta["raw_width"]
+        variance = width**2 / 12
+        return {**super().effects(theta), "raw_min": (lowest + width / 2) ** 2 + variance, "raw_width": variance}
+
+    def of_effects(self, effects: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        square = effects["raw_min"].clamp_min(0)
+        # A level that is uniform from 0 on has a quarter of its mean square as its variance.
+        variance = effects["raw_width"].clamp_min(0).minimum(square / 4)
+        width = (12 * variance).sqrt()
+        lowest = (square - variance).sqrt() - width / 2
+        return super().of_effects({**effects, "raw_min": lowest, "raw_width": width})
+
     def bounded(self) -> dict[str, float]:
         lowest, width = level(self.raw_min).item(), level(self.raw_width).item()
         return {**super().bounded(), "sigma_min": lowest, "sigma_max": lowest + width}

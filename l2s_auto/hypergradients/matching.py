@@ -13,7 +13,11 @@ network's loss as the auxiliary model. r, s, J and theta are averaged over a gro
 what is noise in one batch goes; averaging theta with them keeps the estimate right while theta moves. J has two means,
 over every other of its values each: the noise of one is independent of the other's, so that it makes J^T P J no larger.
 
-Everything is a value: state in, state out. N weights, K numbers in theta.
+A mean gradient hardly tells how much images differ from each other. So r and s go on, behind the weights' gradients,
+with other figures of the two batches, such as the variance of the samples' losses. Their share of P follows from their
+own noise: in units of theta's information, each figure counts as it would in generalised least squares.
+
+Everything is a value: state in, state out. N weights, F further figures, K numbers in theta.
 """
 
 from __future__ import annotations
@@ -49,16 +53,23 @@ def note(
     synthetic: torch.Tensor,
     theta: torch.Tensor,
     jacobian: torch.Tensor | None = None,
+    figures: int = 0,
 ) -> dict[str, Any]:
     """The state after another pair of batches at the same weights.
 
-    real, synthetic  (N,) gradients of the two losses by the weights
+    real, synthetic  (N + F,) gradients of the two losses by the weights, then further figures
     theta            (K,) what the synthetic batch was made with
-    jacobian         (K, N) derivative of the synthetic gradient by theta; it may be given now and then only, but with
+    jacobian         (K, N + F) derivative of the synthetic ones by theta; it may be given now and then only, but with
                      the first
+    figures          F
     """
     weight = _weight(moments.get("count", 0))
     seen = {"real": real, "synthetic": synthetic, "square": synthetic**2, "theta": theta}
+    if figures:
+        difference = real - synthetic
+        seen["figures"] = difference[-figures:] ** 2
+        before = jacobian if jacobian is not None else moments["jacobian"].mean(0)
+        seen["noise"] = _noise(before, difference, moments.get("square", synthetic**2), figures)
     made: dict[str, Any] = {name: _mean(moments.get(name), value, weight) for name, value in seen.items()}
     made["count"] = moments.get("count", 0) + 1
     made["jacobians"] = moments.get("jacobians", 0)
@@ -75,14 +86,9 @@ def note(
 
 
 def estimate(moments: State) -> torch.Tensor:
-    """(K,) the theta whose mean synthetic gradient would equal the real one, to first order.
-
-    P is one over the root mean square of each weight's gradient, as in Adam; where a weight's is far below the others',
-    that of a hundredth of their mean.
-    """
-    size = moments["square"].sqrt()
-    tiny = torch.finfo(size.dtype).tiny
-    scale = 1 / (size + 0.01 * size.mean()).clamp_min(tiny)
+    """(K,) the theta whose mean synthetic gradient, and further figures, would equal the real ones, to first order."""
+    scale = _scale(moments["square"], moments.get("noise"), moments.get("figures"))
+    tiny = torch.finfo(scale.dtype).tiny
     one, two = moments["jacobian"]
     both = (one + two) / 2
     product = (one * scale) @ two.T
@@ -93,6 +99,32 @@ def estimate(moments: State) -> torch.Tensor:
     difference = (both * scale) @ (moments["real"] - moments["synthetic"]) / length
     step = vectors @ ((vectors.T @ difference) / values.clamp_min(LEAST))
     return moments["theta"] + step / length
+
+
+def _scale(square: torch.Tensor, noise: torch.Tensor | None, figures: torch.Tensor | None) -> torch.Tensor:
+    """(N + F,) the diagonal of P.
+
+    One over the root mean square of each weight's gradient, as in Adam; where a weight's is far below the others', that
+    of a hundredth of their mean. A further figure's is one over the variance of its difference, in units of the
+    gradients' noise.
+    """
+    weights = len(square) - (0 if figures is None else len(figures))
+    size = square[:weights].sqrt()
+    tiny = torch.finfo(size.dtype).tiny
+    scale = 1 / (size + 0.01 * size.mean()).clamp_min(tiny)
+    if noise is None or figures is None:
+        return scale
+    return torch.cat([scale, noise / figures.clamp_min(tiny)])
+
+
+def _noise(jacobian: torch.Tensor, difference: torch.Tensor, square: torch.Tensor, figures: int) -> torch.Tensor:
+    """() how noisy J^T P (r - s) is for its length: variance along each number of theta by J^T P J there, the mean."""
+    weights = len(difference) - figures
+    scale = _scale(square[:weights], None, None)
+    jacobian, difference = jacobian[:, :weights], difference[:weights]
+    tiny = torch.finfo(scale.dtype).tiny
+    along = (jacobian * scale) @ difference
+    return (along**2 / ((jacobian * scale) * jacobian).sum(1).clamp_min(tiny)).mean()
 
 
 def _weight(count: int) -> float:

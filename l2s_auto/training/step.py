@@ -163,10 +163,23 @@ def network_loss(
     parts: Parts, phi: Params, image: torch.Tensor, target: torch.Tensor, *, fast: bool = True
 ) -> torch.Tensor:
     """Mean loss of the samples. fast: the network in the device's fast precision, the loss itself in float32."""
+    return parts.loss(network_logits(parts, phi, image, fast=fast), target)
+
+
+def sample_losses(
+    parts: Parts, phi: Params, image: torch.Tensor, target: torch.Tensor, *, fast: bool = True
+) -> torch.Tensor:
+    """(B,) the loss of each sample; their mean is `network_loss`."""
+    logits = network_logits(parts, phi, image, fast=fast)
+    return torch.stack([parts.loss(logits[i : i + 1], target[i : i + 1]) for i in range(len(target))])
+
+
+def network_logits(parts: Parts, phi: Params, image: torch.Tensor, *, fast: bool) -> torch.Tensor:
+    """(B, K, *S); fast: computed in the device's fast precision, and given in float32."""
     fast = fast and parts.autocast is not None
     with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=fast):
         logits = call(parts.network, phi, image)
-    return parts.loss(logits.float() if fast else logits, target)
+    return logits.float() if fast else logits
 
 
 def loss_gradients(
@@ -179,14 +192,34 @@ def loss_gradients(
     batch  this process's share of a batch of the plan's size
     fast   in the device's fast precision
     """
+    grads, figures = _loss_gradients(parts, params, batch, fast=fast, each=False)
+    return grads, figures[0].item()
+
+
+def loss_moments(
+    parts: Parts, params: Params, batch: Batch, *, fast: bool = True
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """As `loss_gradients`, and (2,) the means of the samples' losses and of their squares."""
+    return _loss_gradients(parts, params, batch, fast=fast, each=True)
+
+
+def _loss_gradients(
+    parts: Parts, params: Params, batch: Batch, *, fast: bool, each: bool
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     total = Sum()
     for piece in pieces_of(len(batch.image), parts.recipe.micro_batch):
         phi = leaves(params)
-        loss = network_loss(parts, phi, batch.image[piece], batch.target[piece], fast=fast)
-        loss = loss * (len(batch.target[piece]) / parts.plan.batch)
-        total.add({"": loss.detach(), **gradients(loss, phi)})
+        image, target = batch.image[piece], batch.target[piece]
+        if each:
+            losses = sample_losses(parts, phi, image, target, fast=fast)
+        else:
+            losses = network_loss(parts, phi, image, target, fast=fast).expand(len(target))
+        share = len(target) / parts.plan.batch
+        loss = losses.mean() * share
+        figures = torch.stack([loss.detach(), (losses.detach() ** 2).mean() * share])
+        total.add({"": figures, **gradients(loss, phi)})
     values = parts.team.sum(total.values)
-    return values, values.pop("").item()
+    return values, values.pop("")
 
 
 @torch.no_grad()

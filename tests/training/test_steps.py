@@ -63,7 +63,7 @@ def test_a_hyper_step_moves_phi_as_a_plain_step_does(make_parts):
     plain = synthetic_step(parts, state, rate_scale=1.0)
     hyper = hyper_step(same, again, rate_scale=1.0, outer_rate_scale=1.0)
     for name, value in plain.state.phi.items():
-        torch.testing.assert_close(hyper.state.phi[name], value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(hyper.state.phi[name], value, rtol=1e-3, atol=1e-6)
 
 
 def test_synthseg_has_no_theta_and_supervised_no_synthetic_image(make_parts):
@@ -185,4 +185,4 @@ def test_micro_batches_change_nothing(make_parts, method):
         whole = chosen.step(parts, whole, progress=0.0).state
         pieces = chosen.step(same, pieces, progress=0.0).state
     for name, value in (whole.phi | whole.theta).items():
-        torch.testing.assert_close((pieces.phi | pieces.theta)[name], value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close((pieces.phi | pieces.theta)[name], value, rtol=1e-3, atol=1e-6)

@@ -21,6 +21,7 @@ from l2s_auto.training.step import (
     draw_pair,
     draw_synthetic,
     loss_gradients,
+    loss_moments,
     phi_step,
     replace_state,
 )
@@ -29,6 +30,8 @@ from l2s_auto.training.step import (
 MOST = 64
 #: No coordinate of theta is sent farther than this at a time: beyond, its derivative says little.
 FARTHEST = 0.5
+#: What is compared beside the gradient: the mean of the samples' losses and their spread.
+FIGURES = 2
 LOGGER = logging.getLogger("l2s_auto")
 
 
@@ -38,7 +41,8 @@ class Matched:
     Real images are looked at for their gradient on every iteration after the warm-up, S_phi never moves by it. The
     synthetic gradient that is compared with it is that of images of the same label maps, not deformed: what differs
     from one anatomy to another is in both, and goes out. The derivative by theta is a difference of such gradients
-    with the same random numbers.
+    with the same random numbers. Compared are the mean and the spread of the samples' losses too: by the spread, images
+    that are noisy in different degrees are told from ones that are all alike.
 
     jacobian_every  iterations from one derivative by theta to the next
     follow          share of the way to the estimate, in (0, 1], that theta goes whenever there is a new derivative
@@ -70,7 +74,9 @@ class Matched:
         if state.step == 0:
             require_few(state.theta, most=self.most_numbers, augmenter=parts.recipe.augmenter.name)
         synthetic = draw_synthetic(parts)
-        grads, loss = self.gradients(parts, state, synthetic, state.theta)
+        with torch.no_grad():
+            image = augment(parts, state.theta, synthetic)
+        grads, loss = loss_gradients(parts, state.phi, Batch(image, synthetic.clean.target))
         warm_up, real_loss = parts.recipe.warm_up, None
         if progress >= warm_up - self.gather:
             state, real_loss, renewed = self.gather_moments(parts, state)
@@ -78,51 +84,53 @@ class Matched:
                 state = self.move(parts, state)
         return StepResult(phi_step(parts, state, grads, rate_scale=parts.schedule(progress)), loss, real_loss)
 
-    def gradients(
+    def gather_moments(self, parts: Parts, state: TrainState) -> tuple[TrainState, float, bool]:
+        """Note what a real batch and its synthetic twin do to the network.
+
+        Returns the state, the real loss and whether the Jacobian is new.
+        """
+        scans, synthetic = draw_pair(parts)
+        grads, losses = loss_moments(parts, state.phi, scans)
+        before = state.moments.get("real")
+        centre = losses[0] if before is None else before[-FIGURES]
+        renew = state.moments.get("count", 0) % self.jacobian_every == 0
+        seen = {
+            "real": seen_in(grads, losses, centre),
+            "synthetic": self.seen(parts, state, synthetic, state.theta, centre),
+        }
+        if renew:
+            seen["jacobian"] = self.jacobian(parts, state, synthetic, centre)
+        if not all(values.isfinite().all() for values in seen.values()):
+            # A single NaN would stay in the means for good.
+            LOGGER.warning("Iteration %d: a gradient is not finite; theta rests.", state.step + 1)
+            return state, losses[0].item(), False
+        moments = note(state.moments, theta=flat(effects(parts, state.theta)), figures=FIGURES, **seen)
+        return replace_state(state, moments=moments), losses[0].item(), renew
+
+    def seen(
         self,
         parts: Parts,
         state: TrainState,
         synthetic: Synthetic,
         theta: Params,
+        centre: torch.Tensor,
         *,
         fast: bool = True,
-    ) -> tuple[dict[str, torch.Tensor], float]:
-        """Of the synthetic loss by phi, with images of another theta; fast: in the device's fast precision."""
+    ) -> torch.Tensor:
+        """(N + F,) what synthetic images of that theta do to the network; fast: in the device's fast precision."""
         with torch.no_grad():
             image = augment(parts, theta, synthetic)
         with nullcontext() if fast else full_precision():
-            return loss_gradients(parts, state.phi, Batch(image, synthetic.clean.target), fast=fast)
+            return seen_in(*loss_moments(parts, state.phi, Batch(image, synthetic.clean.target), fast=fast), centre)
 
-    def gather_moments(self, parts: Parts, state: TrainState) -> tuple[TrainState, float, bool]:
-        """Note the gradients of a real batch and its synthetic twin.
-
-        Returns the state, the real loss and whether the Jacobian is new.
-        """
-        scans, synthetic = draw_pair(parts)
-        real, loss = loss_gradients(parts, state.phi, scans)
-        grads = flat(self.gradients(parts, state, synthetic, state.theta)[0])
-        renew = state.moments.get("count", 0) % self.jacobian_every == 0
-        seen = {"real": flat(real), "synthetic": grads}
-        if renew:
-            seen["jacobian"] = self.jacobian(parts, state, synthetic)
-        if not all(values.isfinite().all() for values in seen.values()):
-            # A single NaN would stay in the means for good.
-            LOGGER.warning("Iteration %d: a gradient is not finite; theta rests.", state.step + 1)
-            return state, loss, False
-        return (
-            replace_state(state, moments=note(state.moments, theta=flat(effects(parts, state.theta)), **seen)),
-            loss,
-            renew,
-        )
-
-    def jacobian(self, parts: Parts, state: TrainState, synthetic: Synthetic) -> torch.Tensor:
-        """(K, N) derivative of the synthetic gradient by each number of theta, which stays within its bounds.
+    def jacobian(self, parts: Parts, state: TrainState, synthetic: Synthetic, centre: torch.Tensor) -> torch.Tensor:
+        """(K, N + F) derivative of what is seen by each number of theta, which stays within its bounds.
 
         In full precision: a difference of two gradients is small beside either.
         """
         theta = effects(parts, state.theta)
         at = flat(theta)
-        grads = flat(self.gradients(parts, state, synthetic, state.theta, fast=False)[0])
+        here = self.seen(parts, state, synthetic, state.theta, centre, fast=False)
         rows = []
         for k in range(len(at)):
             step = torch.zeros_like(at)
@@ -130,10 +138,8 @@ class Matched:
             moved = of_effects(parts, unflat(at + step, theta))
             if self.moved_by(parts, moved, at, k) < self.step_size / 2:
                 moved = of_effects(parts, unflat(at - step, theta))
-            rows.append(
-                (flat(self.gradients(parts, state, synthetic, moved, fast=False)[0]) - grads)
-                / self.moved_by(parts, moved, at, k)
-            )
+            there = self.seen(parts, state, synthetic, moved, centre, fast=False)
+            rows.append((there - here) / self.moved_by(parts, moved, at, k))
         return torch.stack(rows)
 
     @staticmethod
@@ -152,6 +158,15 @@ class Matched:
         near = at + (found - at).clamp(-FARTHEST, FARTHEST)
         goal = flat(effects(parts, of_effects(parts, unflat(near, theta))))
         return replace_state(state, theta=of_effects(parts, unflat(at.lerp(goal, self.follow), theta)))
+
+
+def seen_in(grads: Params, losses: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+    """(N + 2,) gradients by the weights, the mean of the samples' losses and of their squared distance to `centre`.
+
+    losses  (2,) means of the samples' losses and of their squares
+    """
+    mean, square = losses
+    return torch.cat([flat(grads), torch.stack([mean, square - 2 * centre * mean + centre**2])])
 
 
 def require_few(theta: Params, *, most: int, augmenter: str) -> None:
