@@ -95,7 +95,10 @@ def estimate(moments: State) -> torch.Tensor:
     length = ((both * scale) * both).sum(1)
     # A number without influence has no length: any will do, for it rests.
     length = length.maximum((1e-6 * length.mean()).clamp_min(tiny)).sqrt()
-    values, vectors = torch.linalg.eigh((product + product.T) / 2 / length / length[:, None])
+    scaled = (product + product.T) / 2 / length / length[:, None]
+    if not scaled.isfinite().all():
+        return moments["theta"]  # nothing has been seen yet that tells anything
+    values, vectors = torch.linalg.eigh(scaled)
     difference = (both * scale) @ (moments["real"] - moments["synthetic"]) / length
     step = vectors @ ((vectors.T @ difference) / values.clamp_min(LEAST))
     return moments["theta"] + step / length

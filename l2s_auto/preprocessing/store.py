@@ -61,6 +61,11 @@ def store_cases(
     return [open_case(case.id, folder) for case in dataset.cases]
 
 
+def bytes_a_voxel(plan: Plan) -> int:
+    """Of a stored case: its channels, and its enriched labels."""
+    return 4 * len(plan.channels) + (1 if len(plan.generation.enriched) <= 256 else 2)
+
+
 def open_case(case_id: str, folder: Path) -> StoredCase:
     """A case that `store_cases` has stored."""
     place = folder / case_id

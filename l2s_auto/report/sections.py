@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
+from l2s_auto.core.plan import Fingerprint
+from l2s_auto.report.measurements import measurements
 from l2s_auto.report.run_data import FoldData, RunData
+from l2s_auto.report.style import png_bytes
 
 #: Key in metrics.json, heading, what it means.
 METRICS = (
@@ -67,13 +71,34 @@ def dataset_section(run: RunData) -> str:
     if found.cases:
         spacing, shape = _span([case.spacing for case in found.cases]), _span([case.shape for case in found.cases])
         parts.append(paragraph(f"Voxels measure {spacing} mm; scans are {shape} voxels large."))
+    parts += [paragraph(sentence) for sentence in _looks(found)]
     rows = []
     for value, name in sorted(found.labels.items()):
         volumes = [case.label_volume[value] for case in found.cases if value in case.label_volume]
+        pieces = [case.label_pieces[value] for case in found.cases if value in case.label_pieces]
         if value != 0:
             middle = f"{fmean(volumes):,.0f}" if volumes else "none"
-            rows.append([name, str(value), f"{len(volumes)} of {len(found.cases)}", middle])
-    return section("The data", *parts, table(["Label", "Value", "Present in", "Mean volume (mm³)"], rows))
+            touched = {n for case in found.cases for pair in case.touching if value in pair for n in pair} - {value}
+            names = ", ".join(found.labels.get(n, str(n)) for n in sorted(touched))
+            many = f"{median(pieces):g}" if pieces else ""
+            rows.append([name, str(value), f"{len(volumes)} of {len(found.cases)}", middle, many, names])
+    headings = ["Label", "Value", "Present in", "Mean volume (mm³)", "Usual number of pieces", "Touches"]
+    pictures = [picture(png_bytes(measurements(found)), "What was measured, a dot a case")] if found.cases else []
+    return section("The data", *parts, table(headings, rows), *pictures)
+
+
+def _looks(found: Fingerprint) -> list[str]:
+    """What kind of scans they are, and how they lie in their files."""
+    sentences = []
+    known = {"CT": "CT in Hounsfield units", "MRI": "MRI", "other": "neither CT nor MRI"}
+    if found.modalities:
+        looks = [f"{name} as {known[kind]}" for name, kind in zip(found.channels, found.modalities, strict=False)]
+        sentences.append(f"By their intensities, channels look like: {', '.join(looks)}.")
+    counts = Counter(case.orientation for case in found.cases if case.orientation)
+    if counts:
+        told = ", ".join(f"{code} ({count})" for code, count in counts.most_common())
+        sentences.append(f"Orientation of the files: {told}; all are brought to RAS.")
+    return sentences
 
 
 def plan_section(run: RunData) -> str:
@@ -82,22 +107,27 @@ def plan_section(run: RunData) -> str:
     if plan is None:
         return ""
     size = " × ".join(f"{p * s:.0f}" for p, s in zip(plan.patch, plan.spacing, strict=True))
-    sentences = [
-        f"Scans are brought to voxels of {_times(plan.spacing)} mm and looked at in windows of {_times(plan.patch)} "
-        f"voxels ({size} mm), {plan.batch} at a time.",
-        f"The network is a U-Net of {len(plan.topology.features)} stages, {plan.topology.features[0]} to "
-        f"{max(plan.topology.features)} features.",
-        f"Synthetic images are drawn from {len(plan.generation.enriched)} kinds of tissue in "
-        f"{plan.generation.classes} groups of brightness.",
-    ]
-    if plan.pairs:
-        names = [f"{plan.labels[a].name} and {plan.labels[b].name}" for a, b in plan.pair_classes]
-        sentences.append(f"Left and right: {'; '.join(names)}.")
+    stages = plan.topology.features
+    choices = {
+        "spacing": f"{_times(plan.spacing)} mm",
+        "patch": f"{_times(plan.patch)} voxels ({size} mm)",
+        "batch": f"{plan.batch} patches",
+        "topology": f"U-Net of {len(stages)} stages, {stages[0]} to {max(stages)} features",
+        "normalisation": ", ".join(f"{n}: {s.scheme}" for n, s in zip(plan.channels, plan.normalisation, strict=False)),
+        "generation": f"{len(plan.generation.enriched)} kinds of tissue, {plan.generation.classes} brightnesses",
+        "pairs": "; ".join(f"{plan.labels[a].name} and {plan.labels[b].name}" for a, b in plan.pair_classes) or "none",
+        "iterations": f"{plan.iterations:,}",
+        "memory": "",
+    }
+    rows = [[name, value, plan.why.get(name, "")] for name, value in choices.items() if value or name in plan.why]
+    parts = [table(["Choice", "", "Why"], rows)]
     if run.recipe:
-        sentences.append(
-            f"Method: {run.recipe.method.name}; augmentation: {run.recipe.augmenter.name}; seed {run.recipe.seed}."
+        parts.append(
+            paragraph(
+                f"Method: {run.recipe.method.name}; augmentation: {run.recipe.augmenter.name}; seed {run.recipe.seed}."
+            )
         )
-    return section("The plan", *(paragraph(sentence) for sentence in sentences))
+    return section("The plan", *parts)
 
 
 def preview_section(run: RunData) -> str:
@@ -111,7 +141,6 @@ def training_section(fold: FoldData) -> str:
     if not fold.history:
         return ""
     from l2s_auto.report.curves import theta_and_dice
-    from l2s_auto.report.style import png_bytes
 
     last = fold.history[-1]
     minutes = last.get("seconds", 0) / 60 if isinstance(last.get("seconds"), (int, float)) else 0

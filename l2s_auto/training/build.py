@@ -115,6 +115,20 @@ def make_sampler(cases: Sequence[StoredCase], plan: Plan, *, seed: int, device: 
     return BoxSampler(cases, target_of=target_of(plan.generation), rng=np.random.default_rng(seed), device=device)
 
 
+def make_generator(plan: Plan, recipe: Recipe, augmenter: AugmenterModule, *, device: torch.device) -> Generator:
+    """What draws clean images from the plan's label maps."""
+    return Generator(
+        plan.generation,
+        channels=plan.input_channels,
+        spacing=plan.spacing,
+        shape=plan.patch,
+        shares=family_shares(recipe, augmenter),
+        device=device,
+        pairs=plan.pair_classes,
+        flips=may_flip({label.value: label.name for label in plan.labels}, plan.pairs),
+    )
+
+
 def build_parts(
     plan: Plan,
     recipe: Recipe,
@@ -143,16 +157,7 @@ def build_parts(
         outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
         schedule=build(recipe.schedule, SCHEDULES, kind="schedule"),
         hypergradient=make_hypergradient(recipe),
-        generator=Generator(
-            plan.generation,
-            channels=plan.input_channels,
-            spacing=plan.spacing,
-            shape=plan.patch,
-            shares=family_shares(recipe, augmenter),
-            device=device,
-            pairs=plan.pair_classes,
-            flips=may_flip({label.value: label.name for label in plan.labels}, plan.pairs),
-        ),
+        generator=make_generator(plan, recipe, augmenter, device=device),
         sampler=make_sampler(cases, plan, seed=recipe.seed, device=device),
         random=random,
         device=device,

@@ -19,6 +19,7 @@ from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.interrupts import deferred_interrupts
 from l2s_auto.training.methods import Method
+from l2s_auto.training.shrink import free, out_of_memory, smaller
 from l2s_auto.training.step import StepResult
 from l2s_auto.training.writer import Writer
 
@@ -61,10 +62,10 @@ def train(
     """Train until a limit is reached; `folder` then holds weights, checkpoint and history, which the leader writes.
 
     An iteration that ends in NaN or infinity is undone: weights and theta stay what they were, and the next one draws
-    other images.
+    other images. One that the device has too little memory for is begun again, smaller.
 
     Raises KeyboardInterrupt after a signal, when everything is saved: the training can be resumed, and predicts.
-    Raises UserError after PATIENCE undone iterations in a row.
+    Raises UserError after PATIENCE undone iterations in a row, and where no training fits into the memory.
     """
     restore_random(parts, state)
     writer = Writer(parts, folder, first_step=state.step)
@@ -76,7 +77,10 @@ def train(
     with deferred_interrupts() as interrupts, bar:
         state.seconds, stop = parts.team.agree(state.seconds, interrupts.arrived)
         while not stop and (progress := limits.progress(state)) < 1:
-            result = method.step(parts, state, progress=progress)
+            result = step_or_none(parts, method, state, progress)
+            if result is None:
+                parts = smaller(parts)
+                continue
             if finite(result):
                 undone, state = 0, result.state
                 writer.note(result)
@@ -104,6 +108,21 @@ def train(
     if stop:
         raise KeyboardInterrupt
     return state
+
+
+def step_or_none(parts: Parts, method: Method, state: TrainState, progress: float) -> StepResult | None:
+    """The iteration's result; None where the device had too little memory for it.
+
+    Of a team one process alone cannot go on otherwise than the others: there the error is raised.
+    """
+    try:
+        return method.step(parts, state, progress=progress)
+    except RuntimeError as error:
+        if parts.team.size > 1 or not out_of_memory(error):
+            raise
+    # Only here is what the step had made, which the error's traceback held, let go.
+    free(parts.device)
+    return None
 
 
 def finite(result: StepResult) -> bool:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.plan import Plan
+from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
 from l2s_auto.inference.load import load_model, remember_model
 from l2s_auto.io.dataset import find_dataset, verify_dataset
-from l2s_auto.io.json_files import write_json
+from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
-from l2s_auto.preprocessing.store import StoredCase, open_case, store_cases
+from l2s_auto.planning.planner import shapes_at
+from l2s_auto.preprocessing.store import StoredCase, bytes_a_voxel, open_case, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
 from l2s_auto.training.build import build_parts, initial_state
@@ -129,6 +132,7 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
     warn_of_kinks(plan, recipe, planning.method)
     write_json(run.recipe, recipe)
     write_json(run.splits, splits)
+    report_disk_use(plan, run)
     store_cases(
         found,
         plan,
@@ -138,6 +142,24 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
         progress=progress_to("Preprocessing"),
     )
     return Prepared(found, plan, splits, folds, run)
+
+
+def report_disk_use(plan: Plan, run: RunFolder) -> None:
+    """Say how much the preprocessed cases will take, before they do."""
+    fingerprint = read_model(run.fingerprint, Fingerprint)
+    voxels = sum(math.prod(shape) for shape in shapes_at(fingerprint, plan.spacing))
+    size = voxels * bytes_a_voxel(plan) / 1e9
+    LOGGER.info("Preprocessed cases take at most %.2g GB in %s", size, run.preprocessed)
+    there = sum(path.stat().st_size for path in run.preprocessed.rglob("*") if path.is_file()) / 1e9
+    free = shutil.disk_usage(run.path).free / 1e9
+    if size > free + there:
+        raise UserError.single(
+            "There is not enough room on the disk for the preprocessed cases.",
+            where=str(run.path),
+            found=f"{free:.2g} GB free",
+            expected=f"{size:.2g} GB",
+            mend="Free some, choose a folder on another disk with -o, or a coarser --spacing.",
+        )
 
 
 def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
@@ -188,10 +210,11 @@ def choose_workers(workers: int | None, dataset: Dataset) -> int:
 def finish_dry_run(
     prepared: Prepared, recipe: Recipe, method: Method, stored: Sequence[StoredCase], options: Options
 ) -> Path:
-    """A picture of synthetic images, and nothing trained."""
+    """A picture of synthetic images and the report, and nothing trained."""
     run = prepared.run
     parts = build_parts(prepared.plan, recipe, stored, augmenter=method.augmenter(), device=options.device)
-    LOGGER.info("Plan: %s. Preview of synthetic images: %s", run.plan, write_preview(parts, run.path / "preview.png"))
+    LOGGER.info("Preview of synthetic images: %s", write_preview(parts, run.path / "preview.png"))
+    LOGGER.info("Report: %s", write_report(run.path))
     return run.path
 
 

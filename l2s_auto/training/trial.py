@@ -18,6 +18,7 @@ from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.methods import Method
+from l2s_auto.training.shrink import out_of_memory
 
 #: Seconds that a process for the trial may take, before it counts as not to be had.
 PATIENCE = 300.0
@@ -113,14 +114,6 @@ def _on_cuda(plan: Plan, recipe: Recipe, method: Method, device: torch.device) -
         raise
     finally:
         torch.cuda.empty_cache()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is what a device without enough memory raises."""
-    text = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        words in text for words in ("not enough memory", "can't allocate memory", "out of memory")
-    )
 
 
 def _steps(

@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -212,3 +213,52 @@ def test_the_history_is_json_where_a_loss_is_not_a_number(tmp_path):
         kept.add(StepResult(None, loss, float("nan")))
     kept.write(iteration=3, seconds=1.0, theta={}, signal=None, val_dice=None)
     assert history(tmp_path)[0]["loss_synth"] == 1.5 and history(tmp_path)[0]["loss_real"] is None
+
+
+class Hungry:
+    """The method, on a device that holds so many voxels at a time."""
+
+    def __init__(self, method, *, voxels):
+        self.method, self.voxels, self.seen = method, voxels, []
+
+    def step(self, parts, state, *, progress):
+        at_a_time = min(parts.recipe.micro_batch or parts.plan.batch, parts.plan.batch)
+        self.seen.append((at_a_time, parts.plan.patch))
+        if at_a_time * np.prod(parts.plan.patch) > self.voxels:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.method.step(parts, state, progress=progress)
+
+
+@pytest.mark.parametrize("method", ["learn2synth", "learn2synth-matched", "supervised"])
+def test_a_training_without_memory_goes_on_with_fewer_samples_then_smaller_patches(
+    make_parts, tmp_path, caplog, method
+):
+    parts, chosen, state = make_parts(method)
+    hungry = Hungry(chosen, voxels=8 * 8 * 6)
+    end = run((parts, hungry, state), tmp_path, iterations=3)
+    assert end.step == 3 and hungry.seen[:4] == [(2, (8, 8, 8)), (1, (8, 8, 8)), (1, (6, 8, 8)), (1, (6, 8, 8))]
+    assert "1 of 2 samples at a time" in caplog.text and "patches of 6 x 8 x 8" in caplog.text
+
+
+def test_fewer_samples_at_a_time_change_nothing(make_parts, tmp_path):
+    whole = run(make_parts(), tmp_path / "whole")
+    parts, method, state = make_parts()
+    short = run((parts, Hungry(method, voxels=8**3), state), tmp_path / "short")
+    for name, value in whole.phi.items():
+        torch.testing.assert_close(short.phi[name], value, rtol=1e-2, atol=1e-3)
+
+
+def test_no_memory_for_the_smallest_patch_is_an_error(make_parts, tmp_path):
+    parts, method, state = make_parts()
+    with pytest.raises(UserError, match="not enough memory for the smallest training"):
+        run((parts, Hungry(method, voxels=1), state), tmp_path)
+
+
+def test_other_errors_of_a_step_are_raised(make_parts, tmp_path):
+    class Fails:
+        def step(self, parts, state, *, progress):
+            raise RuntimeError("shapes differ")
+
+    parts, _, state = make_parts()
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run((parts, Fails(), state), tmp_path)

@@ -10,7 +10,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.hypergradients.matching import flat
 from l2s_auto.training.build import make_sampler
 from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
-from l2s_auto.training.methods.matched import FARTHEST, Matched, effects, of_effects
+from l2s_auto.training.methods.matched import FARTHEST, FIGURES, Matched, effects, of_effects
 from l2s_auto.training.step import draw_pair
 
 NAME = "learn2synth-matched"
@@ -89,6 +89,27 @@ def test_coordinates_and_theta_are_each_others_inverse(make_parts, name):
     torch.testing.assert_close(flat(back), flat(state.theta))
     nowhere = of_effects(parts, {key: -torch.ones_like(value) for key, value in state.theta.items()})
     assert same(parts.augmenter.nearest(nowhere), nowhere)
+
+
+def test_a_range_is_known_by_its_mean_square_and_variance(make_parts):
+    parts, _, state = make_parts(NAME, augmenter=Component(name="parametric-range", options={"sigma_max": 0.3}))
+    theta = {**state.theta, "raw_min": torch.tensor(0.4), "raw_width": torch.tensor(1.5)}
+    levels = 0.4 + 1.5 * torch.linspace(0, 1, 100_001)
+    found = effects(parts, theta)
+    assert found["raw_min"].item() == pytest.approx((levels**2).mean().item(), rel=1e-4)
+    assert found["raw_width"].item() == pytest.approx(levels.var().item(), rel=1e-4)
+    # More variance than a range from 0 on has: the mean square is kept.
+    widest = of_effects(parts, {**found, "raw_width": 9 * found["raw_min"]})
+    assert widest["raw_min"].item() == pytest.approx(0, abs=1e-5)
+    assert effects(parts, widest)["raw_min"].item() == pytest.approx(found["raw_min"].item(), rel=1e-4)
+
+
+def test_images_of_different_noise_are_told_from_ones_that_are_all_alike(make_parts):
+    """By the spread of the samples' losses, which is noted behind the gradients."""
+    parts, method, state = make_parts(NAME)
+    state = run(parts, method, state, 2)
+    assert len(state.moments["real"]) == sum(p.numel() for p in state.phi.values()) + FIGURES
+    assert state.moments["figures"].shape == (FIGURES,) and state.moments["noise"] > 0
 
 
 def test_a_checkpoint_keeps_the_moments(make_parts, tmp_path):
