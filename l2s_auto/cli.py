@@ -106,7 +106,10 @@ def evaluate(arguments: Arguments = None) -> int:
         from l2s_auto.evaluation import evaluate_folders
         from l2s_auto.io.json_files import write_json
 
-        metrics = evaluate_folders(args.predictions, args.references, read_labels(model=args.model, file=args.labels))
+        labels = read_labels(model=args.model, file=args.labels)
+        metrics = evaluate_folders(
+            args.predictions, args.references, labels.names, regions=labels.regions, ignore=labels.ignore
+        )
         folder = args.predictions if args.predictions.is_dir() else args.predictions.parent
         output = args.output or folder / "metrics.json"
         write_json(output, metrics)

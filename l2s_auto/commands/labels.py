@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from l2s_auto.core.errors import Offence, UserError
 
+if TYPE_CHECKING:
+    from l2s_auto.io.dataset_json import Labels
 
-def read_labels(*, model: Path | None, file: Path | None) -> dict[int, str]:
-    """Value -> name, background left out, from exactly one of a model and a file.
+_MEND = 'Write {"labels": {"name": value, …}}.'
+
+
+def read_labels(*, model: Path | None, file: Path | None) -> Labels:
+    """Labels without background, regions and the ignore label, from exactly one of a model and a file.
 
     file  nnU-Net's dataset.json, or {name: value} alone, or {value: name}
     Raises UserError if the file has no such labels.
     """
+    from l2s_auto.io.dataset_json import Labels, parse_labels
+
     assert (model is None) != (file is None), "exactly one source of labels"
     if model is not None:
         from l2s_auto.inference.load import load_model
 
-        return {label.value: label.name for label in load_model(model).plan.labels if label.value != 0}
+        plan = load_model(model).plan
+        return Labels({label.value: label.name for label in plan.labels if label.value != 0}, plan.regions, plan.ignore)
     assert file is not None
     from l2s_auto.io.json_files import read_json
 
     content = read_json(file)
     entries = content.get("labels", content) if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not entries:
-        raise UserError("The file names no labels.", [_offence(file, "no labels", "a name and a value for each label")])
-    labels: dict[int, str] = {}
+        expected = "a name and a value for each label"
+        raise UserError("The file names no labels.", [Offence(str(file), "no labels", expected, _MEND)])
     wrong: list[Offence] = []
-    for key, value in entries.items():
-        pair = _pair(key, value)
-        if pair is None:
-            wrong.append(_offence(file, f"{key!r}: {value!r}", "a name and one whole number"))
-        elif pair[0] in labels:
-            wrong.append(_offence(file, f"{pair[0]} for {labels[pair[0]]!r} and {pair[1]!r}", "each value once"))
-        else:
-            labels[pair[0]] = pair[1]
+    labels = parse_labels(entries, where=str(file), offences=wrong)
     if wrong:
-        raise UserError("Labels cannot be understood.", wrong)
-    return {value: name for value, name in labels.items() if value != 0}
-
-
-def _pair(key: str, value: object) -> tuple[int, str] | None:
-    """(value, name) of an entry in either direction; None if it is neither."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value, key
-    if isinstance(value, str) and key.removeprefix("-").isdecimal():
-        return int(key), value
-    return None
-
-
-def _offence(file: Path, found: str, expected: str) -> Offence:
-    return Offence(str(file), found, expected, 'Write {"labels": {"name": value, …}}.')
+        raise UserError("Labels cannot be understood.", [replace(offence, mend=_MEND) for offence in wrong])
+    return replace(labels, names={value: name for value, name in labels.names.items() if value != 0})

@@ -65,6 +65,7 @@ class Fingerprint(Strict):
     """What was measured on the training cases.
 
     content            hash of the files' names, sizes and times, by which a changed dataset is noticed
+    regions, ignore    as in `Dataset`
     intensity          one summary a channel, original units, over the foreground (labels other than 0); percentiles are
                        of a sample, the rest is exact
     percentile_error   by how much of the distribution the percentiles may be off: the standard error of the share of
@@ -79,6 +80,8 @@ class Fingerprint(Strict):
     content: str = ""
     channels: tuple[str, ...]
     labels: dict[int, str]
+    regions: dict[str, tuple[int, ...]] = {}
+    ignore: int | None = None
     cases: tuple[CaseFingerprint, ...]
     intensity: tuple[Statistics, ...]
     percentile_error: float = Field(default=0.0, ge=0)
@@ -147,7 +150,7 @@ class ClassPrior(Strict):
 class EnrichedLabel(Strict):
     """A value of the enriched label map: which output class it is a part of, which intensities it is drawn from.
 
-    target   index of the network's output class
+    target   index of the network's output class; the number of these for voxels that nobody labelled
     generation_class  its intensities; enriched labels with the same one share their intensities
     centre   for a cluster of tissue: its intensity in the normalised first channel; None for a label as it is
     """
@@ -195,6 +198,8 @@ class Plan(Strict):
     """Everything that the data dictate. Travels with the weights, so that prediction needs nothing else.
 
     pairs  original values of (left, right) labels
+    regions  name -> original values that make it up together, and are learned and scored together too
+    ignore  original value of voxels that nobody labelled: what is found there costs nothing
     why    field -> one sentence: what it follows from
     """
 
@@ -209,6 +214,8 @@ class Plan(Strict):
     normalisation: tuple[Normalisation, ...]
     generation: GenerationPlan
     pairs: tuple[tuple[int, int], ...] = ()
+    regions: dict[str, tuple[int, ...]] = {}
+    ignore: int | None = None
     iterations: int = Field(ge=1)
     why: dict[str, str] = {}
 
@@ -225,12 +232,27 @@ class Plan(Strict):
         values = self.label_values
         if len(set(values)) != len(values) or not values or values[0] != 0:
             raise ValueError("labels need different values, the first 0 (background)")
-        if any(label.target >= len(values) for label in self.generation.enriched):
+        classes = len(values) + (self.ignore is not None)
+        if any(label.target >= classes for label in self.generation.enriched):
             raise ValueError(f"generation.enriched has a target beyond the {len(values)} labels")
-        unknown = {value for pair in self.pairs for value in pair} - set(values)
-        if unknown:
-            raise ValueError(f"pairs names {sorted(unknown)}, which are not among the labels")
+        if self.ignore in values:
+            raise ValueError(f"ignore {self.ignore} is a label too")
+        for name, groups in (("pairs", self.pairs), ("regions", self.regions.values())):
+            unknown = {value for group in groups for value in group} - set(values)
+            if unknown:
+                raise ValueError(f"{name} names {sorted(unknown)}, which are not among the labels")
         return self
+
+    @property
+    def class_of(self) -> dict[int, int]:
+        """Original value -> index of the output class; of the ignore label, the number of classes."""
+        index = {value: number for number, value in enumerate(self.label_values)}
+        return index if self.ignore is None else {**index, self.ignore: len(index)}
+
+    @property
+    def region_classes(self) -> tuple[tuple[int, ...], ...]:
+        """Regions of several labels as indices of output classes."""
+        return tuple(tuple(self.class_of[v] for v in values) for values in self.regions.values() if len(values) > 1)
 
     @property
     def label_values(self) -> tuple[int, ...]:

@@ -58,6 +58,8 @@ class Dataset:
 
     channels  name of each image channel (empty when there are label maps only)
     labels    original label value -> name; background, value 0, included
+    regions   name -> values that make it up together; all that is scored, where there are any
+    ignore    value of voxels that nobody labelled; None: all voxels are labelled
     """
 
     name: str
@@ -66,6 +68,8 @@ class Dataset:
     channels: tuple[str, ...]
     labels: dict[int, str]
     test_cases: tuple[Case, ...] = ()
+    regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    ignore: int | None = None
 
     @property
     def has_images(self) -> bool:

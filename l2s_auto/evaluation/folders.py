@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -27,19 +27,22 @@ def evaluate_folders(
     references: str | os.PathLike[str],
     labels: Mapping[int, str],
     *,
+    regions: Mapping[str, Sequence[int]] | None = None,
+    ignore: int | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The content of metrics.json for two folders, matched by the files' names without suffix, or for two files.
 
     labels   value -> name; background (0) is not scored
+    regions, ignore  as in `evaluate_case`
     workers, progress  as in map_cases
 
     Raises UserError naming all offenders: a prediction without reference, a reference without prediction, files that
     cannot be read or are not label maps, grids that differ. Values that are not in `labels` are named in the notes.
     """
     pairs, offences = _match(Path(predictions), Path(references))
-    score = partial(_score, labels=dict(labels))
+    score = partial(_score, labels=dict(labels), regions=dict(regions or {}), ignore=ignore)
     results = map_cases(score, pairs, name=itemgetter(0), workers=workers, progress=progress)
     for result in results:
         offences.extend(result["offences"])
@@ -98,7 +101,9 @@ def _match_folders(predictions: Path, references: Path) -> tuple[list[Pair], lis
     return [(name, first[name], second[name]) for name in sorted(first.keys() & second.keys())], offences
 
 
-def _score(pair: Pair, *, labels: dict[int, str]) -> dict[str, Any]:
+def _score(
+    pair: Pair, *, labels: dict[int, str], regions: dict[str, Sequence[int]], ignore: int | None
+) -> dict[str, Any]:
     """{"case", "labels", "notes", "offences"} of one pair; labels is empty where there are offences."""
     case, prediction_path, reference_path = pair
     offences: list[Offence] = []
@@ -116,10 +121,10 @@ def _score(pair: Pair, *, labels: dict[int, str]) -> dict[str, Any]:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     notes = []
     for kind, array in (("prediction", prediction), ("reference", reference)):
-        unknown = [value for value in values_of(array) if value != 0 and value not in labels]
+        unknown = [value for value in values_of(array) if value not in (0, ignore) and value not in labels]
         if unknown:
             notes.append(f"{case}: the {kind} holds values without a name, not scored: {', '.join(map(str, unknown))}")
-    scores = evaluate_case(prediction, reference, tuple(map(float, spacing)), labels)
+    scores = evaluate_case(prediction, reference, tuple(map(float, spacing)), labels, regions=regions, ignore=ignore)
     return {"case": case, "labels": scores, "notes": notes, "offences": []}
 
 

@@ -17,9 +17,18 @@ Scores = dict[str, float | None]
 
 
 def evaluate_case(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], labels: Mapping[int, str]
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing: Sequence[float],
+    labels: Mapping[int, str],
+    *,
+    regions: Mapping[str, Sequence[int]] | None = None,
+    ignore: int | None = None,
 ) -> dict[str, Scores]:
     """(X, Y, Z) integer label maps, voxel edges in mm, value -> name: the METRICS of each label but background (0).
+
+    regions  name -> values that make it up together: if there are any, they are scored instead
+    ignore   value of the reference's voxels that do not count: both are background there
 
     | what is empty  | dice | hd95_mm | nsd_1mm | volume_error |
     | both           | None | None    | None    | None         |
@@ -27,8 +36,13 @@ def evaluate_case(
     | the prediction | 0    | None    | 0       | 1            |
     """
     assert prediction.shape == reference.shape, f"shapes differ: {prediction.shape} and {reference.shape}"
+    if ignore is not None:
+        unknown = reference == ignore
+        prediction, reference = (np.where(unknown, 0, array) for array in (prediction, reference))
+    scored = dict(regions or {}) or {name: (value,) for value, name in labels.items() if value != 0}
     return {
-        name: _scores(prediction == value, reference == value, spacing) for value, name in labels.items() if value != 0
+        name: _scores(np.isin(prediction, values), np.isin(reference, values), spacing)
+        for name, values in scored.items()
     }
 
 

@@ -21,7 +21,7 @@ from l2s_auto.inference.load import Model
 from l2s_auto.inference.manifest import hash_input
 from l2s_auto.inference.scan import Result, Scan, finish, read_scan, segment
 from l2s_auto.inference.tables import merge_rows
-from l2s_auto.inference.volumes import label_columns
+from l2s_auto.inference.volumes import label_columns, region_columns
 
 VOLUMES, QUALITY, FAILURES, MANIFEST = "volumes.csv", "qc.csv", "failures.csv", "manifest.json"
 FAILURE_COLUMNS = ("case", "file", "reason")
@@ -162,7 +162,7 @@ def _record(folder: Path, job: Job, outcome: Outcome[Result], model: Model, tall
             tally.entries[case]["traceback"] = traceback.format_exception(outcome.error)
         return
     result = outcome.value
-    columns = ["case", *label_columns(model.plan).values()]
+    columns = ["case", *label_columns(model.plan).values(), *region_columns(model.plan)]
     merge_rows(folder / VOLUMES, columns, [result.volumes], replace=[case])
     merge_rows(folder / QUALITY, qc.COLUMNS, result.quality, replace=[case])
     if (folder / FAILURES).exists():

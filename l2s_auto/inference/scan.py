@@ -16,7 +16,7 @@ from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
 from l2s_auto.inference.qc import label_scores, quality_rows
 from l2s_auto.inference.sliding_window import LEFT_RIGHT_AXIS, sliding_window_logits
-from l2s_auto.inference.volumes import label_columns, label_volumes
+from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.io.volumes import read_volume, write_label_map, write_volume
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_logits, restore_probabilities
@@ -138,9 +138,10 @@ def finish(
         maps = restore_probabilities(logits, scan.geometry, model.plan)
         write_volume(probabilities, Volume(maps, scan.affine))
     draw_overlay(scan.picture, labels, names, scan.affine, overlay, title=job.case.id)
+    volumes = label_volumes(labels, scan.affine, names)
     write_label_map(job.output, labels, scan.affine, like=job.like)  # last: where it is, the rest is too
     return Result(
-        volumes={"case": job.case.id, **label_volumes(labels, scan.affine, names)},
+        volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
         quality=quality_rows(job.case.id, labels, names, scores),
     )
 

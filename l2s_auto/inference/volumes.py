@@ -17,6 +17,20 @@ def label_columns(plan: Plan) -> dict[int, str]:
     return {label.value: label.name if uses[label.name] == 1 else f"{label.name} ({label.value})" for label in labels}
 
 
+def region_columns(plan: Plan) -> dict[str, tuple[int, ...]]:
+    """Name of a column -> values, for regions of several labels; a name that a label has gets " (region)" behind it."""
+    taken = {"case", *label_columns(plan).values()}
+    regions = {name: values for name, values in plan.regions.items() if len(values) > 1}
+    return {f"{name} (region)" if name in taken else name: values for name, values in regions.items()}
+
+
+def region_volumes(volumes: Mapping[str, float], plan: Plan) -> dict[str, float]:
+    """Volumes of the labels, by their columns -> those of the regions, by theirs."""
+    columns = label_columns(plan)
+    regions = region_columns(plan).items()
+    return {name: float(f"{sum(volumes[columns[value]] for value in values):.7g}") for name, values in regions}
+
+
 def voxel_counts(labels: np.ndarray, values: Mapping[int, str]) -> dict[int, int]:
     """(X, Y, Z) integers -> number of voxels of each value."""
     found, counts = np.unique(labels, return_counts=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.case_files import group_by_label, group_by_number, list_scans, require_distinct
-from l2s_auto.io.dataset_json import Declared, parse_labels, read_dataset_json
+from l2s_auto.io.dataset_json import Declared, Labels, parse_labels, read_dataset_json
 from l2s_auto.io.json_files import read_json
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.parallel import Progress, map_cases
@@ -53,14 +53,16 @@ def find_dataset(folder: str | os.PathLike[str], *, workers: int = 0, progress: 
         assert declared.labels is not None, "a complete dataset.json has labels"
         labels = declared.labels
     else:
-        names = _label_names(folder, declared)
-        labels = _found_labels(label_paths, names, workers=workers, progress=progress)
+        known = _declared_labels(folder, declared)
+        labels = replace(known, names=_found_labels(label_paths, known, workers=workers, progress=progress))
     return Dataset(
         name=folder.resolve().name,
         folder=folder,
         cases=cases,
         channels=_channel_names(cases, declared),
-        labels=labels,
+        labels=labels.names,
+        regions=labels.regions,
+        ignore=labels.ignore,
         test_cases=_test_cases(folder, ending=ending, channels=len(declared.channels)),
     )
 
@@ -101,23 +103,23 @@ def _cases(folder: Path, image_paths: list[Path], label_paths: list[Path]) -> tu
     )
 
 
-def _label_names(folder: Path, declared: Declared) -> dict[int, str]:
+def _declared_labels(folder: Path, declared: Declared) -> Labels:
     path = folder / "labels.json"
     if not path.is_file():
-        return declared.labels or {}
+        return declared.labels or Labels({})
     offences: list[Offence] = []
-    names = parse_labels(read_json(path), where=str(path), offences=offences)
+    labels = parse_labels(read_json(path), where=str(path), offences=offences)
     if offences:
         raise UserError("labels.json cannot be used.", [replace(o, mend="Correct labels.json.") for o in offences])
-    return names
+    return labels
 
 
-def _found_labels(
-    paths: list[Path], names: dict[int, str], *, workers: int, progress: Progress | None
-) -> dict[int, str]:
+def _found_labels(paths: list[Path], known: Labels, *, workers: int, progress: Progress | None) -> dict[int, str]:
     """Value -> name for the values that the label maps hold; files that cannot be read are left to verify_dataset."""
     found = map_cases(_values_in_file, paths, name=case_name, workers=workers, progress=progress)
-    values = sorted({0}.union(*found))
+    of_regions = {value for values in known.regions.values() for value in values}
+    values = sorted({0}.union(of_regions, *found) - {known.ignore})
+    names = known.names
     return {value: names.get(value, "background" if value == 0 else f"label {value}") for value in values}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,30 @@ from l2s_auto.io.volumes import SUFFIXES
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What label maps hold.
+
+    names    value -> name, background (0) included, ascending by value
+    regions  name -> values that make it up together; everything that the file names, if there is one of several values
+    ignore   value of voxels that nobody labelled
+    """
+
+    names: dict[int, str]
+    regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    ignore: int | None = None
+
+
+@dataclass(frozen=True)
 class Declared:
     """What a dataset.json declares.
 
     channels  names in the order of their numbers
-    labels    value -> name; None where the file declares none
+    labels    names of values, and what they make up together; None where the file declares none
     ending    suffix of the files; empty where the file declares none
     """
 
     channels: tuple[str, ...]
-    labels: dict[int, str] | None
+    labels: Labels | None
     ending: str
     name: str
 
@@ -61,7 +75,7 @@ def _channels(path: Path, content: dict[str, Any], offences: list[Offence], *, r
     return tuple(str(names[str(n)]) for n in range(len(names)))
 
 
-def _labels(path: Path, content: dict[str, Any], offences: list[Offence], *, required: bool) -> dict[int, str] | None:
+def _labels(path: Path, content: dict[str, Any], offences: list[Offence], *, required: bool) -> Labels | None:
     if "labels" not in content:
         if required:
             expected = 'labels, e.g. {"background": 0, "tumour": 1}'
@@ -70,36 +84,61 @@ def _labels(path: Path, content: dict[str, Any], offences: list[Offence], *, req
     return parse_labels(content["labels"], where=f"{path}, labels", offences=offences)
 
 
-def parse_labels(declared: Any, *, where: str, offences: list[Offence]) -> dict[int, str]:
-    """{name: value} or the older {"value": name} -> value -> name, background (0) included, ascending by value.
+def parse_labels(declared: Any, *, where: str, offences: list[Offence]) -> Labels:
+    """{name: value, or list of values} or the older {"value": name}; whatever is wrong is added to `offences`.
 
-    Whatever is wrong is added to `offences`.
+    As in nnU-Net, a list is a region, and a label named ignore holds what nobody labelled.
     """
     if not isinstance(declared, dict):
         offences.append(_offence(where, repr(declared), 'an object, e.g. {"background": 0, "tumour": 1}'))
-        return {0: "background"}
+        return Labels({0: "background"})
     older = bool(declared) and all(isinstance(value, str) for value in declared.values())
     pairs = [(value, key) if older else (key, value) for key, value in declared.items()]
-    labels: dict[int, str] = {}
+    names: dict[int, str] = {}
+    regions: dict[str, tuple[int, ...]] = {}
+    ignore = None
     for name, value in pairs:
-        if isinstance(value, list | tuple):
-            mend = "Regions are not supported yet. Give each label one value."
-            offences.append(_offence(f"{where}, {name}", f"a region {value}", "one whole number", mend))
-            continue
-        number = _whole(value)
-        if name == "ignore":
-            mend = "An ignore label is not supported yet. Label those voxels, or leave the cases out."
-            offences.append(_offence(f"{where}, {name}", repr(value), "no label of that name", mend))
-        elif number is None:
-            offences.append(_offence(f"{where}, {name}", repr(value), "a whole number"))
-        elif number in labels:
-            offences.append(_offence(f"{where}, {name}", f"{number}, which is also {labels[number]}", "another value"))
-        elif name in labels.values():
-            offences.append(_offence(f"{where}, {number}", f"the name {name} a second time", "another name"))
+        several = value if isinstance(value, list | tuple) else [value]
+        numbers = [number for number in map(_whole, several) if number is not None]
+        if len(numbers) < len(several) or not numbers:
+            expected = "a whole number, or a list of them" if isinstance(value, list | tuple) else "a whole number"
+            offences.append(_offence(f"{where}, {name}", repr(value), expected))
+        elif len(set(numbers)) < len(numbers):
+            offences.append(_offence(f"{where}, {name}", repr(value), "each value once"))
+        elif name in regions or name in names.values():
+            offences.append(_offence(f"{where}, {numbers[0]}", f"the name {name} a second time", "another name"))
+        elif len(numbers) > 1:
+            regions[name] = tuple(numbers)
+        elif name == "ignore":
+            ignore = numbers[0]
+        elif numbers[0] in names:
+            found = f"{numbers[0]}, which is also {names[numbers[0]]}"
+            offences.append(_offence(f"{where}, {name}", found, "another value"))
         else:
-            labels[number] = name
-    labels.setdefault(0, "background")
-    return dict(sorted(labels.items()))
+            names[numbers[0]] = name
+    offences.extend(_misplaced(names, regions, ignore, where=where))
+    if regions:
+        regions = {**regions, **{name: (value,) for value, name in names.items() if value != 0}}
+    for value in sorted({value for values in regions.values() for value in values} - set(names)):
+        names[value] = f"label {value}"
+    names.setdefault(0, "background")
+    return Labels(dict(sorted(names.items())), regions, ignore)
+
+
+def _misplaced(
+    names: dict[int, str], regions: dict[str, tuple[int, ...]], ignore: int | None, *, where: str
+) -> list[Offence]:
+    """Background in a region, and an ignore label that is another label too."""
+    offences = [
+        _offence(f"{where}, {name}", "0, which is background", "values of labels")
+        for name, values in regions.items()
+        if 0 in values
+    ]
+    used = {**names, **{value: name for name, values in regions.items() for value in values}, 0: "background"}
+    if ignore in used:
+        found = f"{ignore}, which is also {used[ignore]}"
+        offences.append(_offence(f"{where}, ignore", found, "a value of its own"))
+    return offences
 
 
 def _whole(value: Any) -> int | None:

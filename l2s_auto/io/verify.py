@@ -39,7 +39,7 @@ def verify_dataset(
     check = partial(
         check_case,
         channels=len(dataset.channels) if expects_images else 0,
-        values=frozenset(dataset.labels),
+        values=frozenset({*dataset.labels, *([] if dataset.ignore is None else [dataset.ignore])}),
         tolerance_mm=tolerance_mm,
     )
     for found in map_cases(check, dataset.cases, name=_name, workers=workers, progress=progress):

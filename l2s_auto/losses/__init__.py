@@ -3,5 +3,9 @@
 from l2s_auto.losses.compound import DiceCrossEntropy
 from l2s_auto.losses.cross_entropy import CrossEntropy
 from l2s_auto.losses.dice import SoftDice
+from l2s_auto.losses.ignoring import Ignoring
+from l2s_auto.losses.regions import WithRegions
 
 LOSSES = {"dice": SoftDice, "cross-entropy": CrossEntropy, "dice+cross-entropy": DiceCrossEntropy}
+
+__all__ = ["LOSSES", "CrossEntropy", "DiceCrossEntropy", "Ignoring", "SoftDice", "WithRegions"]

@@ -60,6 +60,13 @@ def determine_generation(
     )
 
 
+def with_ignored(generation: GenerationPlan, *, target: int) -> GenerationPlan:
+    """What nobody labelled is split and drawn as unlabelled tissue is, yet has a target of its own."""
+    background = [label for label in generation.enriched if label.target == BACKGROUND]
+    ignored = [label.model_copy(update={"name": f"ignored {label.name}", "target": target}) for label in background]
+    return generation.model_copy(update={"enriched": (*generation.enriched, *ignored)})
+
+
 def _noise_kept(cases: Sequence[CaseFingerprint]) -> float:
     """Standard deviation of white noise that the fingerprint's smoothing leaves, over that of what it takes away.
 

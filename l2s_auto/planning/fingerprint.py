@@ -97,6 +97,8 @@ def take_fingerprint(
         content=content,
         channels=dataset.channels,
         labels=dataset.labels,
+        regions=dataset.regions,
+        ignore=dataset.ignore,
         cases=tuple(m.case for m in measured),
         intensity=_summaries([m.foreground for m in measured], channels=len(dataset.channels)),
         percentile_error=_percentile_error([m.foreground for m in measured]),
@@ -113,7 +115,8 @@ def content_of(dataset: Dataset) -> str:
         for case in dataset.cases
         for path in (*case.images, *([case.label] if case.label else []))
     ]
-    text = json.dumps([dataset.channels, sorted(dataset.labels.items()), files])
+    declared = [sorted(dataset.labels.items()), sorted(dataset.regions.items()), dataset.ignore]
+    text = json.dumps([dataset.channels, declared, files])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -53,9 +53,9 @@ def with_measured_clusters(
 def _measure(case: Case, *, plan: Plan, read: Callable[[Case], MeasurableCase], enrich: Enrich) -> np.ndarray:
     """(2, C, G) mean and standard deviation of each class in each channel; NaN for one with hardly a voxel."""
     data = read(case)
-    values = np.array(plan.label_values)
-    order = np.argsort(values)
-    target = order[np.searchsorted(values[order], data.labels)]
+    known = plan.class_of
+    values, found = np.unique(data.labels, return_inverse=True)
+    target = np.array([known[int(value)] for value in values])[found].reshape(data.labels.shape)
     class_of = np.array([label.generation_class for label in plan.generation.enriched])
     flat = class_of[enrich(data.image, target, plan.generation, data.spacing)].ravel()
     count = np.bincount(flat, minlength=plan.generation.classes)

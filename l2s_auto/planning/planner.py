@@ -9,7 +9,7 @@ import numpy as np
 
 from l2s_auto.core.plan import Fingerprint, GenerationPlan, LabelPlan, Normalisation, Plan, Triple, Voxels
 from l2s_auto.planning.choices import Choices
-from l2s_auto.planning.clusters import BACKGROUND, determine_generation
+from l2s_auto.planning.clusters import BACKGROUND, determine_generation, with_ignored
 from l2s_auto.planning.devices import device_defaults, device_kind
 from l2s_auto.planning.fingerprint import SMOOTHING
 from l2s_auto.planning.memory import StepMemory
@@ -56,6 +56,8 @@ def make_plan(
     chosen = determine_patch(shapes, spacing, fit=fit, voxels=kind.voxels, wanted=choices.patch)
     batch, why_batch = determine_batch(shapes, chosen, fit=fit, most=kind.batch, wanted=choices.batch)
     generation = determine_generation(fingerprint, labels, pairs, smoothing_mm=round(SMOOTHING * min(spacing), 4))
+    if fingerprint.ignore is not None:
+        generation = with_ignored(generation, target=len(labels))
     normalisation = determine_normalisation(fingerprint.channels)
     return Plan(
         dataset=fingerprint.dataset,
@@ -68,6 +70,8 @@ def make_plan(
         normalisation=normalisation,
         generation=generation,
         pairs=pairs,
+        regions=fingerprint.regions,
+        ignore=fingerprint.ignore,
         iterations=kind.iterations,
         why={
             "spacing": why_spacing,

@@ -99,11 +99,13 @@ def prepare_grid(shape: tuple[int, int, int], affine: np.ndarray, plan: Plan) ->
 def prepare_labels(labels: np.ndarray, geometry: Geometry, plan: Plan) -> np.ndarray:
     """(X, Y, Z) original label values on the file's grid -> (*S) int64 indices of the network's classes.
 
+    Voxels that nobody labelled have the number of classes.
+
     Raises UserError if the map holds values that the plan does not know.
     """
     inside = geometry.enter(labels)
     values = np.unique(inside)
-    index = {value: position for position, value in enumerate(plan.label_values)}
+    index = plan.class_of
     unknown = [int(value) for value in values if int(value) not in index]
     if unknown:
         raise UserError.single(

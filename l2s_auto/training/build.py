@@ -16,7 +16,7 @@ from l2s_auto.core.protocols import Hypergradient, Loss, UpdateRule
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
 from l2s_auto.hypergradients import HYPERGRADIENTS
-from l2s_auto.losses import LOSSES
+from l2s_auto.losses import LOSSES, Ignoring, WithRegions
 from l2s_auto.networks import build_network, trainable
 from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.planning.sides import may_flip
@@ -104,6 +104,14 @@ def family_shares(recipe: Recipe, augmenter: AugmenterModule) -> Shares:
     return Shares(prior=prior / (1 - learned), reversed=min(turned, 1 - learned - prior) / (1 - learned))
 
 
+def make_loss(plan: Plan, recipe: Recipe) -> Loss:
+    """The recipe's loss, with the plan's regions, without what nobody labelled."""
+    loss: Loss = build(recipe.loss, LOSSES, kind="loss")
+    if plan.region_classes:
+        loss = WithRegions(loss, plan.region_classes)
+    return loss if plan.ignore is None else Ignoring(loss)
+
+
 def make_hypergradient(recipe: Recipe) -> Hypergradient:
     """The estimator, on the recipe's part of the batch and in its micro-batches."""
     given = {"part": recipe.hyper_part, "micro_batch": recipe.micro_batch}
@@ -111,8 +119,10 @@ def make_hypergradient(recipe: Recipe) -> Hypergradient:
 
 
 def make_sampler(cases: Sequence[StoredCase], plan: Plan, *, seed: int, device: torch.device) -> BoxSampler:
-    """Random boxes of the cases."""
-    return BoxSampler(cases, target_of=target_of(plan.generation), rng=np.random.default_rng(seed), device=device)
+    """Random boxes of the cases, many about a voxel of a label; what nobody labelled is none."""
+    targets = target_of(plan.generation)
+    targets[targets == len(plan.labels)] = 0
+    return BoxSampler(cases, target_of=targets, rng=np.random.default_rng(seed), device=device)
 
 
 def make_generator(plan: Plan, recipe: Recipe, augmenter: AugmenterModule, *, device: torch.device) -> Generator:
@@ -152,7 +162,7 @@ def build_parts(
         recipe=recipe,
         network=network,
         augmenter=augmenter,
-        loss=build(recipe.loss, LOSSES, kind="loss"),
+        loss=make_loss(plan, recipe),
         rule=build(recipe.optimiser, OPTIMISERS, kind="optimiser"),
         outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
         schedule=build(recipe.schedule, SCHEDULES, kind="schedule"),

@@ -53,6 +53,7 @@ def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float |
             device=parts.device,
         )
         prediction, reference = logits.cpu().numpy().argmax(0), targets[np.asarray(case.enriched)]
+        prediction[reference == len(parts.plan.labels)] = 0  # nobody labelled what is there
         values = (dice(prediction == k, reference == k) for k in range(1, len(parts.plan.labels)))
         scores += [value for value in values if value is not None]
     scores = parts.team.gather(scores)
@@ -108,4 +109,5 @@ def segment_and_compare(parts: Parts, phi: Params, case: Case) -> dict:
     )
     prediction = restore_logits(logits, prepared.geometry, plan)
     reference, _ = read_label_map(case.label)
-    return evaluate_case(prediction, reference, volume.spacing, {label.value: label.name for label in plan.labels})
+    names = {label.value: label.name for label in plan.labels}
+    return evaluate_case(prediction, reference, volume.spacing, names, regions=plan.regions, ignore=plan.ignore)

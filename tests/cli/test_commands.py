@@ -84,6 +84,9 @@ def test_every_command_is_listed_and_has_a_script(capsys) -> None:
         (["data", "--memory-gb", "0"], "expected a number greater than 0"),
         (["data", "--hyper-part", "0"], "expected a number greater than 0 and at most 1"),
         (["data", "--micro-batch", "0"], "expected a whole number, at least 1"),
+        (["data", "--patch", "64", "64"], "expected 3 arguments"),
+        (["data", "--patch", "64", "0", "64"], "expected a whole number, at least 1"),
+        (["data", "--spacing", "1", "1", "-1"], "expected a number greater than 0"),
         (["data", "--seed", "9" * 20], "expected a whole number, at most 2147483647"),
         (["data", "--fold", "1", "--cv"], "not allowed with"),
         ([], "DATASET"),
@@ -118,6 +121,14 @@ def test_hyper_steps_are_as_asked_for_and_else_as_in_the_recipe(trained: list[di
     assert (recipe.hypergradient.name, recipe.hyper_every, recipe.hyper_part, recipe.micro_batch) == (
         "unrolled", 5, 0.5, 1,
     )  # fmt: skip
+    assert default == type(default)()
+
+
+def test_the_plan_is_the_planners_where_nothing_else_is_asked_for(trained: list[dict]) -> None:
+    options = "--spacing 1 1.5 2 --patch 64 48 32 --batch 3 --features 8"
+    assert cli.plan_and_train(["data", *options.split()]) == 0 == cli.plan_and_train(["data"])
+    asked, default = (call["choices"] for call in trained)
+    assert (asked.spacing, asked.patch, asked.batch, asked.features) == ((1.0, 1.5, 2.0), (64, 48, 32), 3, 8)
     assert default == type(default)()
 
 

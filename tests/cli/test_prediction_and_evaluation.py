@@ -93,8 +93,8 @@ def test_a_failed_case_ends_with_1(predictions, capsys) -> None:
 def test_evaluation_writes_and_prints(monkeypatch, capsys, tmp_path) -> None:
     calls = []
 
-    def evaluate_folders(*given: object) -> dict:
-        calls.append(given)
+    def evaluate_folders(*given: object, **options: object) -> dict:
+        calls.append((*given, options))
         return METRICS
 
     def write_json(path: Path, value: object) -> None:
@@ -102,10 +102,13 @@ def test_evaluation_writes_and_prints(monkeypatch, capsys, tmp_path) -> None:
 
     stand_in(monkeypatch, "l2s_auto.evaluation", evaluate_folders=evaluate_folders)
     stand_in(monkeypatch, "l2s_auto.io.json_files", write_json=write_json, read_json=read_json)
-    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "left": 3}}', encoding="utf-8")
+    (tmp_path / "dataset.json").write_text(
+        '{"labels": {"background": 0, "left": 3, "both": [3, 4], "ignore": 9}}', encoding="utf-8"
+    )
     arguments = ["-p", str(tmp_path), "-r", "references", "--labels", str(tmp_path / "dataset.json")]
     assert cli.evaluate(arguments) == 0
-    assert calls == [(tmp_path, Path("references"), {3: "left"})]
+    options = {"regions": {"both": (3, 4), "left": (3,)}, "ignore": 9}
+    assert calls == [(tmp_path, Path("references"), {3: "left", 4: "label 4"}, options)]
     assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8")) == METRICS
     assert "left" in capsys.readouterr().out
 
@@ -149,7 +152,7 @@ def label_file(monkeypatch, tmp_path):
     ],
 )
 def test_labels_in_every_form(label_file, content: object) -> None:
-    assert read_labels(model=None, file=label_file(content)) == {4: "left", -1: "other"}
+    assert read_labels(model=None, file=label_file(content)).names == {4: "left", -1: "other"}
 
 
 @pytest.mark.parametrize(
@@ -157,8 +160,8 @@ def test_labels_in_every_form(label_file, content: object) -> None:
     [
         ([1, 2], "no labels"),
         ({"labels": {}}, "no labels"),
-        ({"labels": {"tumour": [1, 2], "left": 1.5}}, r"'tumour': \[1, 2\](.|\n)*'left': 1.5"),
-        ({"labels": {"a": 1, "b": 1}}, "1 for 'a' and 'b'"),
+        ({"labels": {"tumour": ["a", 2], "left": 1.5}}, r"tumour: found \['a', 2\](.|\n)*left: found 1.5"),
+        ({"labels": {"a": 1, "b": 1}}, "found 1, which is also a"),
     ],
 )
 def test_labels_that_are_none(label_file, content: object, message: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, Topology
+from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, LabelPlan, Plan, Topology
 
 
 def test_pairs_are_values_in_the_plan_and_indices_for_the_network(make_plan):
@@ -41,3 +41,34 @@ def test_parts_of_the_same_labels_are_one_structure_and_tissues_are_their_own():
     classes = [(0, 0), (0, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 4)]
     enriched = tuple(EnrichedLabel(name=f"{t}{c}", target=t, generation_class=c) for t, c in classes)
     assert GenerationPlan(enriched=enriched).structures == (0, 1, 2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spacing": (1.0, 0.0, 1.0)}, "spacing .* needs numbers above 0"),
+        ({"patch": (8, 7, 8)}, "patch .* needs multiples of"),
+        ({"normalisation": ()}, "normalisation needs one entry a channel"),
+        ({"labels": (LabelPlan(value=1, name="a"),)}, "labels need different values, the first 0"),
+        ({"pairs": ((1, 9),)}, "pairs names .9., which are not among the labels"),
+        ({"regions": {"both": (1, 8)}}, "regions names .8., which are not among the labels"),
+        ({"ignore": 2}, "ignore 2 is a label too"),
+    ],
+)
+def test_an_edited_plan_must_fit_together(make_plan, changes, message):
+    plan = make_plan(values=(0, 1, 2))
+    with pytest.raises(ValueError, match=message):
+        Plan(**{**plan.model_dump(), **changes})
+
+
+def test_targets_beyond_the_labels_are_those_of_the_ignore_label_alone(make_plan):
+    plan = make_plan(values=(0, 1, 2)).model_dump()
+    plan["labels"] = plan["labels"][:2]
+    with pytest.raises(ValueError, match="target beyond the 2 labels"):
+        Plan(**plan)
+    assert Plan(**{**plan, "ignore": 7}).class_of == {0: 0, 1: 1, 7: 2}
+
+
+def test_regions_as_output_classes(make_plan):
+    plan = make_plan(values=(0, 4, 7)).model_copy(update={"regions": {"both": (4, 7), "one": (7,)}})
+    assert plan.region_classes == ((1, 2),)

@@ -144,8 +144,12 @@ def test_subjects_table_without_its_columns(tmp_path: Path) -> None:
         ({"channel_names": ["MR"]}, "in sequence"),
         ({"labels": None}, "no labels"),
         ({"labels": ["a"]}, "expected an object"),
-        ({"labels": {"background": 0, "whole": [1, 2]}}, "Regions are not supported yet"),
-        ({"labels": {"background": 0, "a": 1, "ignore": 2}}, "ignore label is not supported yet"),
+        ({"labels": {"background": 0, "whole": [1, "x"]}}, "whole: found .*expected a whole number, or a list of them"),
+        ({"labels": {"background": 0, "whole": []}}, "a whole number, or a list of them"),
+        ({"labels": {"background": 0, "whole": [1, 1]}}, "each value once"),
+        ({"labels": {"background": 0, "whole": [0, 1]}}, "whole: found 0, which is background"),
+        ({"labels": {"background": 0, "a": 1, "ignore": 1}}, "ignore: found 1, which is also a"),
+        ({"labels": {"background": 0, "a": [1, 2], "ignore": 2}}, "ignore: found 2, which is also a"),
         ({"labels": {"background": 0, "a": 1.5}}, "labels, a: found 1.5; expected a whole number"),
         ({"labels": {"background": 0, "a": 1, "b": 1}}, "found 1, which is also a"),
         ({"labels": {"0": "background", "1": "a", "2": "a"}}, "the name a a second time"),
@@ -160,7 +164,7 @@ def test_wrong_dataset_json(tmp_path: Path, changes: dict[str, Any], message: st
 
 def test_all_faults_of_dataset_json_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        find_dataset(nnunet(tmp_path, channel_names=None, labels={"a": "x", "b": [1]}, file_ending=3))
+        find_dataset(nnunet(tmp_path, channel_names=None, labels={"a": "x", "b": ["y"]}, file_ending=3))
     assert len(caught.value.offences) == 4
 
 
@@ -260,3 +264,10 @@ def test_sheared_affine_passes(tmp_path: Path) -> None:
             data = np.arange(np.prod(SHAPE)).reshape(SHAPE) % 2
             nibabel.save(nibabel.Nifti1Image(data.astype(np.uint8), affine), tmp_path / folder / f"{case}.nii")
     verify_dataset(find_dataset(tmp_path))
+
+
+def test_regions_and_the_ignore_label_are_nnunets(tmp_path: Path) -> None:
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}
+    found = find_dataset(nnunet(tmp_path, labels=labels, regions_class_order=[1, 2, 3]))
+    assert found.labels == {0: "background", 1: "label 1", 2: "label 2", 3: "enhancing"}
+    assert found.regions == {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)} and found.ignore == 4
