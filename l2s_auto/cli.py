@@ -31,8 +31,8 @@ def plan_and_train(arguments: Arguments = None) -> int:
         given = {name: value for name, value in chosen.items() if value is not None}
         if args.hypergradient is not None:
             given["hypergradient"] = Component(name=args.hypergradient)
-        if args.checkpointing:
-            given["network"] = Component(name="unet", options={"checkpointing": True})
+        options = {"checkpointing": True} if args.checkpointing else {}
+        given["network"] = Component(name=args.network, options=options)
         recipe = Recipe(
             method=Component(name=args.method),
             augmenter=Component(name=args.augmenter),

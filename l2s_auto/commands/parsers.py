@@ -85,6 +85,10 @@ def plan_and_train() -> Parser:
     add("--hypergradient", metavar="NAME", help=f"how theta's gradient is estimated: {estimators}")
     add("--hyper-every", type=values.count, metavar="K", help="update theta on every K-th iteration")
     add("--hyper-part", type=values.share, metavar="X", help="share of the batch, in (0, 1], that theta is updated by")
+    networks = (
+        "unet, residual-unet (deeper: more accurate on large data, slower), or an import path package.module:Class"
+    )
+    add("--network", default="unet", metavar="NAME", help=f"{networks} (default: %(default)s)")
     micro_batch = "samples in memory at a time; slower, the same result (default: the whole batch)"
     add("--micro-batch", type=values.count, metavar="N", help=micro_batch)
     checkpointing = "compute activations again: somewhat less memory for a third more time"

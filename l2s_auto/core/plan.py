@@ -98,13 +98,17 @@ class LabelPlan(Strict):
 
 
 class Topology(Strict):
-    """U-Net, one entry a stage, the first at full resolution."""
+    """U-Net, one entry a stage, the first at full resolution.
+
+    convolutions_encoder  of a residual encoder, its blocks of two
+    """
 
     features: tuple[int, ...]
     kernels: tuple[Voxels, ...]
     strides: tuple[Voxels, ...]
     convolutions_encoder: tuple[int, ...]
     convolutions_decoder: tuple[int, ...]
+    residual: bool = False
 
     @property
     def divisor(self) -> Voxels:

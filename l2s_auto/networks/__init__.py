@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from l2s_auto.core.component import Component, build
-from l2s_auto.networks.unet import unet
+from l2s_auto.networks.unet import residual_unet, unet
 from l2s_auto.networks.weights import call, call_method, load_weights, parameters, save_weights, trainable
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from l2s_auto.core.plan import Topology
 
-NETWORKS = {"unet": unet}
+NETWORKS = {"unet": unet, "residual-unet": residual_unet}
 
 
 def build_network(component: Component, *, channels: int, classes: int, topology: Topology) -> torch.nn.Module:

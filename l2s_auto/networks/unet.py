@@ -1,9 +1,11 @@
-"""nnU-Net's plain U-Net, from `dynamic-network-architectures`, with a smooth activation."""
+"""nnU-Net's U-Nets, from `dynamic-network-architectures`, with a smooth activation."""
 
 from __future__ import annotations
 
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from dynamic_network_architectures.initialization.weight_init import InitWeights_He
+from typing import Any
+
+from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
+from dynamic_network_architectures.initialization.weight_init import InitWeights_He, init_last_bn_before_add_to_0
 from torch import nn
 
 from l2s_auto.core.errors import UserError
@@ -22,6 +24,42 @@ def unet(
                 lacks the kinks' share
     checkpointing  compute a stage's activations again in the backward pass: less memory, more time
     """
+    require_topology(topology, residual=False, name="unet")
+    network = PlainConvUNet(
+        n_conv_per_stage=list(topology.convolutions_encoder),
+        **_common(channels=channels, classes=classes, topology=topology, activation=activation),
+    )
+    return _finished(network, checkpointing=checkpointing)
+
+
+def residual_unet(
+    *, channels: int, classes: int, topology: Topology, activation: str = "elu", checkpointing: bool = False
+) -> ResidualEncoderUNet:
+    """`unet` with a deep encoder of residual blocks, nnU-Net's "ResEnc"; the same arguments."""
+    require_topology(topology, residual=True, name="residual-unet")
+    network = ResidualEncoderUNet(
+        n_blocks_per_stage=list(topology.convolutions_encoder),
+        **_common(channels=channels, classes=classes, topology=topology, activation=activation),
+    )
+    network.apply(init_last_bn_before_add_to_0)
+    return _finished(network, checkpointing=checkpointing)
+
+
+def require_topology(topology: Topology, *, residual: bool, name: str) -> None:
+    """UserError if the plan was made for the other kind of network."""
+    if topology.residual == residual:
+        return
+    raise UserError.single(
+        "The plan is of another network.",
+        where="plan.json, topology",
+        found=f"a {'residual' if topology.residual else 'plain'} encoder",
+        expected=f"a {'residual' if residual else 'plain'} one, for the network {name}",
+        mend="Plan anew in another folder (-o), or choose the other network.",
+    )
+
+
+def _common(*, channels: int, classes: int, topology: Topology, activation: str) -> dict[str, Any]:
+    """What both kinds are made of. UserError for an unknown activation."""
     if activation not in ACTIVATIONS:
         raise UserError.single(
             "The network has no such activation.",
@@ -30,23 +68,25 @@ def unet(
             expected=f"one of {', '.join(ACTIVATIONS)}",
             mend="Correct the option.",
         )
-    network = PlainConvUNet(
-        input_channels=channels,
-        n_stages=len(topology.features),
-        features_per_stage=list(topology.features),
-        conv_op=nn.Conv3d,
-        kernel_sizes=[list(kernel) for kernel in topology.kernels],
-        strides=[list(stride) for stride in topology.strides],
-        n_conv_per_stage=list(topology.convolutions_encoder),
-        num_classes=classes,
-        n_conv_per_stage_decoder=list(topology.convolutions_decoder),
+    return {
+        "input_channels": channels,
+        "n_stages": len(topology.features),
+        "features_per_stage": list(topology.features),
+        "conv_op": nn.Conv3d,
+        "kernel_sizes": [list(kernel) for kernel in topology.kernels],
+        "strides": [list(stride) for stride in topology.strides],
+        "num_classes": classes,
+        "n_conv_per_stage_decoder": list(topology.convolutions_decoder),
         # Normalisation takes a bias out again, and Adam would turn the rounding of its gradient into steps.
-        conv_bias=False,
-        norm_op=nn.InstanceNorm3d,
-        norm_op_kwargs={"eps": 1e-5, "affine": True},
-        nonlin=ACTIVATIONS[activation],
-        nonlin_kwargs={},
-    )
+        "conv_bias": False,
+        "norm_op": nn.InstanceNorm3d,
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "nonlin": ACTIVATIONS[activation],
+        "nonlin_kwargs": {},
+    }
+
+
+def _finished(network: Any, *, checkpointing: bool) -> Any:
     # Heads at lower resolutions are for deep supervision; unused weights would have no gradient.
     network.decoder.seg_layers = nn.ModuleList([network.decoder.seg_layers[-1]])
     network.apply(InitWeights_He(1e-2))

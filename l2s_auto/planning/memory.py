@@ -29,7 +29,7 @@ def activation_bytes(
         voxels.append(now[0] * now[1] * now[2])
     features = topology.features
     numbers, inside = voxels[0] * channels, [0.0]
-    for stage, count in enumerate(topology.convolutions_encoder):
+    for stage, count in enumerate(_convolutions(topology)):
         inside.append(voxels[stage] * features[stage] * (_KEPT * count - 1))
         numbers += voxels[stage] * features[stage]
     for stage, count in enumerate(topology.convolutions_decoder):
@@ -42,10 +42,17 @@ def activation_bytes(
     return numbers * batch * _BYTES
 
 
+def _convolutions(topology: Topology) -> list[int]:
+    """Of each stage of the encoder: blocks have two each, and the first stage of a residual one a stem."""
+    if not topology.residual:
+        return list(topology.convolutions_encoder)
+    return [2 * blocks + (stage == 0) for stage, blocks in enumerate(topology.convolutions_encoder)]
+
+
 def weight_count(topology: Topology, *, channels: int, classes: int) -> int:
     """Number of weights of the convolutions; normalisation and biases are negligible beside them."""
     total, before = 0, channels
-    for features, kernel, count in zip(topology.features, topology.kernels, topology.convolutions_encoder, strict=True):
+    for features, kernel, count in zip(topology.features, topology.kernels, _convolutions(topology), strict=True):
         taps = kernel[0] * kernel[1] * kernel[2]
         total += taps * features * (before + (count - 1) * features)
         before = features

@@ -23,6 +23,7 @@ class Fit(NamedTuple):
     """What the memory estimate needs beside patch, batch and topology.
 
     memory_gb  that each of the processes may use; None: not looked at
+    residual   whether the network's encoder is a residual one
     """
 
     channels: int
@@ -31,6 +32,11 @@ class Fit(NamedTuple):
     memory_gb: float | None
     step: StepMemory
     processes: int
+    residual: bool = False
+
+    def topology(self, spacing: Triple, patch: Voxels) -> tuple[Topology, Voxels]:
+        """The topology for a patch, and the patch enlarged to what it divides."""
+        return determine_topology(spacing, patch, base_features=self.features, residual=self.residual)
 
     @property
     def smallest_batch(self) -> int:
@@ -68,7 +74,7 @@ def determine_patch(
     Raises UserError if nothing fits.
     """
     if wanted is not None:
-        topology, patch = determine_topology(spacing, wanted, base_features=fit.features)
+        topology, patch = fit.topology(spacing, wanted)
         if not fit.holds(topology, patch, fit.smallest_batch):
             raise too_little_memory(fit, topology, patch)
         if patch == wanted:
@@ -86,7 +92,7 @@ def determine_patch(
     for step in range(steps + 1):
         length = edge / _FINER**step
         x, y, z = (max(1, min(n, round(length / s))) for n, s in zip(median, spacing, strict=True))
-        topology, patch = determine_topology(spacing, (x, y, z), base_features=fit.features)
+        topology, patch = fit.topology(spacing, (x, y, z))
         if math.prod(patch) > voxels:
             limits = {f"at most {voxels:,} voxels, the device's usual"}
         elif not fit.holds(topology, patch, fit.smallest_batch):

@@ -28,6 +28,7 @@ def make_plan(
     choices: Choices | None = None,
     step: StepMemory | None = None,
     processes: int = 1,
+    residual: bool = False,
 ) -> Plan:
     """Everything that the data and the device's kind dictate, and why.
 
@@ -35,6 +36,7 @@ def make_plan(
     choices        what the user decides
     step           what the most demanding training step keeps; None: a plain step
     processes      that share each batch
+    residual       whether the network's encoder is a residual one
     Raises UserError if nothing fits into the memory.
     """
     choices = choices or Choices()
@@ -52,6 +54,7 @@ def make_plan(
         memory_gb=memory_gb,
         step=step or StepMemory(),
         processes=processes,
+        residual=residual,
     )
     chosen = determine_patch(shapes, spacing, fit=fit, voxels=kind.voxels, wanted=choices.patch)
     batch, why_batch = determine_batch(shapes, chosen, fit=fit, most=kind.batch, wanted=choices.batch)

@@ -7,16 +7,20 @@ from l2s_auto.core.plan import Topology, Triple, Voxels
 SMALLEST = 4  # voxels that an axis keeps at the bottom of the U-Net
 SIMILAR = 2.0  # axes whose spacing is within this factor of the smallest are treated alike
 MOST_FEATURES = 320
+BLOCKS = (1, 3, 4, 6)  # of a residual encoder's first stages; the others have as many as the last of these
 
 
-def determine_topology(spacing: Triple, patch: Voxels, *, base_features: int) -> tuple[Topology, Voxels]:
+def determine_topology(
+    spacing: Triple, patch: Voxels, *, base_features: int, residual: bool = False
+) -> tuple[Topology, Voxels]:
     """Voxel size in mm and the patch wanted -> the topology, and the patch enlarged so that every pooling divides it.
 
     - An axis is halved while it keeps at least 4 voxels and its spacing (which halving doubles) is within a factor of 2
       of the smallest among the axes that can still be halved. A single axis is halved only from 12 voxels on.
     - Kernels have extent 1 along an axis whose spacing is still 2 or more times the smallest, else 3; once 3, always 3.
       An axis of one voxel has nothing to convolve along: extent 1.
-    - Features double at each stage, up to 320; two convolutions a stage in encoder and decoder.
+    - Features double at each stage, up to 320; two convolutions a stage in encoder and decoder. With a residual encoder
+      1, 3, 4, 6, 6, ... blocks a stage, and one convolution in the decoder.
     """
     now_spacing, now_size = list(spacing), list(patch)
     kernel = [1, 1, 1]
@@ -37,8 +41,9 @@ def determine_topology(spacing: Triple, patch: Voxels, *, base_features: int) ->
         features=tuple(min(MOST_FEATURES, base_features * 2**stage) for stage in range(stages)),
         kernels=tuple(kernels),
         strides=tuple(strides),
-        convolutions_encoder=(2,) * stages,
-        convolutions_decoder=(2,) * (stages - 1),
+        convolutions_encoder=tuple(BLOCKS[min(i, len(BLOCKS) - 1)] if residual else 2 for i in range(stages)),
+        convolutions_decoder=(1 if residual else 2,) * (stages - 1),
+        residual=residual,
     )
     return topology, padded(patch, topology)
 

@@ -34,6 +34,8 @@ LOGGER = logging.getLogger("l2s_auto")
 TRIALS = 4
 #: A plan that is limited by the memory and takes less than this share of it is tried again with more.
 WELL_USED = 0.9
+#: By whether the encoder is a residual one.
+NETWORK_NAMES = {False: "unet", True: "residual-unet"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Planning:
     @property
     def step(self) -> StepMemory:
         return step_memory(self.recipe, hyper_steps=self.method.hyper_steps)
+
+    @property
+    def residual(self) -> bool:
+        """Whether the recipe's network has a residual encoder."""
+        return self.recipe.network.name == "residual-unet"
 
     @property
     def sparing(self) -> bool:
@@ -79,7 +86,7 @@ def obtain_plan(dataset: Dataset, run: RunFolder, planning: Planning) -> Plan:
     plan = run.known_plan()
     known = read_model(run.fingerprint, Fingerprint) if plan is not None and run.fingerprint.exists() else None
     content = content_of(dataset)
-    differing = differences(plan, planning.choices, run.plan) if plan is not None else []
+    differing = differences(plan, planning.choices, run.plan, residual=planning.residual) if plan is not None else []
     if differing and trained:
         raise UserError("This run was begun with another plan.", differing)
     if plan is not None and known is not None and known.content == content and not differing:
@@ -112,15 +119,20 @@ def obtain_plan(dataset: Dataset, run: RunFolder, planning: Planning) -> Plan:
     return plan
 
 
-def differences(plan: Plan, choices: Choices, path: Path) -> list[Offence]:
-    """Where the user's choices are not those that the plan was made with."""
+def differences(plan: Plan, choices: Choices, path: Path, *, residual: bool = False) -> list[Offence]:
+    """Where the user's choices are not those that the plan was made with.
+
+    residual  whether the network's encoder is to be a residual one
+    """
     own = {
         "spacing": plan.spacing,
         "patch": plan.patch,
         "batch": plan.batch,
         "features": plan.topology.features[0],
+        "network": NETWORK_NAMES[plan.topology.residual],
     }
     wanted = {choice.name: getattr(choices, choice.name) for choice in fields(choices)}
+    wanted["network"] = NETWORK_NAMES[residual]
     return [
         Offence(
             where=str(path),
@@ -156,6 +168,7 @@ def tried_plan(fingerprint: Fingerprint, planning: Planning, *, allowed: float |
             choices=planning.choices,
             step=planning.step,
             processes=options.team.size,
+            residual=planning.residual,
         )
 
     def take(plan: Plan) -> Measured | None:

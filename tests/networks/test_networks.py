@@ -7,6 +7,7 @@ from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Topology
 from l2s_auto.networks import build_network, call, load_weights, parameters, save_weights
+from l2s_auto.planning.topology import determine_topology
 
 
 def make(seed=0, features=(4, 8, 8), strides=((1, 1, 1), (2, 2, 2), (2, 2, 1)), **options):
@@ -26,8 +27,32 @@ def make(seed=0, features=(4, 8, 8), strides=((1, 1, 1), (2, 2, 2), (2, 2, 1)), 
 IMAGE = torch.rand(1, 2, 8, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
+def make_residual(**options):
+    torch.manual_seed(0)
+    topology, _ = determine_topology((1.0, 1.0, 1.0), (16, 16, 16), base_features=4, residual=True)
+    component = Component(name="residual-unet", options=options)
+    return build_network(component, channels=2, classes=3, topology=topology)
+
+
 def test_shapes():
     assert make()(IMAGE).shape == (1, 3, 8, 8, 8)
+
+
+def test_a_residual_encoder_has_nnunets_blocks():
+    network = make_residual()
+    assert network(IMAGE).shape == (1, 3, 8, 8, 8)
+    assert [len(stage.blocks) for stage in network.encoder.stages] == [1, 3, 4]
+    leaves = {k: p.requires_grad_() for k, p in parameters(network).items()}
+    grads = torch.autograd.grad(call(network, leaves, IMAGE).square().sum(), list(leaves.values()))
+    assert all(g.isfinite().all() for g in grads)
+    spare = make_residual(checkpointing=True)
+    torch.testing.assert_close(spare(IMAGE), network(IMAGE))
+
+
+def test_a_plan_is_of_one_kind_of_network():
+    topology = determine_topology((1.0, 1.0, 1.0), (16, 16, 16), base_features=4)[0]
+    with pytest.raises(UserError, match="The plan is of another network"):
+        build_network(Component(name="residual-unet"), channels=1, classes=2, topology=topology)
 
 
 def test_module_is_the_same_before_and_after_a_functional_call():

@@ -8,12 +8,13 @@ from l2s_auto.planning.topology import determine_topology
 CASES = [((1.0, 1.0, 1.0), (20, 28, 20), 8, 2), ((0.7, 0.7, 5.0), (48, 48, 8), 16, 1)]
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize(("spacing", "patch", "features", "batch"), CASES)
-def test_agrees_with_what_autograd_keeps(spacing, patch, features, batch) -> None:
+def test_agrees_with_what_autograd_keeps(spacing, patch, features, batch, residual) -> None:
     torch = pytest.importorskip("torch")
     unet = pytest.importorskip("dynamic_network_architectures.architectures.unet")
-    topology, patch = determine_topology(spacing, patch, base_features=features)
-    network = unet.PlainConvUNet(
+    topology, patch = determine_topology(spacing, patch, base_features=features, residual=residual)
+    network = (unet.ResidualEncoderUNet if residual else unet.PlainConvUNet)(
         1,
         len(topology.features),
         topology.features,
