@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
+from l2s_auto.core.types import Case, Dataset, Volume
+
 Modality = Literal["CT", "MRI", "other"]
 AIR, BONE = -800.0, 200.0  # Hounsfield units that a CT goes below and beyond
+LOOKED_AT = 3  # cases that are read before the fingerprint is taken
+CT = "CT"
 _ENOUGH = 100_000  # voxels that are asked whether they are whole
+_UNNAMED = re.compile(r"image|channel \d+")  # what a channel is called that nobody named
 
 
 def guess(channel: np.ndarray) -> Modality:
@@ -30,3 +37,21 @@ def usual(guesses: Sequence[Modality]) -> Modality:
     """What most cases look like; "other" where fewer than two thirds agree."""
     name, count = Counter(guesses).most_common(1)[0]
     return name if 3 * count >= 2 * len(guesses) else "other"
+
+
+def with_named_channels(dataset: Dataset, *, read: Callable[[Case], Volume]) -> Dataset:
+    """The dataset whose channels without a name of their own are called CT where a few cases look like it.
+
+    read  the channels of a case in original units
+    """
+    unnamed = [number for number, name in enumerate(dataset.channels) if _UNNAMED.fullmatch(name)]
+    if not unnamed:
+        return dataset
+    with_images = [case for case in dataset.cases if case.images]
+    some = [with_images[i] for i in np.unique(np.linspace(0, len(with_images) - 1, LOOKED_AT).round().astype(int))]
+    looks = [[guess(channel) for channel in read(case).data] for case in some]
+    names = [
+        CT if number in unnamed and all(look[number] == CT for look in looks) else name
+        for number, name in enumerate(dataset.channels)
+    ]
+    return replace(dataset, channels=tuple(names))

@@ -6,6 +6,7 @@ import numpy as np
 
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.io.splits import FOLDS
+from l2s_auto.planning.modality import CT
 
 FEWEST_VOXELS = 10  # of a usual connected piece of a label at the plan's spacing
 MOST_CASES = 0.5  # a label in less than this share of the cases is missing from most
@@ -13,7 +14,12 @@ MOST_CASES = 0.5  # a label in less than this share of the cases is missing from
 
 def warnings_of(fingerprint: Fingerprint, plan: Plan) -> list[str]:
     """Sentences, the most important first."""
-    return [*rare_labels(fingerprint), *tiny_labels(fingerprint, plan), *few_cases(fingerprint)]
+    return [
+        *unnamed_ct(fingerprint),
+        *rare_labels(fingerprint),
+        *tiny_labels(fingerprint, plan),
+        *few_cases(fingerprint),
+    ]
 
 
 def rare_labels(fingerprint: Fingerprint) -> list[str]:
@@ -53,3 +59,12 @@ def few_cases(fingerprint: Fingerprint) -> list[str]:
     if people >= FOLDS:
         return []
     return [f"{people} people make {people} folds instead of {FOLDS}; a mean over so few held-out cases says little."]
+
+
+def unnamed_ct(fingerprint: Fingerprint) -> list[str]:
+    """Channels that look like CT and are called otherwise."""
+    return [
+        f"channel {name!r} looks like CT; if it is, call it CT in dataset.json: Hounsfield units then keep their meaning."
+        for name, kind in zip(fingerprint.channels, fingerprint.modalities, strict=False)
+        if kind == CT and name.strip().upper() != CT
+    ]

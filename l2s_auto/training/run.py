@@ -21,7 +21,9 @@ from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
+from l2s_auto.planning.modality import with_named_channels
 from l2s_auto.planning.planner import shapes_at
+from l2s_auto.preprocessing.read import read_image
 from l2s_auto.preprocessing.store import StoredCase, bytes_a_voxel, open_case, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
@@ -126,6 +128,10 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
         "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
     )
     verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
+    named = with_named_channels(found, read=read_image)
+    if named.channels != found.channels:
+        LOGGER.info("By their intensities, the scans are CT in Hounsfield units: %s", ", ".join(named.channels))
+    found = named
     plan = obtain_plan(found, run, planning)
     LOGGER.info("%s", plan_table(plan))
     require_samples(options.team, plan.batch)

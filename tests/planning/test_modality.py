@@ -1,8 +1,12 @@
 """What a channel looks like."""
 
-import numpy as np
+from pathlib import Path
 
-from l2s_auto.planning.modality import guess, usual
+import numpy as np
+import pytest
+
+from l2s_auto.core.types import Case, Dataset, Volume
+from l2s_auto.planning.modality import guess, usual, with_named_channels
 
 
 def test_whole_numbers_from_air_to_bone_are_ct():
@@ -15,3 +19,32 @@ def test_whole_numbers_from_air_to_bone_are_ct():
 
 def test_most_cases_decide():
     assert usual(["CT"] * 4 + ["MRI"]) == "CT" and usual(["CT", "MRI"]) == "other"
+
+
+@pytest.mark.parametrize(
+    ("channels", "named"),
+    [(("image",), ("CT",)), (("channel 0", "channel 1"), ("CT", "channel 1")), (("PET",), ("PET",)), ((), ())],
+)
+def test_channels_without_a_name_are_called_ct_where_they_look_like_it(channels, named):
+    ct = np.rint(np.linspace(-1000, 1500, 1000)).reshape(10, 10, 10)
+    seen = []
+
+    def read(case):
+        seen.append(case.id)
+        return Volume(np.stack([ct, ct + 1000.0])[: max(1, len(channels))], np.eye(4))
+
+    cases = tuple(Case(str(i), (Path("x"),)) for i in range(50))
+    dataset = Dataset(name="d", folder=Path("d"), cases=cases, channels=channels, labels={0: "background"})
+    assert with_named_channels(dataset, read=read).channels == named
+    assert len(seen) <= 3
+
+
+def test_one_scan_that_is_no_ct_keeps_the_name():
+    ct = np.rint(np.linspace(-1000, 1500, 1000)).reshape(1, 10, 10, 10)
+
+    def read(case):
+        return Volume(ct + (2000 if case.id == "0" else 0), np.eye(4))
+
+    cases = tuple(Case(str(i), (Path("x"),)) for i in range(3))
+    dataset = Dataset(name="d", folder=Path("d"), cases=cases, channels=("image",), labels={0: "background"})
+    assert with_named_channels(dataset, read=read).channels == ("image",)

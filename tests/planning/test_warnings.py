@@ -36,3 +36,10 @@ def test_fewer_people_than_folds(fingerprint_of):
     fingerprint = fingerprint_of(shapes=[(36, 50, 35)] * 6, means=MEANS, stds=MEANS)
     cases = [case.model_copy(update={"subject": str(i // 2)}) for i, case in enumerate(fingerprint.cases)]
     assert "3 people make 3 folds instead of 5" in told(fingerprint.model_copy(update={"cases": tuple(cases)}))
+
+
+def test_a_ct_of_another_name(fingerprint_of):
+    fingerprint = fingerprint_of(shapes=[(36, 50, 35)] * 6, means=MEANS, stds=MEANS)
+    assert "'MRI' looks like CT" in told(fingerprint.model_copy(update={"modalities": ("CT",)}))
+    named = fingerprint.model_copy(update={"modalities": ("CT",), "channels": ("ct",)})
+    assert told(named) == ""
