@@ -64,7 +64,7 @@ def few_cases(fingerprint: Fingerprint) -> list[str]:
 def unnamed_ct(fingerprint: Fingerprint) -> list[str]:
     """Channels that look like CT and are called otherwise."""
     return [
-        f"channel {name!r} looks like CT; if it is, call it CT in dataset.json: Hounsfield units then keep their meaning."
+        f"channel {name!r} looks like CT; if it is, name it CT in dataset.json, to keep the meaning of its units."
         for name, kind in zip(fingerprint.channels, fingerprint.modalities, strict=False)
         if kind == CT and name.strip().upper() != CT
     ]
