@@ -11,6 +11,8 @@ from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run
 from l2s_auto.core.allocator import spare_memory
 
 Arguments = Sequence[str] | None
+#: Of the training images that lack channels, where scans may lack some.
+MISSING_SHARE = 0.5
 
 
 def plan_and_train(arguments: Arguments = None) -> int:
@@ -31,6 +33,8 @@ def plan_and_train(arguments: Arguments = None) -> int:
         given = {name: value for name, value in chosen.items() if value is not None}
         if args.hypergradient is not None:
             given["hypergradient"] = Component(name=args.hypergradient)
+        if args.missing_channels:
+            given["missing_share"] = MISSING_SHARE
         options = {"checkpointing": True} if args.checkpointing else {}
         given["network"] = Component(name=args.network, options=options)
         recipe = Recipe(

@@ -89,6 +89,8 @@ def plan_and_train() -> Parser:
         "unet, residual-unet (deeper: more accurate on large data, slower), or an import path package.module:Class"
     )
     add("--network", default="unet", metavar="NAME", help=f"{networks} (default: %(default)s)")
+    missing = "train for scans that lack some of the channels"
+    add("--missing-channels", action="store_true", help=missing)
     micro_batch = "samples in memory at a time; slower, the same result (default: the whole batch)"
     add("--micro-batch", type=values.count, metavar="N", help=micro_batch)
     checkpointing = "compute activations again: somewhat less memory for a third more time"

@@ -17,6 +17,7 @@ class Recipe(BaseModel):
     hyper_part    share of the batch, in (0, 1], of synthetic and of real samples that a hyper-step looks at for theta
     micro_batch   samples in memory at a time; None = the whole batch. The result is the same
     warm_up       share of the training, in [0, 1), before theta moves
+    missing_share  share of the images of several channels that lack some, so that scans may lack them in prediction
     prior_share, reversed_share  shares of synthetic images whose class intensities are like those of the real
                   images, and like those with dark and bright exchanged; the rest is uniform
     """
@@ -37,6 +38,7 @@ class Recipe(BaseModel):
     hyper_part: float = Field(default=1.0, gt=0, le=1)
     micro_batch: int | None = Field(default=None, ge=1)
     warm_up: float = Field(default=0.3, ge=0, lt=1)
+    missing_share: float = Field(default=0.0, ge=0, lt=1)
     prior_share: float = Field(default=0.4, ge=0, le=1)
     reversed_share: float = Field(default=0.2, ge=0, le=1)
     seed: int = Field(default=0, ge=0)

@@ -17,6 +17,7 @@ from l2s_auto.inference.load import Model
 from l2s_auto.inference.qc import label_scores, quality_rows
 from l2s_auto.inference.sliding_window import LEFT_RIGHT_AXIS, sliding_window_logits
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
+from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.volumes import read_volume, write_label_map, write_volume
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_logits, restore_probabilities
@@ -28,7 +29,7 @@ class Scan:
 
     image     (C, *S) float32 on the plan's grid
     geometry  the way back to the scan's own grid
-    picture   the first channel on its own grid, float32, for the overlay
+    picture   the first channel that is there, on its own grid, float32, for the overlay
     """
 
     image: np.ndarray
@@ -51,18 +52,29 @@ class Result:
 
 def read_scan(case: Case, model: Model) -> Scan:
     """All channels of a case, preprocessed. UserError if it does not fit the model."""
-    volume = read_channels(case, channels=model.plan.input_channels)
+    channels = model.plan.input_channels
+    volume, there = read_channels(case, channels=channels, may_lack=model.recipe.missing_share > 0)
     prepared = prepare(volume, model.plan)
-    return Scan(prepared.image, prepared.geometry, volume.data[0], volume.affine)
+    lacking = [channel for channel in range(channels) if channel not in there]
+    prepared.image[lacking] = 0.0
+    return Scan(prepared.image, prepared.geometry, volume.data[there[0]], volume.affine)
 
 
-def read_channels(case: Case, *, channels: int) -> Volume:
-    """The files of a case -> one Volume with `channels` channels of finite, not constant, numbers on one grid."""
+def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple[Volume, list[int]]:
+    """The files of a case -> one Volume with `channels` channels on one grid, and which of them are there.
+
+    What is there has finite, not constant, numbers; what is not is 0.
+
+    may_lack  whether channels may be missing; then files have nnU-Net's channel numbers
+    """
     volumes = [read_volume(path) for path in case.images]
     count = sum(len(volume.data) for volume in volumes)
+    there = list(range(channels))
+    if count < channels and may_lack:
+        there = numbers_of(case, channels=channels)
     first = volumes[0]
     offences = []
-    if count != channels:
+    if count != len(there):
         where = str(case.images[0]) if len(volumes) == 1 else f"case {case.id}"
         found = f"a 4-D image of {count} volumes" if len(volumes) == 1 and count > 1 else f"{count} channels"
         mend = "Give one file a channel, in the order of training, or choose the right volume of the 4-D image."
@@ -71,7 +83,30 @@ def read_channels(case: Case, *, channels: int) -> Volume:
         offences += _offences_of(path, volume, first)
     if offences:
         raise UserError("The scan cannot be segmented.", offences)
-    return Volume(np.concatenate([volume.data for volume in volumes]), first.affine) if len(volumes) > 1 else first
+    if len(there) == channels:
+        return (Volume(np.concatenate([v.data for v in volumes]), first.affine) if len(volumes) > 1 else first), there
+    whole = np.zeros((channels, *first.data.shape[1:]), dtype=np.float32)
+    for number, volume in zip(there, volumes, strict=True):
+        whole[number] = volume.data[0]
+    return Volume(whole, first.affine), there
+
+
+def numbers_of(case: Case, *, channels: int) -> list[int]:
+    """The channels that the files' numbers name. UserError if they name none, or one that the model does not have."""
+    numbers = [channel_of(path)[1] for path in case.images]
+    offences = [
+        Offence(
+            str(path),
+            "no channel number" if number is None else f"channel {number}",
+            f"a number from _0000 to _{channels - 1:04d} behind the case's name, where channels are missing",
+            "Rename the file by the channel that it holds.",
+        )
+        for path, number in zip(case.images, numbers, strict=True)
+        if number is None or number >= channels
+    ]
+    if offences:
+        raise UserError("The scan cannot be segmented.", offences)
+    return [number for number in numbers if number is not None]
 
 
 def _offences_of(path: Path, volume: Volume, first: Volume) -> list[Offence]:

@@ -45,12 +45,14 @@ class Synthetic:
     """This process's share of a clean synthetic batch, and the augmenter's random numbers for it.
 
     layout, draw  what the clean images are rendered from; by `augment`, where the augmenter changes how
+    blank         (B, C) channels that the images lack; None: none
     """
 
     clean: Batch
     noise: Mapping[str, torch.Tensor]
     layout: Layout
     draw: Draw
+    blank: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,11 @@ def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
     mine = parts.team.share(batch)
     boxes = parts.sampler.sample(batch, parts.plan.patch, margin=MARGIN, share=mine)
     draw = parts.generator.draw(batch, parts.random).of(mine)
-    return rendered(parts, parts.generator.layout(boxes.enriched, draw), draw, batch=batch)
+    layout = parts.generator.layout(boxes.enriched, draw)
+    return rendered(parts, layout, draw, batch=batch, blank=draw_blank(parts, batch))
 
 
-def rendered(parts: Parts, layout: Layout, draw: Draw, *, batch: int) -> Synthetic:
+def rendered(parts: Parts, layout: Layout, draw: Draw, *, batch: int, blank: torch.Tensor | None = None) -> Synthetic:
     """Clean images of this process's share of a joint batch of layouts, with the augmenter's random numbers."""
     if getattr(parts.augmenter, "changes_mixture", False):
         # Rendered where the mixture is known; until then only its shape is asked for.
@@ -109,7 +112,7 @@ def rendered(parts: Parts, layout: Layout, draw: Draw, *, batch: int) -> Synthet
     else:
         with torch.no_grad():
             image = parts.generator.render(layout, draw)
-    return Synthetic(Batch(image, layout.target), draw_noise(parts, image, batch), layout, draw)
+    return Synthetic(Batch(image, layout.target), draw_noise(parts, image, batch), layout, draw, blank)
 
 
 def draw_pair(parts: Parts) -> tuple[Batch, Synthetic]:
@@ -120,8 +123,10 @@ def draw_pair(parts: Parts) -> tuple[Batch, Synthetic]:
     boxes = draw_boxes(parts)
     draw = parts.generator.draw(parts.plan.batch, parts.random).of(parts.team.share(parts.plan.batch))
     layout = parts.generator.undeformed(boxes.enriched, draw)
+    blank = draw_blank(parts, parts.plan.batch)
     scans = as_batch(parts, boxes)
-    return Batch(rescale(scans.image), scans.target), rendered(parts, layout, draw, batch=parts.plan.batch)
+    twins = rendered(parts, layout, draw, batch=parts.plan.batch, blank=blank)
+    return Batch(blanked(rescale(scans.image), blank), scans.target), twins
 
 
 def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
@@ -131,8 +136,25 @@ def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch
 
 
 def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
-    """Patches of labelled real scans, as they are."""
-    return as_batch(parts, draw_boxes(parts, batch=batch))
+    """Patches of labelled real scans, as they are; without some of their channels, where the recipe wants that."""
+    scans = as_batch(parts, draw_boxes(parts, batch=batch))
+    return Batch(blanked(scans.image, draw_blank(parts, batch or parts.plan.batch)), scans.target)
+
+
+def draw_blank(parts: Parts, batch: int) -> torch.Tensor | None:
+    """(B, C) which channels this process's images of a joint batch lack, never all; None where none may be lacking."""
+    share, channels = parts.recipe.missing_share, parts.plan.input_channels
+    if not share or channels == 1:
+        return None
+    random = torch.rand(batch, channels, 2, generator=parts.random, device=parts.device)
+    lacking = (random[:, :, 0] < 0.5) & (random[:, :1, 1] < share)
+    lacking.scatter_(1, random[:, :, 0].argmax(1, keepdim=True), False)
+    return lacking[parts.team.share(batch)]
+
+
+def blanked(image: torch.Tensor, blank: torch.Tensor | None) -> torch.Tensor:
+    """(B, C, *S) with 0 in the channels that are lacking."""
+    return image if blank is None else image.masked_fill(blank.view(*blank.shape, *[1] * (image.ndim - 2)), 0.0)
 
 
 def draw_boxes(parts: Parts, *, batch: int | None = None) -> Boxes:
@@ -156,7 +178,8 @@ def augment(parts: Parts, theta: Params, synthetic: Synthetic, piece: slice = sl
         draw = synthetic.draw.of(piece)
         mixture = call_method(parts.augmenter, "mixture", theta, draw.mixture, noise)
         image = parts.generator.render(synthetic.layout.of(piece), draw, mixture)
-    return rescale(call(parts.augmenter, theta, image, noise))
+    blank = None if synthetic.blank is None else synthetic.blank[piece]
+    return blanked(rescale(call(parts.augmenter, theta, image, noise)), blank)
 
 
 def network_loss(

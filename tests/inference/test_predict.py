@@ -101,6 +101,24 @@ def test_a_missing_channel_fails_that_case_only(tmp_path, threshold_model):
     assert "one grid" in summary.failures[1].reason
 
 
+def test_a_model_that_knows_scans_without_some_channels_segments_them(tmp_path, threshold_model):
+    scans, out = tmp_path / "in", tmp_path / "out"
+    model = _with_channels(threshold_model, 2)
+    model = replace(model, recipe=model.recipe.model_copy(update={"missing_share": 0.5}))
+    for name in ("a_0000", "a_0001", "b_0000", "c_0001"):
+        write_scan(scans / f"{name}.nii.gz", blocks())
+    write_scan(scans / "d_0007.nii.gz", blocks())
+    summary = predict(scans, out, model=model, device="cpu")
+    assert summary.done == ("a", "b", "c") and summary.failures[0].case == "d"
+    for name in ("a", "b"):
+        assert np.array_equal(nib.load(out / f"{name}.nii.gz").dataobj, expected_labels(blocks()))
+    # This model reads the first channel, which c lacks: 0 there.
+    assert not np.asarray(nib.load(out / "c.nii.gz").dataobj).any()
+    write_scan(tmp_path / "alone.nii.gz", blocks())
+    alone = predict(tmp_path / "alone.nii.gz", tmp_path / "one.nii.gz", model=model, device="cpu")
+    assert "no channel number" in alone.failures[0].reason
+
+
 def test_a_case_that_is_repaired_leaves_the_failures(scans, tmp_path, threshold_model):
     (scans / "bad.nii.gz").write_bytes(b"")
     predict(scans, tmp_path / "out", model=threshold_model, device="cpu")

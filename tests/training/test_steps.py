@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from l2s_auto.core.component import Component
+from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients.differentiate import part_of
 from l2s_auto.hypergradients.signal import no_signal, note, read
-from l2s_auto.training.build import make_sampler
+from l2s_auto.training.build import build_parts, initial_state, make_sampler
 from l2s_auto.training.data import BoxSampler
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.step import (
+    augment,
+    draw_blank,
+    draw_pair,
     draw_real,
     draw_synthetic,
     hyper_batch,
@@ -207,3 +212,56 @@ def test_the_mean_of_the_samples_losses_is_the_batchs(make_parts):
     assert figures[0].item() == pytest.approx(loss) and figures[1].item() == pytest.approx((each**2).mean().item())
     for name, value in same.items():
         torch.testing.assert_close(grads[name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def two_channels(plan, cases):
+    """Parts of a training whose images may lack channels."""
+    priors = tuple(
+        prior.model_copy(
+            update={name: getattr(prior, name) * 2 for name in ("mean", "mean_spread", "std", "std_spread")}
+        )
+        for prior in plan.generation.priors
+    )
+    plan = plan.model_copy(
+        update={
+            "channels": ("T1", "T2"),
+            "normalisation": plan.normalisation * 2,
+            "generation": plan.generation.model_copy(update={"priors": priors}),
+        }
+    )
+    cases = [replace(case, image=np.concatenate([case.image, 1 - case.image])) for case in cases]
+
+    def make(method, share):
+        recipe = Recipe(method=Component(name=method), hyper_every=2, warm_up=0.0, missing_share=share)
+        parts = build_parts(plan, recipe, cases, augmenter=METHODS[method]().augmenter(), device=torch.device("cpu"))
+        return parts, METHODS[method](), initial_state(parts)
+
+    return make
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_images_lack_channels_and_never_all(two_channels, method):
+    parts, chosen, state = two_channels(method, 0.8)
+    blank = torch.cat([draw_blank(parts, 100) for _ in range(5)])
+    assert 0.3 < blank.float().mean() < 0.5 and not blank.all(1).any()
+    # Of two channels, one lacks in three quarters of the images that may lack some.
+    assert blank.any(1).float().mean().item() == pytest.approx(0.6, abs=0.08)
+    result = chosen.step(parts, state, progress=0.5)
+    assert all(value.isfinite().all() for value in result.state.phi.values())
+    scans = [draw_real(parts) for _ in range(10)]
+    lacking = torch.cat([(batch.image == 0).flatten(2).all(2) for batch in scans])
+    assert lacking.any() and not lacking.all(1).any()
+
+
+def test_nothing_is_drawn_where_nothing_may_lack(two_channels, make_parts):
+    assert draw_blank(two_channels("learn2synth", 0.0)[0], 4) is None
+    assert draw_blank(make_parts(missing_share=0.5)[0], 4) is None
+
+
+def test_a_real_scan_and_its_twin_lack_the_same_channels(two_channels):
+    parts, _, state = two_channels("learn2synth-matched", 0.9)
+    for _ in range(5):
+        scans, twins = draw_pair(parts)
+        lacking = [(image == 0).flatten(2).all(2) for image in (scans.image, augment(parts, state.theta, twins))]
+        assert torch.equal(*lacking) and torch.equal(lacking[0], twins.blank)
