@@ -47,12 +47,13 @@ INTENSITY = {"mean": 0.5, "std": 0.1, "min": 0.0, "percentile_00_5": 0.0, "media
 PEER = """
 import json, os, sys
 from pathlib import Path
-os.environ.update(nnUNet_raw=sys.argv[1], nnUNet_preprocessed=sys.argv[1], nnUNet_results=sys.argv[1])
+place = Path(sys.argv[1])
+os.environ.update({f"nnUNet_{kind}": str(place / kind) for kind in ("raw", "preprocessed", "results")})
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 plans = {}
 for name in json.loads(sys.argv[3]):
     ExperimentPlanner(name, gpu_memory_target_in_gb=float(sys.argv[2])).plan_experiment()
-    made = json.loads((Path(sys.argv[1]) / name / "nnUNetPlans.json").read_text())["configurations"]
+    made = json.loads((place / "preprocessed" / name / "nnUNetPlans.json").read_text())["configurations"]
     chosen = made.get("3d_fullres") or made["2d"]
     plans[name] = {
         "spacing": chosen["spacing"], "patch": chosen["patch_size"], "batch": chosen["batch_size"],
@@ -185,7 +186,7 @@ def made_up_plans(peer: Path, memory_gb: float) -> dict[str, Any]:
     names = {f"Dataset{900 + i:03d}_Made": name for i, name in enumerate(FINGERPRINTS)}
     with tempfile.TemporaryDirectory() as place:
         for folder, name in names.items():
-            write_peer_fingerprint(Path(place) / folder, *FINGERPRINTS[name])
+            write_peer_fingerprint(Path(place), folder, *FINGERPRINTS[name])
         command = [str(peer), "-c", PEER, place, str(memory_gb), json.dumps(list(names))]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -204,8 +205,12 @@ def made_up_plans(peer: Path, memory_gb: float) -> dict[str, Any]:
     return plans
 
 
-def write_peer_fingerprint(folder: Path, spacing: Any, shape: Any, cases: int, channels: tuple[str, ...]) -> None:
+def write_peer_fingerprint(
+    place: Path, name: str, spacing: Any, shape: Any, cases: int, channels: tuple[str, ...]
+) -> None:
     """A dataset of one tiny case, and the fingerprint of all, as nnU-Net's planner reads them."""
+    folder, made = place / "raw" / name, place / "preprocessed" / name
+    made.mkdir(parents=True)
     for kind, ends in (("imagesTr", [f"_{i:04d}" for i in range(len(channels))]), ("labelsTr", [""])):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for end in ends:
@@ -219,7 +224,7 @@ def write_peer_fingerprint(folder: Path, spacing: Any, shape: Any, cases: int, c
         },
         "median_relative_size_after_cropping": 1.0,
     }
-    (folder / "dataset_fingerprint.json").write_text(json.dumps(content))
+    (made / "dataset_fingerprint.json").write_text(json.dumps(content))
 
 
 def fingerprint(spacing: Any, shape: Any, cases: int, channels: tuple[str, ...]) -> Fingerprint:

@@ -23,7 +23,7 @@ class DeviceDefaults(NamedTuple):
 DEVICES = {
     "cpu": DeviceDefaults(features=16, voxels=64**3, batch=2, iterations=2000),
     "mps": DeviceDefaults(features=16, voxels=64**3, batch=2, iterations=5000),
-    "cuda": DeviceDefaults(features=32, voxels=96**3, batch=8, iterations=20000),
+    "cuda": DeviceDefaults(features=32, voxels=128 * 160 * 112, batch=8, iterations=20000),
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from l2s_auto.preprocessing.geometry import Geometry
 from l2s_auto.preprocessing.pipeline import prepare, prepare_grid, prepare_labels
 from l2s_auto.preprocessing.read import read_image
 
-FORMAT = 2  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
+FORMAT = 3  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
 
 Enrich = Callable[["np.ndarray | None", np.ndarray, GenerationPlan, Triple], np.ndarray]
 
@@ -79,23 +80,72 @@ def open_case(case_id: str, folder: Path) -> StoredCase:
     )
 
 
-def key_of(case: Case, plan: Plan) -> str:
-    """What a stored case depends on, as one word: the plan's parts that preprocessing reads, and the source files."""
-    assert case.label is not None, f"case {case.id} has no label map"
-    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in (*case.images, case.label)]
-    parts = plan.model_dump(mode="json", include={"labels", "spacing", "normalisation", "generation", "channels"})
-    text = json.dumps([FORMAT, parts, files], sort_keys=True)
+def key_of(case: Case, plan: Plan) -> dict[str, Any]:
+    """What a stored case depends on: a hash of the plan's parts that preprocessing reads, and the source files.
+
+    -> {"plan": hash, "files": [{"name", "size", "time", "hash"}]}; a file is read for its hash.
+    """
+    return {"plan": _plan_hash(plan), "files": [_described(path, hashed=True) for path in _sources(case)]}
+
+
+def _plan_hash(plan: Plan) -> str:
+    names = {"labels", "spacing", "normalisation", "generation", "channels", "ignore"}
+    text = json.dumps([FORMAT, plan.model_dump(mode="json", include=names)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sources(case: Case) -> list[Path]:
+    assert case.label is not None, f"case {case.id} has no label map"
+    return [*case.images, case.label]
+
+
+def _described(path: Path, *, hashed: bool) -> dict[str, Any]:
+    found = path.stat()
+    about = {"name": path.name, "size": found.st_size, "time": found.st_mtime_ns}
+    return {**about, "hash": hash_of(path)} if hashed else about
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files in the order of their names (DICOM)."""
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while piece := stream.read(2**20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def _is_valid(case: Case, plan: Plan, key_file: Path) -> bool:
+    """Whether what is stored is of this plan and of files with this content, though they were copied."""
+    try:
+        known = json.loads(key_file.read_text(encoding="utf-8"))
+        stored = {about["name"]: about for about in known["files"]}
+        if known["plan"] != _plan_hash(plan) or set(stored) != {path.name for path in _sources(case)}:
+            return False
+        same = True
+        for path in _sources(case):
+            about = _described(path, hashed=False)
+            same = same and all(stored[path.name][name] == value for name, value in about.items())
+        if same:
+            return True
+        found = key_of(case, plan)
+        if any(about["hash"] != stored[about["name"]]["hash"] for about in found["files"]):
+            return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    _write(key_file, json.dumps(found))
+    return True
 
 
 def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> None:
     """Write one case; its key last, so that an interrupted write is never taken for a whole one."""
     assert case.label is not None, f"case {case.id} has no label map"
     place = folder / case.id
-    key_file = place / "key"
-    key = key_of(case, plan)
-    if key_file.exists() and key_file.read_text(encoding="utf-8") == key:
+    key_file = place / "key.json"
+    if _is_valid(case, plan, key_file):
         return
+    key = key_of(case, plan)
     place.mkdir(parents=True, exist_ok=True)
     key_file.unlink(missing_ok=True)
     labels, affine = read_label_map(case.label)
@@ -113,7 +163,7 @@ def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> None
         raise UserError(f"{case.label}: {error.summary}", error.offences) from error
     _save(place / "enriched.npy", enrich(image, target, plan.generation, plan.spacing))
     _write(place / "geometry.json", json.dumps(geometry.to_json()))
-    _write(key_file, key)
+    _write(key_file, json.dumps(key))
 
 
 def _save(path: Path, array: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import pytest
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Normalisation
 from l2s_auto.core.types import Case, Dataset
+from l2s_auto.preprocessing import store
 from l2s_auto.preprocessing.pipeline import prepare, prepare_labels
 from l2s_auto.preprocessing.read import read_for_fingerprint, read_image
 from l2s_auto.preprocessing.store import store_cases
@@ -56,20 +57,28 @@ def test_what_is_valid_is_used_again_and_what_is_not_is_made_again(dataset, plan
         made.append(1)
         return plain(image, target, generation, spacing)
 
-    store = partial(store_cases, dataset, folder=tmp_path / "store", enrich=counting)
-    first = store(plan=plan_at())
+    again = partial(store_cases, dataset, folder=tmp_path / "store", enrich=counting)
+    first = again(plan=plan_at())
     assert len(made) == 2
-    store(plan=plan_at(iterations=99))
+    again(plan=plan_at(iterations=99))
     assert len(made) == 2, "the number of iterations does not matter to preprocessing"
-    second = store(plan=plan_at((2.0, 2.0, 2.0)))
+    second = again(plan=plan_at((2.0, 2.0, 2.0)))
     assert len(made) == 4 and second[0].image.shape != first[0].image.shape
     source = dataset.cases[1].images[0]
     os.utime(source, ns=(1, 1))
-    store(plan=plan_at((2.0, 2.0, 2.0)))
-    assert len(made) == 5, "one source file is newer"
-    (tmp_path / "store" / "c" / "key").unlink()
-    store(plan=plan_at((2.0, 2.0, 2.0)))
+    again(plan=plan_at((2.0, 2.0, 2.0)))
+    assert len(made) == 4, "one source file was copied, and holds the same"
+    changed = nib.load(source)
+    nib.save(nib.Nifti1Image(np.asarray(changed.dataobj) * 2, changed.affine), source)
+    os.utime(source, ns=(1, 1))
+    again(plan=plan_at((2.0, 2.0, 2.0)))
+    assert len(made) == 5, "one source file has another content"
+    (tmp_path / "store" / "c" / "key.json").unlink()
+    again(plan=plan_at((2.0, 2.0, 2.0)))
     assert len(made) == 6, "an interrupted write has no key"
+    (tmp_path / "store" / "c" / "key.json").write_text("[]")
+    again(plan=plan_at((2.0, 2.0, 2.0)))
+    assert len(made) == 7, "a damaged key is none"
 
 
 def test_label_maps_without_images(dataset, plan_at, tmp_path) -> None:
@@ -115,3 +124,34 @@ def test_case_for_the_fingerprint_is_normalised_as_for_training(dataset, plan_at
     data = read_for_fingerprint(dataset.cases[0], normalisation=scheme)
     assert np.array_equal(data.image, prepare(read_image(dataset.cases[0]), plan).image)
     assert data.raw.max() > 100 and set(np.unique(data.labels)) == {0, 2, 77}
+
+
+class Killed(BaseException):
+    """As if the process were killed."""
+
+
+def test_preprocessing_that_is_killed_and_run_again_gives_the_same_store(
+    dataset, plan_at, tmp_path, monkeypatch
+) -> None:
+    def content(folder):
+        return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    whole = tmp_path / "whole"
+    store_cases(dataset, plan_at(), whole, enrich=plain)
+    original = store._save
+    for kill_at in range(1, 5):
+        written = []
+
+        def save(path, array, *, kill_at=kill_at, written=written):
+            written.append(path)
+            if len(written) == kill_at:
+                raise Killed
+            original(path, array)
+
+        monkeypatch.setattr(store, "_save", save)
+        folder = tmp_path / str(kill_at)
+        with pytest.raises(Killed):
+            store_cases(dataset, plan_at(), folder, enrich=plain)
+        monkeypatch.setattr(store, "_save", original)
+        store_cases(dataset, plan_at(), folder, enrich=plain)
+        assert content(folder) == content(whole)
