@@ -14,7 +14,7 @@ from l2s_auto.preprocessing.crop import crop, nonzero_box
 from l2s_auto.preprocessing.geometry import Geometry, geometry_of
 from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST, finite, normalise
 from l2s_auto.preprocessing.orient import orientation_of, to_canonical
-from l2s_auto.preprocessing.resample import resample_image, resample_labels
+from l2s_auto.preprocessing.resample import coarse_axes, resample_image, resample_labels
 from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities
 
 #: Voxels of a scan on the plan's grid, at most: a CT of 512 x 512 x 800 has 210 million.
@@ -70,7 +70,7 @@ def prepare(volume: Volume, plan: Plan) -> Prepared:
             expected=f"about the {_times(plan.spacing)} mm of the training data, at most {MOST_VOXELS:,} voxels",
             mend="Correct the spacing in the file's header, or cut the scan.",
         )
-    resampled = resample_image(image, geometry.resampled)
+    resampled = resample_image(image, geometry.resampled, coarse=coarse_axes(geometry.spacing))
     if resampled is not image:
         np.clip(resampled, LOWEST, HIGHEST, out=resampled)  # cubic interpolation overshoots at edges
     return Prepared(image=resampled, geometry=geometry)

@@ -7,12 +7,14 @@ separable, so it is one sparse matrix an axis: fast, and the same code serves ev
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
 from scipy import sparse
 
 Order = Literal["linear", "cubic"]
+COARSE = 3.0  # from this ratio of spacings on, an axis is one of slices
 
 
 def resampled_shape(
@@ -60,8 +62,19 @@ def _along(matrix: sparse.csr_matrix, array: np.ndarray, axis: int) -> np.ndarra
     return np.moveaxis((matrix @ flat).reshape(matrix.shape[0], *moved.shape[1:]), 0, axis)
 
 
-def resample_image(image: np.ndarray, shape: tuple[int, int, int], *, order: Order = "cubic") -> np.ndarray:
-    """(C, *S) float32 -> (C, *shape) float32; the image itself if it has that shape already."""
+def coarse_axes(spacing: tuple[float, ...]) -> tuple[int, ...]:
+    """Axes of slices that lie more than 3 times as far apart as the finest voxels, nnU-Net's limit."""
+    return tuple(axis for axis, size in enumerate(spacing) if size > COARSE * min(spacing))
+
+
+def resample_image(
+    image: np.ndarray, shape: tuple[int, int, int], *, order: Order = "cubic", coarse: Collection[int] = ()
+) -> np.ndarray:
+    """(C, *S) float32 -> (C, *shape) float32; the image itself if it has that shape already.
+
+    coarse  axes that are always interpolated linearly: between far slices anatomy jumps, and a cubic kernel answers a
+            jump with dark and bright seams that no tissue has
+    """
     if image.shape[1:] == tuple(shape):
         return image
     out = np.empty((len(image), *shape), dtype=np.float32)
@@ -70,7 +83,8 @@ def resample_image(image: np.ndarray, shape: tuple[int, int, int], *, order: Ord
         # Shrinking axes first keeps what lies in between small.
         for axis in sorted(range(3), key=lambda a: shape[a] / image.shape[1 + a]):
             if part.shape[axis] != shape[axis]:
-                part = _along(interpolation_matrix(part.shape[axis], shape[axis], order=order, smooth=True), part, axis)
+                own: Order = "linear" if axis in coarse else order
+                part = _along(interpolation_matrix(part.shape[axis], shape[axis], order=own, smooth=True), part, axis)
         result[...] = part
     return out
 

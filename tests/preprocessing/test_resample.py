@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from l2s_auto.preprocessing.resample import interpolation_matrix, resample_image, resample_labels, resampled_shape
+from l2s_auto.preprocessing.resample import (
+    coarse_axes,
+    interpolation_matrix,
+    resample_image,
+    resample_labels,
+    resampled_shape,
+)
 
 
 def ball(shape, spacing, radius) -> np.ndarray:
@@ -89,3 +95,16 @@ def test_labels_agree_with_brute_force() -> None:
 def test_single_voxels_and_slices() -> None:
     assert np.array_equal(resample_labels(np.full((1, 1, 1), 3), (2, 3, 4)), np.full((2, 3, 4), 3))
     assert np.allclose(resample_image(np.full((1, 5, 5, 1), 2, dtype=np.float32), (7, 5, 3)), 2)
+
+
+def test_between_far_slices_nothing_is_darker_or_brighter_than_they_are() -> None:
+    image = np.zeros((1, 12, 12, 8), dtype=np.float32)
+    image[..., 4:] = 1
+    axes = coarse_axes((0.7, 0.7, 5.0))
+    assert axes == (2,) and coarse_axes((1.0, 1.0, 3.0)) == ()
+    linear = resample_image(image, (12, 12, 40), coarse=axes)
+    assert linear.min() >= 0 and linear.max() <= 1 + 1e-6
+    assert resample_image(image, (12, 12, 40)).max() > 1.02
+    # In the slices' plane all is as before.
+    wave = np.sin(np.arange(12, dtype=np.float32))[None, :, None, None] * np.ones((1, 1, 12, 8), np.float32)
+    np.testing.assert_allclose(resample_image(wave, (19, 12, 8), coarse=axes), resample_image(wave, (19, 12, 8)))
