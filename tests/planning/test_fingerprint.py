@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,3 +98,28 @@ def test_empty_and_full_label_maps_pass() -> None:
 def test_a_killed_worker_is_reported() -> None:
     with pytest.raises(UserError, match=r"(?s)case 0.*--workers 0"):
         take_fingerprint(dataset(), read=die, workers=1)
+
+
+def test_memory_does_not_grow_with_the_number_of_cases() -> None:
+    """Beyond the record of each case, which is the result."""
+
+    def peak(count: int) -> int:
+        cases = tuple(Case(str(i), (Path(f"{i}.nii.gz"),), Path(f"{i}.nii.gz")) for i in range(count))
+        made = Dataset("made", Path("."), cases, ("a", "b"), {0: "background", 3: "three", 9: "nine"})
+        tracemalloc.start()
+        try:
+            fingerprint = take_fingerprint(made, read=read)
+            kept = len(fingerprint.model_dump_json())
+            return tracemalloc.get_traced_memory()[1] - 10 * kept
+        finally:
+            tracemalloc.stop()
+
+    assert peak(1000) < 1.2 * peak(10) + 2_000_000
+
+
+def test_pieces_neighbours_orientation_and_modality_are_measured() -> None:
+    fingerprint = take_fingerprint(dataset(), read=read)
+    case = fingerprint.cases[0]
+    assert case.label_pieces == {3: 1, 9: 1} and case.label_piece == {3: 64.0, 9: 80.0}
+    assert case.touching == () and case.orientation == "LPS"
+    assert fingerprint.modalities == ("MRI", "other") and 0 < fingerprint.percentile_error < 0.05
