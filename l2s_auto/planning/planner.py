@@ -12,9 +12,10 @@ from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.clusters import BACKGROUND, determine_generation, with_ignored
 from l2s_auto.planning.devices import device_defaults, device_kind
 from l2s_auto.planning.fingerprint import SMOOTHING
+from l2s_auto.planning.low_resolution import ENOUGH, low_resolution, share_in_patch
 from l2s_auto.planning.memory import StepMemory
 from l2s_auto.planning.pairs import determine_pairs
-from l2s_auto.planning.patch import Fit, determine_batch, determine_patch
+from l2s_auto.planning.patch import Fit, determine_batch, determine_patch, times
 
 ANISOTROPIC = 3.0  # from this ratio of spacings on, the coarse axis is planned from its finer scans
 SMALL_CASE = 100_000  # voxels of a case that a CPU trains a larger network on
@@ -79,6 +80,7 @@ def make_plan(
         why={
             "spacing": why_spacing,
             "patch": chosen.why,
+            **why_context(shapes, spacing, chosen.patch, fit=fit, voxels=kind.voxels, choices=choices),
             "batch": why_batch,
             "topology": f"{why_features}; an axis is halved while it keeps 4 voxels and is not coarser than the others",
             "normalisation": why_normalisation(fingerprint.channels, normalisation),
@@ -88,6 +90,26 @@ def make_plan(
             "iterations": f"the usual of the device ({device_kind(device)})",
         },
     )
+
+
+def why_context(
+    shapes: Sequence[Voxels], spacing: Triple, patch: Voxels, *, fit: Fit, voxels: int, choices: Choices
+) -> dict[str, str]:
+    """How much of a case a patch shows, where that is little and the user has not decided it; and what would help."""
+    if choices.patch is not None or choices.spacing is not None:
+        return {}
+    x, y, z = (max(1, round(float(n))) for n in np.median(np.array(shapes), axis=0))
+    median = (x, y, z)
+
+    def patch_at(other: Triple) -> Voxels:
+        a, b, c = (max(1, round(n * s / o)) for n, s, o in zip(median, spacing, other, strict=True))
+        return determine_patch([(a, b, c)], other, fit=fit, voxels=voxels).patch
+
+    coarse = low_resolution(median, spacing, patch_at=patch_at)
+    if coarse is None:
+        return {}
+    told = f"a patch holds {share_in_patch(median, patch):.0%} of a usual case; at {times(coarse)} mm (--spacing)"
+    return {"context": f"{told} it would hold {ENOUGH:.0%}, in less detail: for large structures that look alike"}
 
 
 def determine_labels(fingerprint: Fingerprint) -> tuple[LabelPlan, ...]:

@@ -117,6 +117,7 @@ def plan_section(run: RunData) -> str:
         "generation": f"{len(plan.generation.enriched)} kinds of tissue, {plan.generation.classes} brightnesses",
         "pairs": "; ".join(f"{plan.labels[a].name} and {plan.labels[b].name}" for a, b in plan.pair_classes) or "none",
         "iterations": f"{plan.iterations:,}",
+        "context": "",
         "memory": "",
     }
     rows = [[name, value, plan.why.get(name, "")] for name, value in choices.items() if value or name in plan.why]

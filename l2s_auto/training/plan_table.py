@@ -42,7 +42,7 @@ def told(plan: Plan) -> dict[str, str]:
         "pairs": f"{len(plan.pairs)} of left and right" if plan.pairs else "none",
         "iterations": f"{plan.iterations:,}",
     }
-    return {**rows, "memory": ""} if "memory" in plan.why else rows
+    return {**rows, **{name: "" for name in ("context", "memory") if name in plan.why}}
 
 
 def _times(numbers: tuple[float, ...]) -> str:
