@@ -28,8 +28,8 @@ from l2s_auto.experiments.recovery.run import SPACING
 from l2s_auto.hypergradients.matching import flat, unflat
 from l2s_auto.networks.device import choose_device
 from l2s_auto.training.build import Parts, initial_state
-from l2s_auto.training.methods.matched import Matched, effects
-from l2s_auto.training.step import draw_pair, draw_synthetic, loss_gradients, synthetic_step
+from l2s_auto.training.methods.matched import FIGURES, Matched, effects
+from l2s_auto.training.step import Synthetic, draw_pair, draw_synthetic, loss_gradients, synthetic_step
 
 #: In theta's own parameters, and a step of the network as a share of its weights' length.
 OFFSETS = [-0.2, -0.1, 0.0, 0.1, 0.2]
@@ -45,6 +45,11 @@ def trained(parts: Parts, iterations: int) -> TrainState:
     return state
 
 
+def gradient(method: Matched, parts: Parts, state: TrainState, images: Synthetic, theta: Params) -> torch.Tensor:
+    """(N,) of the synthetic loss by the weights, without the further figures that are matched beside it."""
+    return method.seen(parts, state, images, theta, torch.zeros((), device=parts.device))[:-FIGURES]
+
+
 def collect(parts: Parts, state: TrainState, batches: int, every: int) -> dict[str, torch.Tensor]:
     """Gradients of batches of real scans, of their synthetic twins and of other synthetic images; two means of J.
 
@@ -58,9 +63,9 @@ def collect(parts: Parts, state: TrainState, batches: int, every: int) -> dict[s
         others = draw_synthetic(parts)
         rows["real"].append(flat(loss_gradients(parts, state.phi, scans)[0]))
         for name, images in (("twins", twins), ("others", others)):
-            rows[name].append(flat(method.gradients(parts, state, images, state.theta)[0]))
+            rows[name].append(gradient(method, parts, state, images, state.theta))
         if number % every == 0:
-            made = method.jacobian(parts, state, twins)
+            made = method.jacobian(parts, state, twins, torch.zeros((), device=parts.device))[:, :-FIGURES]
             jacobians[number // every % 2].append(made)
     found = {name: torch.stack(values).double() for name, values in rows.items()}
     return {**found, "jacobian": torch.stack([torch.stack(half).double().mean(0) for half in jacobians])}
@@ -109,7 +114,7 @@ def loss_curve(parts: Parts, state: TrainState, offsets: list[float], batches: i
     theta, phi = flat(state.theta), flat(state.phi)
 
     def mean_gradient(values: torch.Tensor) -> torch.Tensor:
-        made = [flat(method.gradients(parts, state, twins, unflat(values, state.theta))[0]) for _, twins in drawn]
+        made = [gradient(method, parts, state, twins, unflat(values, state.theta)) for _, twins in drawn]
         return torch.stack(made).mean(0)
 
     length = mean_gradient(theta).norm()
