@@ -27,6 +27,12 @@ def run_command(body: Callable[[], int | None], *, command: str, log: Path | Non
             folder, else in the folder for temporary files
     advice  what to do after an interruption, or where another process has ended, for the terminal
     """
+    with _sigterm_restored():
+        return _report(body, command=command, log=log, advice=advice)
+
+
+def _report(body: Callable[[], int | None], *, command: str, log: Path | None, advice: str) -> int:
+    """`run_command`, which leaves SIGTERM ignored: what is said at the end is not cut short."""
     try:
         with _terminate_as_interrupt():
             return body() or DONE
@@ -55,7 +61,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """A cluster's SIGTERM ends a command as Ctrl-C does. Signals reach the main thread only."""
+    """A cluster's SIGTERM ends a command as Ctrl-C does; then it is ignored. Signals reach the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -63,11 +69,24 @@ def _terminate_as_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@contextmanager
+def _sigterm_restored() -> Iterator[None]:
+    """Whatever SIGTERM did before, it does again afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if previous is None else previous)
 
 
 def _log_traceback(log: Path | None, *, command: str) -> Path | str:

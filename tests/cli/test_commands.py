@@ -207,3 +207,16 @@ def test_interruption_and_sigterm_end_with_130(monkeypatch, trained, capsys) -> 
         assert cli.plan_and_train(["data", "--device", "cpu"]) == 130
         assert "--resume" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_sigterm_does_not_cut_short_what_is_said_at_the_end(monkeypatch, trained, capsys) -> None:
+    """torchrun sends it to the others as soon as one of them has ended."""
+
+    class Lost(UserError):
+        def __str__(self) -> str:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return "said all the same"
+
+    monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", raises(Lost("x")))
+    assert cli.plan_and_train(["data", "--device", "cpu"]) == 2
+    assert "said all the same" in capsys.readouterr().err

@@ -84,11 +84,10 @@ def test_a_killed_process_ends_the_team_with_advice(dataset, tmp_path):
     _, error = process.communicate(timeout=60)
     assert process.returncode != 0
     said = [line for line in error.splitlines() if line.startswith("l2s_plan_and_train: ")]
-    # Whichever comes first: the message that does not arrive, or torchrun's signal; on a busy machine its SIGKILL.
-    assert len(said) == 1 or "Signal 9 (SIGKILL)" in error, error
-    for line in said:
-        assert re.match("l2s_plan_and_train: (another process of the team ended|interrupted)", line)
-        assert line.endswith("go on with the same command and --resume.")
+    assert len(said) == 1, error
+    # Whichever comes first: the message that does not arrive, or torchrun's signal.
+    assert re.match("l2s_plan_and_train: (another process of the team ended|interrupted)", said[0])
+    assert said[0].endswith("go on with the same command and --resume.")
 
 
 def children(parent: int) -> list[int]:
