@@ -196,7 +196,8 @@ def why_normalisation(channels: Sequence[str], schemes: Sequence[Normalisation])
 def why_generation(fingerprint: Fingerprint, generation: GenerationPlan) -> str:
     """What the generation classes are."""
     clusters = sum(label.centre is not None and label.target == 0 for label in generation.enriched)
-    labels = len(fingerprint.labels)
+    labels = len(fingerprint.labels) - 1
     if clusters:
-        return f"{generation.classes} classes: {labels} labels, and {clusters} tissues told apart where no label is"
-    return f"{generation.classes} classes of {labels} labels; where no label is, no tissues can be told apart"
+        own = generation.classes - clusters
+        return f"{labels} labels in {own} of them; {clusters} are tissues told apart where no label is"
+    return f"of {labels} labels and background; where no label is, no tissues can be told apart"
