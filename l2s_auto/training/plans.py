@@ -19,6 +19,7 @@ from l2s_auto.planning.fingerprint import content_of, take_fingerprint
 from l2s_auto.planning.measured import with_measured_clusters
 from l2s_auto.planning.memory import StepMemory, plan_memory_gb
 from l2s_auto.planning.planner import determine_normalisation, make_plan
+from l2s_auto.planning.topology import padded
 from l2s_auto.planning.warnings import warnings_of
 from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.synthesis.classes import enrich
@@ -27,7 +28,7 @@ from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
 from l2s_auto.training.run_folder import RunFolder
 from l2s_auto.training.show import progress_to
-from l2s_auto.training.trial import Measured, try_plan
+from l2s_auto.training.trial import Measured, TrialFailed, try_plan
 
 LOGGER = logging.getLogger("l2s_auto")
 #: Plans that are tried on the device, at most.
@@ -133,6 +134,8 @@ def differences(plan: Plan, choices: Choices, path: Path, *, residual: bool = Fa
     }
     wanted = {choice.name: getattr(choices, choice.name) for choice in fields(choices)}
     wanted["network"] = NETWORK_NAMES[residual]
+    if choices.patch is not None:
+        wanted["patch"] = padded(choices.patch, plan.topology)
     return [
         Offence(
             where=str(path),
@@ -141,15 +144,8 @@ def differences(plan: Plan, choices: Choices, path: Path, *, residual: bool = Fa
             mend="Repeat them, or choose another folder with -o.",
         )
         for name, value in wanted.items()
-        if value is not None and not _meets(name, own[name], value)
+        if value is not None and value != own[name]
     ]
-
-
-def _meets(name: str, own: object, wanted: object) -> bool:
-    """Whether the plan's value is what was asked for; a patch may have been enlarged to what the poolings divide."""
-    if name == "patch":
-        return all(w <= n < 2 * w + 64 for n, w in zip(own, wanted, strict=True))  # type: ignore[call-overload]
-    return own == wanted
 
 
 def tried_plan(fingerprint: Fingerprint, planning: Planning, *, allowed: float | None) -> Plan:
@@ -181,7 +177,11 @@ def tried_plan(fingerprint: Fingerprint, planning: Planning, *, allowed: float |
     def estimate(plan: Plan) -> float:
         return plan_memory_gb(plan, planning.step)
 
-    plan, measured = largest_that_fits(plan_for, take, allowed, estimate=estimate)
+    try:
+        plan, measured = largest_that_fits(plan_for, take, allowed, estimate=estimate)
+    except TrialFailed as failure:
+        LOGGER.warning("Warning: the plan could not be tried on the device (%s); its memory is an estimate.", failure)
+        return plan_for(allowed)
     return with_measurement(plan, measured, planning.recipe)
 
 

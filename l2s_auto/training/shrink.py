@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 from dataclasses import replace
 
 import torch
@@ -41,7 +42,8 @@ def smaller(parts: Parts) -> Parts:
     steps = max(1, plan.patch[longest] // 8 // divisor[longest])
     patch = list(plan.patch)
     patch[longest] -= steps * divisor[longest]
-    if patch[longest] < divisor[longest]:
+    # A network cannot normalise a single voxel, which is what its lowest stage would be left with.
+    if math.prod(n // d for n, d in zip(patch, divisor, strict=True)) < 2:
         raise UserError.single(
             "There is not enough memory for the smallest training.",
             where="the device",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import queue as queues
+import signal
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -24,6 +25,10 @@ from l2s_auto.training.shrink import out_of_memory
 PATIENCE = 300.0
 #: Made-up cases: as many as a batch may need to be of different ones.
 CASES = 4
+
+
+class TrialFailed(RuntimeError):
+    """The trial tells nothing: it took too long, or its process ended for a reason other than the memory."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,12 @@ def try_plan(
         except queues.Empty:
             if not process.is_alive():
                 break
-    process.kill()
+    else:
+        process.kill()
+        raise TrialFailed(f"it took more than {PATIENCE:.0f} s")
     process.join()
+    if found is None and process.exitcode not in (0, -signal.SIGKILL):  # the system kills where memory is short
+        raise TrialFailed(f"its process ended with exit code {process.exitcode}")
     if isinstance(found, Exception):
         raise found
     return found

@@ -12,7 +12,7 @@ from l2s_auto.planning.choices import Choices
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.plan_table import plan_table
 from l2s_auto.training.plans import differences, largest_that_fits, with_measurement
-from l2s_auto.training.trial import Measured, made_up_cases, out_of_memory, try_plan
+from l2s_auto.training.trial import Measured, TrialFailed, made_up_cases, out_of_memory, try_plan
 
 CPU = torch.device("cpu")
 
@@ -116,6 +116,18 @@ def test_choices_that_are_not_the_plans(plan):
     assert differences(plan, Choices(spacing=(1.0, 1.0, 1.0), patch=(7, 8, 8), batch=2, features=4), path) == []
     found = differences(plan, Choices(spacing=(2.0, 1.0, 1.0), patch=(9, 8, 8), batch=3, features=8), path)
     assert [offence.found.split()[0] for offence in found] == ["spacing", "patch", "batch", "features"]
+
+
+def test_a_much_smaller_patch_than_the_plans_is_another_choice(plan):
+    large = plan.model_copy(update={"patch": (64, 64, 64)})
+    assert differences(large, Choices(patch=(8, 8, 8)), Path("plan.json"))
+    assert differences(large, Choices(patch=(63, 64, 64)), Path("plan.json")) == []
+
+
+def test_a_trial_that_tells_nothing_is_no_lack_of_memory(plan, monkeypatch):
+    monkeypatch.setattr("l2s_auto.training.trial.PATIENCE", 0.0)
+    with pytest.raises(TrialFailed, match="it took more than 0 s"):
+        try_plan(plan, Recipe(), METHODS["learn2synth"](), CPU)
 
 
 def test_the_table_has_a_line_a_choice_and_its_reason(plan):
