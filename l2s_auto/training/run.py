@@ -91,6 +91,7 @@ def plan_and_train(
         chosen = choose_device(device)
         found = find_dataset(dataset, workers=0)
         require_images(found, method, recipe)
+        require_channels(found, recipe)
         run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
         parts_of = split_dataset(found, splits, needed=cv or str(fold) != "all")
         folds = choose_folds(fold, cv, len(parts_of))
@@ -177,6 +178,18 @@ def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
             found="label maps without images",
             expected="an image for each label map",
             mend="Add the images, or train on label maps alone with --method synthseg.",
+        )
+
+
+def require_channels(dataset: Dataset, recipe: Recipe) -> None:
+    """UserError if channels may be missing, and there is one alone."""
+    if recipe.missing_share and len(dataset.channels) < 2:
+        raise UserError.single(
+            "Scans of one channel cannot lack any.",
+            where="--missing-channels",
+            found=f"{len(dataset.channels)} channels in {dataset.folder}",
+            expected="2 or more",
+            mend="Leave the option out.",
         )
 
 

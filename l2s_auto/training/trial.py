@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import queue as queues
-import signal
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -23,6 +22,8 @@ from l2s_auto.training.shrink import out_of_memory
 
 #: Seconds that a process for the trial may take, before it counts as not to be had.
 PATIENCE = 300.0
+#: Exit code after SIGKILL, which Windows does not know.
+KILLED = -9
 #: Made-up cases: as many as a batch may need to be of different ones.
 CASES = 4
 
@@ -66,19 +67,20 @@ def try_plan(
     process = context.Process(target=_in_process, args=given, daemon=True)
     process.start()
     deadline = time.monotonic() + PATIENCE
-    found = None
+    found, ended = None, False
     while time.monotonic() < deadline:
         try:
             found = results.get(timeout=0.2)
             break
         except queues.Empty:
-            if not process.is_alive():
+            if ended:
                 break
+            ended = not process.is_alive()  # what it put last may still be on its way: one more look
     else:
         process.kill()
         raise TrialFailed(f"it took more than {PATIENCE:.0f} s")
     process.join()
-    if found is None and process.exitcode not in (0, -signal.SIGKILL):  # the system kills where memory is short
+    if found is None and process.exitcode not in (0, KILLED):  # the system kills where memory is short
         raise TrialFailed(f"its process ended with exit code {process.exitcode}")
     if isinstance(found, Exception):
         raise found

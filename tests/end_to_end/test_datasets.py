@@ -77,3 +77,8 @@ def test_an_edited_plan_that_does_not_fit_together_names_the_field(nnunet, tmp_p
     assert cli.plan_and_train(arguments) == 2
     message = capsys.readouterr().err
     assert "plan.json" in message and "patch (7, 16, 8) needs multiples of" in message
+
+
+def test_one_channel_cannot_be_missing(nnunet, tmp_path, capsys):
+    arguments = [str(nnunet), "-o", str(tmp_path / "run"), "--device", "cpu", "--missing-channels"]
+    assert cli.plan_and_train(arguments) == 2 and "cannot lack any" in capsys.readouterr().err
