@@ -20,6 +20,7 @@ from common import finish, machine, parser
 from l2s_auto.core.plan import Plan
 from l2s_auto.io.json_files import read_model
 from l2s_auto.planning.kmeans import find_clusters
+from l2s_auto.preprocessing.store import open_case
 from l2s_auto.synthesis.classes import adapt, assign, class_of, target_of
 
 MIXTURES = ((0.01, 0.06), (0.02, 0.10), (0.03, 0.12), (0.04, 0.14))  # noise, least distance of two tissues
@@ -77,7 +78,8 @@ def measure_run(run: Path) -> dict[str, object]:
     )
     nearest, regions, moments = [], [], []
     for folder in sorted((run / "preprocessed").iterdir())[::2]:
-        image, enriched = np.load(folder / "image.npy")[0], np.load(folder / "enriched.npy").astype(np.int64)
+        case = open_case(folder.name, folder.parent)
+        image, enriched = np.asarray(case.image)[0], np.asarray(case.enriched).astype(np.int64)
         where = target[enriched] == 0
         smooth = ndimage.gaussian_filter(image, [generation.smoothing_mm / s for s in plan.spacing], mode="nearest")
         first = np.zeros_like(enriched)

@@ -13,6 +13,8 @@ from l2s_auto.core.allocator import spare_memory
 Arguments = Sequence[str] | None
 #: Of the training images that lack channels, where scans may lack some.
 MISSING_SHARE = 0.5
+#: What the processes that a planning starts have to import.
+WORKERS_NEED = ("l2s_auto.training.trial", "l2s_auto.synthesis.classes", "l2s_auto.preprocessing.store", "blosc2")
 
 
 def plan_and_train(arguments: Arguments = None) -> int:
@@ -22,6 +24,10 @@ def plan_and_train(arguments: Arguments = None) -> int:
     def body() -> None:
         if args.micro_batch or args.checkpointing:
             spare_memory()
+        from l2s_auto.io.processes import warm_up
+
+        if is_first_process():
+            warm_up(WORKERS_NEED)
         from l2s_auto.commands.availability import require_method
         from l2s_auto.core.component import Component
         from l2s_auto.core.recipe import Recipe

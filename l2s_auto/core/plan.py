@@ -169,10 +169,13 @@ class GenerationPlan(Strict):
     """Label enrichment: every voxel belongs to an enriched label, every enriched label to a generation class.
 
     priors is empty when there are no real images.
+
+    measured  whether the priors of clusters are those of the cases as they were split, rather than first guesses
     """
 
     enriched: tuple[EnrichedLabel, ...]
     priors: tuple[ClassPrior, ...] = ()
+    measured: bool = True
     smoothing_mm: float = Field(default=0.0, ge=0)
 
     @property

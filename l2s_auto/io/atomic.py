@@ -10,11 +10,13 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`, with all its suffixes, that becomes `path` on success.
 
     The folder is made if it is missing. On an exception the temporary file is removed and an older file at `path`
     stays as it was. The name begins with a dot, so that what a killed process leaves behind is not taken for data.
+
+    durable  whether the file lasts through a power failure too, which takes a moment
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -25,11 +27,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         _use_default_permissions(temporary)
-        _flush_to_disk(temporary)
+        if durable:
+            _flush_to_disk(temporary)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    _flush_folder(target.parent)
+    if durable:
+        _flush_folder(target.parent)
 
 
 def _use_default_permissions(path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from l2s_auto.core import counting
 from l2s_auto.core.errors import UserError
 
 # Tools that resave a label map as scaled floats leave rounding of about 1e-6; interpolation leaves far more.
@@ -49,14 +50,7 @@ def _refuse(path: str | os.PathLike[str], found: str, mend: str) -> None:
 
 def values_of(labels: np.ndarray) -> list[int]:
     """The distinct values of an integer array, ascending."""
-    if labels.size == 0:
-        return []
-    lowest, highest = int(labels.min()), int(labels.max())
-    if highest - lowest < 2**16:  # counting is many times quicker than sorting
-        present = np.zeros(highest - lowest + 1, dtype=bool)
-        present[labels.ravel(order="K").astype(np.int64) - lowest] = True
-        return [int(index) + lowest for index in np.flatnonzero(present)]
-    return [int(value) for value in np.unique(labels)]
+    return [int(value) for value in counting.values_of(labels)]
 
 
 def stored(labels: np.ndarray) -> np.ndarray:

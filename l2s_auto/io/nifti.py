@@ -6,7 +6,6 @@ The numbers of the affine are taken as millimetres whatever unit the header decl
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from pathlib import Path
 from typing import Any
@@ -44,11 +43,13 @@ def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np
     """(C, X, Y, Z) data in `dtype` (None = as scaled by the header, integers where nothing is scaled) and affine."""
     import nibabel
 
-    image: Any = nibabel.load(path)
     if path.name.lower().endswith(".gz"):
         # Read to the end, so that gzip's own checksum finds damage; nibabel stops after the last voxel.
         with gzip.open(path) as file:
-            image = type(image).from_stream(io.BytesIO(file.read()))
+            content = file.read()
+        image: Any = _class_of(content, path).from_bytes(content)
+    else:
+        image = nibabel.load(path)
     if image.get_data_dtype().kind not in "iufb":
         raise UserError.single(
             "A file cannot be used.",
@@ -61,6 +62,17 @@ def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np
     data = np.asanyarray(image.dataobj) if dtype is None else image.get_fdata(dtype=dtype, caching="unchanged")
     data = np.moveaxis(np.asarray(data).reshape((*shape, channels), order="F"), -1, 0)
     return data, np.asarray(image.affine, dtype=np.float64)
+
+
+def _class_of(content: bytes, path: Path) -> Any:
+    """nibabel's class for what a file holds, by its first bytes."""
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
+    for image_class in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        if image_class.header_class.may_contain_header(content):
+            return image_class
+    raise ImageFileError(f"{path.name} is not a NIfTI file")
 
 
 def _split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.io.processes import process_context
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,8 +48,7 @@ def _in_workers(
     function: Callable[[Item], Result], items: Sequence[Item], *, name: Callable[[Item], str], workers: int
 ) -> Iterator[tuple[int, Result]]:
     """One pool a worker, one case at a time in each: the pool that breaks tells which case broke it."""
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads (PyTorch, OpenMP) can hang
-    pools = [ProcessPoolExecutor(1, mp_context=context) for _ in range(min(workers, len(items)))]
+    pools = [ProcessPoolExecutor(1, mp_context=process_context()) for _ in range(min(workers, len(items)))]
     waiting = iter(enumerate(items))
     running: dict[Future[Result], tuple[int, ProcessPoolExecutor]] = {}
 

@@ -56,7 +56,10 @@ def determine_generation(
     for i, prior in enumerate(of_groups):
         tissue += parts_of(prior, residual=residual) if i in split else [prior]
     return GenerationPlan(
-        enriched=tuple(enriched), priors=tuple(tissue), smoothing_mm=smoothing_mm if first > 1 else 0.0
+        enriched=tuple(enriched),
+        priors=tuple(tissue),
+        measured=False,
+        smoothing_mm=smoothing_mm if first > 1 else 0.0,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from scipy import ndimage
 
+from l2s_auto.core.counting import number_of, sums, values_of
 from l2s_auto.core.plan import CaseFingerprint, Fingerprint, Statistics, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.parallel import map_cases
@@ -22,6 +23,7 @@ from l2s_auto.planning.places import label_places
 
 SMOOTHING = 0.7  # sigma of the smoothing before tissue is clustered, in units of the smallest voxel edge
 _UNLABELLED = 20_000  # intensities kept of unlabelled tissue, over all cases: enough for a histogram
+_LOOKED_AT, _SLAB = 2_000_000, 16  # voxels of a case that the sample is from, about; planes of a slab
 _FOREGROUND = 200_000  # intensities kept of the foreground for percentiles, a channel over all cases
 
 
@@ -133,10 +135,11 @@ def _measure(
     data = read(case)
     image, labels = data.image, data.labels
     voxel = float(np.prod(data.spacing))
-    values, counts = np.unique(labels, return_counts=True)
-    mean, std = _per_label(image, labels, values)
+    values = values_of(labels)
+    number = number_of(labels, values)
+    counts = sums(number.ravel(), None, len(values))
+    mean, std = _per_label(image, number, values, counts)
     centre, spread = label_places(labels, values, data.spacing)
-    number = np.searchsorted(values, labels)
     pieces, piece = label_pieces(number, values, voxel)
     x, y, z = labels.shape
     fingerprint = CaseFingerprint(
@@ -165,20 +168,24 @@ def _measure(
 
 
 def _per_label(
-    image: np.ndarray, labels: np.ndarray, values: np.ndarray
+    image: np.ndarray, number: np.ndarray, values: np.ndarray, counts: np.ndarray
 ) -> tuple[dict[int, tuple[float, ...]], dict[int, tuple[float, ...]]]:
-    """Mean and standard deviation of each label in each channel."""
+    """Mean and standard deviation of each label in each channel.
+
+    number  (*S) index of each voxel's label in `values`
+    counts  (L,) voxels of each
+    """
     if len(image) == 0:
         return {}, {}
-    flat = np.searchsorted(values, labels.ravel())
-    counts = np.bincount(flat, minlength=len(values))
+    flat = number.ravel()
     means, stds = [], []
     for channel in image:
-        intensity = channel.ravel().astype(np.float64)
-        mean = np.bincount(flat, weights=intensity, minlength=len(values)) / counts
-        deviation = np.bincount(flat, weights=(intensity - mean[flat]) ** 2, minlength=len(values)) / counts
-        means.append(mean)
-        stds.append(np.sqrt(deviation))
+        middle = channel.mean(dtype=np.float64)
+        about = channel.ravel() - np.float32(middle)  # so that squares keep their digits
+        mean = sums(flat, about, len(values)) / counts
+        square = sums(flat, about * about, len(values)) / counts
+        means.append(mean + np.float64(np.float32(middle)))
+        stds.append(np.sqrt(np.maximum(0.0, square - mean**2)))
     keys = [int(value) for value in values]
     return (
         dict(zip(keys, (tuple(m.tolist()) for m in np.stack(means, axis=1)), strict=True)),
@@ -190,15 +197,35 @@ def _unlabelled(
     image: np.ndarray, labels: np.ndarray, spacing: Triple, rng: np.random.Generator, *, size: int
 ) -> tuple[np.ndarray, float]:
     """A random sample of the first channel, lightly smoothed, where no label is; and the smoothing's residual."""
-    outside = np.flatnonzero(labels == 0)
-    if len(image) == 0 or outside.size == 0:
+    if len(image) == 0:
         return np.zeros(0, dtype=np.float32), 0.0
     sigma = [SMOOTHING * min(spacing) / s for s in spacing]
-    smooth = ndimage.gaussian_filter(image[0], sigma, mode="nearest")
-    chosen = rng.choice(outside, size=min(size, outside.size), replace=False)
+    slabs = _slabs(labels.shape)
+    if not any((labels[slab] == 0).any() for slab in slabs):
+        slabs = [slice(0, len(labels))]
+    smooth, rough = [], []
+    reach = math.ceil(4 * sigma[0])
+    for slab in slabs:
+        first = max(0, slab.start - reach)
+        around = ndimage.gaussian_filter(image[0, first : slab.stop + reach], sigma, mode="nearest")
+        outside = labels[slab] == 0
+        smooth.append(around[slab.start - first :][: len(outside)][outside])
+        rough.append(image[0, slab][outside])
+    kept, own = np.concatenate(smooth), np.concatenate(rough)
+    if not kept.size:
+        return np.zeros(0, dtype=np.float32), 0.0
+    chosen = rng.choice(kept.size, size=min(size, kept.size), replace=False)
     chosen.sort()
-    kept = smooth.ravel()[chosen]
-    return kept, float(np.std(image[0].ravel()[chosen] - kept))
+    return kept[chosen], float(np.std(own[chosen] - kept[chosen]))
+
+
+def _slabs(shape: tuple[int, ...]) -> list[slice]:
+    """Planes of the first axis that stand for all: every one of them, or in a large scan some slabs, evenly placed."""
+    count = max(1, _LOOKED_AT // (_SLAB * math.prod(shape[1:])))
+    if count * _SLAB >= shape[0]:
+        return [slice(0, shape[0])]
+    starts = np.linspace(0, shape[0] - _SLAB, count + 2).round().astype(int)[1:-1]
+    return [slice(int(start), int(start) + _SLAB) for start in starts]
 
 
 def _moments(values: np.ndarray, rng: np.random.Generator, *, size: int) -> _Moments:

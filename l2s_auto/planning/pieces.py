@@ -19,6 +19,7 @@ def label_pieces(number: np.ndarray, values: np.ndarray, voxel: float) -> Pieces
     # cc3d takes 0 as outside, so background becomes 0 and every other label its index plus one.
     lookup = (np.arange(len(values)) + 1).astype(np.uint16 if len(values) >= 255 else np.uint8)
     lookup[values == 0] = 0
+    number = number[labelled_box(number, values)]
     shifted = lookup[number]
     components, count = cc3d.connected_components(shifted, connectivity=26, return_N=True)
     flat = components.ravel()
@@ -33,6 +34,16 @@ def label_pieces(number: np.ndarray, values: np.ndarray, voxel: float) -> Pieces
     return counts, usual
 
 
+def labelled_box(number: np.ndarray, values: np.ndarray) -> tuple[slice, slice, slice]:
+    """Where the labels lie, background left out: the rest of a scan need not be looked at."""
+    background = np.flatnonzero(values == 0)
+    inside = number != background[0] if background.size else np.ones(number.shape, dtype=bool)
+    x, y, z = (np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3))
+    if not x.size:
+        return slice(0), slice(0), slice(0)
+    return slice(x[0], x[-1] + 1), slice(y[0], y[-1] + 1), slice(z[0], z[-1] + 1)
+
+
 def touching_labels(number: np.ndarray, values: np.ndarray) -> tuple[tuple[int, int], ...]:
     """Pairs of values, background left out, that share a face of a voxel; the smaller value first.
 
@@ -40,8 +51,9 @@ def touching_labels(number: np.ndarray, values: np.ndarray) -> tuple[tuple[int, 
     """
     labels = len(values)
     found = np.zeros(labels * labels, dtype=bool)
+    number = number[labelled_box(number, values)]
     for axis in range(3):
-        one, two = (np.moveaxis(number, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
+        one, two = (number[(slice(None),) * axis + (part,)] for part in (slice(None, -1), slice(1, None)))
         differ = one != two
         found[one[differ].astype(np.int64) * labels + two[differ]] = True
     square = found.reshape(labels, labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from l2s_auto.core.counting import number_of
 from l2s_auto.core.plan import Triple
 
 _FINEST = 128  # planes an axis that are looked at; of a longer axis every second, third, ... is
@@ -22,7 +23,7 @@ def label_places(labels: np.ndarray, values: np.ndarray, spacing: Triple) -> Pla
     """
     steps = [max(1, -(-n // _FINEST)) for n in labels.shape]
     coarse = labels[tuple(slice(step // 2, None, step) for step in steps)]
-    number = np.searchsorted(values, coarse)
+    number = number_of(coarse, values).astype(np.int64)
     centres, spreads = np.zeros((len(values), 3)), np.zeros((len(values), 3))
     for axis, (n, step) in enumerate(zip(coarse.shape, steps, strict=True)):
         position = np.arange(n).reshape([-1 if i == axis else 1 for i in range(3)])

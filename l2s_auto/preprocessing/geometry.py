@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from l2s_auto.core.contiguous import contiguous
 from l2s_auto.core.plan import Triple, Voxels
 from l2s_auto.preprocessing.crop import Box, crop, full_box, uncrop
 from l2s_auto.preprocessing.orient import (
@@ -53,7 +54,7 @@ class Geometry:
     def enter(self, array: np.ndarray) -> np.ndarray:
         """(..., X, Y, Z) on the file's grid -> (..., *cropped), canonical and cropped; not resampled."""
         assert array.shape[-3:] == self.shape, f"the grid is {self.shape}, not {array.shape[-3:]}"
-        return np.ascontiguousarray(crop(to_canonical(array, self.orientation), self.box))
+        return contiguous(crop(to_canonical(array, self.orientation), self.box))
 
     def leave(self, array: np.ndarray, *, fill: float = 0) -> np.ndarray:
         """(..., *cropped) -> (..., X, Y, Z) on the file's grid; `fill` outside of the box."""

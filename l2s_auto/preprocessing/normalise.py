@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from l2s_auto.core.contiguous import contiguous
 from l2s_auto.core.plan import Normalisation
 
 LOWEST, HIGHEST = -0.5, 1.5  # normalised intensities are clipped to this range
@@ -18,7 +19,7 @@ def finite(image: np.ndarray) -> np.ndarray:
 
     Warns if there were any. A channel without a finite value becomes zero.
     """
-    out = np.array(image, dtype=np.float32, order="C")
+    out = contiguous(image, np.float32, copy=True)
     good = np.isfinite(out)
     if good.all():
         return out

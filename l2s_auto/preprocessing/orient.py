@@ -7,6 +7,8 @@ from itertools import permutations
 
 import numpy as np
 
+from l2s_auto.core.contiguous import contiguous
+
 _TIE = 1e-6  # scores closer than this count as equal: rounding in a file's header must not decide
 
 
@@ -64,7 +66,7 @@ def to_canonical(array: np.ndarray, orientation: Orientation) -> np.ndarray:
     leading = array.ndim - 3
     axes = (*range(leading), *(leading + axis for axis in orientation.permutation))
     reverse = tuple(leading + axis for axis, flip in enumerate(orientation.flips) if flip)
-    return np.ascontiguousarray(np.flip(np.transpose(array, axes), axis=reverse))
+    return contiguous(np.flip(np.transpose(array, axes), axis=reverse))
 
 
 def from_canonical(array: np.ndarray, orientation: Orientation) -> np.ndarray:
@@ -73,7 +75,7 @@ def from_canonical(array: np.ndarray, orientation: Orientation) -> np.ndarray:
     reverse = tuple(leading + axis for axis, flip in enumerate(orientation.flips) if flip)
     back = np.argsort(orientation.permutation)
     axes = (*range(leading), *(leading + int(axis) for axis in back))
-    return np.ascontiguousarray(np.transpose(np.flip(array, axis=reverse), axes))
+    return contiguous(np.transpose(np.flip(array, axis=reverse), axes))
 
 
 def canonical_spacing(affine: np.ndarray, orientation: Orientation) -> tuple[float, float, float]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from l2s_auto.core.contiguous import contiguous
+from l2s_auto.core.counting import number_of, values_of
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Normalisation, Plan, Triple
 from l2s_auto.core.types import Volume
@@ -87,7 +89,7 @@ def prepare_native(
     canonical = to_canonical(finite(volume.data), orientation_of(volume.affine))
     box = nonzero_box(canonical)
     x, y, z = volume.data.shape[1:]
-    raw = np.ascontiguousarray(crop(canonical, box))
+    raw = contiguous(crop(canonical, box))
     return normalise(raw, schemes), raw, geometry_of((x, y, z), volume.affine, spacing, box=box)
 
 
@@ -97,14 +99,14 @@ def prepare_grid(shape: tuple[int, int, int], affine: np.ndarray, plan: Plan) ->
 
 
 def prepare_labels(labels: np.ndarray, geometry: Geometry, plan: Plan) -> np.ndarray:
-    """(X, Y, Z) original label values on the file's grid -> (*S) int64 indices of the network's classes.
+    """(X, Y, Z) original label values on the file's grid -> (*S) int16 indices of the network's classes.
 
     Voxels that nobody labelled have the number of classes.
 
     Raises UserError if the map holds values that the plan does not know.
     """
     inside = geometry.enter(labels)
-    values = np.unique(inside)
+    values = values_of(inside)
     index = plan.class_of
     unknown = [int(value) for value in values if int(value) not in index]
     if unknown:
@@ -116,8 +118,7 @@ def prepare_labels(labels: np.ndarray, geometry: Geometry, plan: Plan) -> np.nda
             mend="Add the values to the dataset's labels, or remove them from the label map.",
         )
     lookup = np.array([index[int(value)] for value in values], dtype=np.int16)
-    classes = lookup[np.searchsorted(values, inside)]
-    return resample_labels(classes, geometry.resampled).astype(np.int64)
+    return resample_labels(lookup[number_of(inside, values)], geometry.resampled)
 
 
 def restore_labels(classes: np.ndarray, geometry: Geometry, plan: Plan) -> np.ndarray:

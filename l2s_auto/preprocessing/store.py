@@ -1,9 +1,10 @@
-"""Preprocessed cases on disk, opened as memory maps; what is still valid is used again."""
+"""Preprocessed cases on disk, compressed, read box by box; what is still valid is used again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,12 +19,17 @@ from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.parallel import Progress, map_cases
 from l2s_auto.io.volumes import read_label_map
+from l2s_auto.preprocessing.compressed import CompressedArray, open_array, write_array
 from l2s_auto.preprocessing.geometry import Geometry
+from l2s_auto.preprocessing.intensities import class_intensities
 from l2s_auto.preprocessing.pipeline import prepare, prepare_grid, prepare_labels
+from l2s_auto.preprocessing.places import Places, as_table, from_table, some_voxels
 from l2s_auto.preprocessing.read import read_image
 
-FORMAT = 3  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
+FORMAT = 4  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
 
+IMAGE, ENRICHED, PLACES = "image.b2nd", "enriched.b2nd", "places.npy"
+ABOUT, KEY = "about.json", "key.json"
 Enrich = Callable[["np.ndarray | None", np.ndarray, GenerationPlan, Triple], np.ndarray]
 
 
@@ -31,15 +37,19 @@ Enrich = Callable[["np.ndarray | None", np.ndarray, GenerationPlan, Triple], np.
 class StoredCase:
     """One preprocessed case.
 
-    image     (C, *S) float32 memory map, normalised; None for a label map without an image
-    enriched  (*S) memory map, index into plan.generation.enriched
+    image     (C, *S) float32, normalised; None for a label map without an image
+    enriched  (*S) index into plan.generation.enriched
     geometry  the way back to the case's own grid; None for a case made in memory
+    intensities  (2, C, G) what `class_intensities` gives; None where there is no image, or the case was made in memory
+    places       what `some_voxels` gives; None for a case made in memory
     """
 
     id: str
-    image: np.ndarray | None
-    enriched: np.ndarray
+    image: np.ndarray | CompressedArray | None
+    enriched: np.ndarray | CompressedArray
     geometry: Geometry | None = None
+    intensities: np.ndarray | None = None
+    places: Places | None = None
 
 
 def store_cases(
@@ -63,20 +73,22 @@ def store_cases(
 
 
 def bytes_a_voxel(plan: Plan) -> int:
-    """Of a stored case: its channels, and its enriched labels."""
+    """Of a stored case, where nothing can be compressed: its channels, and its enriched labels."""
     return 4 * len(plan.channels) + (1 if len(plan.generation.enriched) <= 256 else 2)
 
 
 def open_case(case_id: str, folder: Path) -> StoredCase:
     """A case that `store_cases` has stored."""
     place = folder / case_id
-    image = place / "image.npy"
-    geometry = json.loads((place / "geometry.json").read_text(encoding="utf-8"))
+    image = place / IMAGE
+    about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
     return StoredCase(
         id=case_id,
-        image=np.load(image, mmap_mode="r") if image.exists() else None,
-        enriched=np.load(place / "enriched.npy", mmap_mode="r"),
-        geometry=Geometry.from_json(geometry),
+        image=open_array(image) if image.exists() else None,
+        enriched=open_array(place / ENRICHED),
+        geometry=Geometry.from_json(about["geometry"]),
+        intensities=None if about["intensities"] is None else np.array(about["intensities"], dtype=np.float64),
+        places=from_table(np.load(place / PLACES)),
     )
 
 
@@ -90,7 +102,9 @@ def key_of(case: Case, plan: Plan) -> dict[str, Any]:
 
 def _plan_hash(plan: Plan) -> str:
     names = {"labels", "spacing", "normalisation", "generation", "channels", "ignore"}
-    text = json.dumps([FORMAT, plan.model_dump(mode="json", include=names)], sort_keys=True)
+    read = plan.model_dump(mode="json", include=names)
+    del read["generation"]["priors"], read["generation"]["measured"]
+    text = json.dumps([FORMAT, read], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -123,6 +137,8 @@ def _is_valid(case: Case, plan: Plan, key_file: Path) -> bool:
         stored = {about["name"]: about for about in known["files"]}
         if known["plan"] != _plan_hash(plan) or set(stored) != {path.name for path in _sources(case)}:
             return False
+        if known["stored"] != _sizes(key_file.parent):  # after a power failure a file may be shorter than it was
+            return False
         same = True
         for path in _sources(case):
             about = _described(path, hashed=False)
@@ -134,43 +150,51 @@ def _is_valid(case: Case, plan: Plan, key_file: Path) -> bool:
             return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    _write(key_file, json.dumps(found))
+    _write(key_file, {**found, "stored": known["stored"]})
     return True
+
+
+def _sizes(place: Path) -> dict[str, int]:
+    """Bytes of each file of a stored case."""
+    return {path.name: path.stat().st_size for path in sorted(place.glob("[!.]*")) if path.name != KEY}
 
 
 def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> None:
     """Write one case; its key last, so that an interrupted write is never taken for a whole one."""
     assert case.label is not None, f"case {case.id} has no label map"
     place = folder / case.id
-    key_file = place / "key.json"
+    key_file = place / KEY
     if _is_valid(case, plan, key_file):
         return
     key = key_of(case, plan)
-    place.mkdir(parents=True, exist_ok=True)
-    key_file.unlink(missing_ok=True)
+    if place.exists():
+        key_file.unlink(missing_ok=True)
+        shutil.rmtree(place)
     labels, affine = read_label_map(case.label)
     if case.images:
         prepared = prepare(read_image(case), plan)
         image, geometry = prepared.image, prepared.geometry
-        _save(place / "image.npy", image)
+        write_array(place / IMAGE, image)
     else:
         x, y, z = labels.shape
         image, geometry = None, prepare_grid((x, y, z), affine, plan)
-        (place / "image.npy").unlink(missing_ok=True)
     try:
         target = prepare_labels(labels, geometry, plan)
     except UserError as error:
         raise UserError(f"{case.label}: {error.summary}", error.offences) from error
-    _save(place / "enriched.npy", enrich(image, target, plan.generation, plan.spacing))
-    _write(place / "geometry.json", json.dumps(geometry.to_json()))
-    _write(key_file, json.dumps(key))
+    with atomic_path(place / PLACES, durable=False) as temporary:
+        np.save(temporary, as_table(some_voxels(target * (target < len(plan.labels)), np.random.default_rng(0))))
+    enriched = enrich(image, target, plan.generation, plan.spacing)
+    write_array(place / ENRICHED, enriched)
+    about: dict[str, Any] = {"geometry": geometry.to_json(), "intensities": None}
+    if image is not None:
+        found = class_intensities(image, enriched, plan.generation).round(6).astype(object)
+        found[found != found] = None  # JSON knows no NaN
+        about["intensities"] = found.tolist()
+    _write(place / ABOUT, about)
+    _write(key_file, {**key, "stored": _sizes(place)})
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, array)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with atomic_path(path, durable=False) as temporary:
+        Path(temporary).write_text(json.dumps(content), encoding="utf-8")

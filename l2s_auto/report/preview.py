@@ -66,7 +66,7 @@ def synthetic_preview(
 
     Target labels are outlined in the colours of the legend. Cases without an image show their classes alone.
     """
-    target_of = np.array([label.target for label in generation.enriched])
+    target_of = np.array([label.target for label in generation.enriched], dtype=np.int16)
     cases = cases[:_COLUMNS]
     maps = [_panel(case, spacing, centre_of(target_of[case.labels])) for case in cases]
     scans = [panel for panel in maps if panel.image is not None]

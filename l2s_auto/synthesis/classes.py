@@ -11,12 +11,15 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from l2s_auto.core.counting import values_of
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, Triple
 from l2s_auto.synthesis.regions import regular
 
 _ROUNDS = 5  # Lloyd iterations a case
 _HOLD = 0.02  # the plan's centre counts as much as this share of the voxels: a few voxels do not make a tissue
 _BINS = 512
+_ENOUGH = 2_000_000  # values for a histogram
+_FEW = 16  # limits that are compared with one by one, which is quicker than a search
 
 
 def target_of(generation: GenerationPlan) -> np.ndarray:
@@ -44,7 +47,7 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
     """
     kind = enriched_type(generation)
     whole, clusters = _by_target(generation.enriched)
-    present = np.unique(target)
+    present = values_of(target)
     lacking = [int(value) for value in present if value not in whole and value not in clusters]
     assert not lacking, f"the plan has no enriched label for output class {lacking}"
     lookup = np.zeros(int(present.max()) + 1, dtype=kind)
@@ -61,8 +64,9 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
     for value in split:
         where = target == value
         indices, centres = clusters[value]
-        adapted = adapt(smooth[where], centres)
-        first = assign(smooth[where], adapted)
+        inside = smooth[where]
+        adapted = adapt(inside, centres)
+        first = assign(inside, adapted)
         enriched[where] = indices.astype(kind)[regular(smooth, where, first, adapted, width=_width(spacing))]
     return enriched
 
@@ -91,7 +95,13 @@ def _by_target(labels: tuple[EnrichedLabel, ...]) -> tuple[dict[int, int], dict[
 
 def assign(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Nearest of the rising centres: values of any shape -> index of the same shape."""
-    return np.searchsorted((centres[1:] + centres[:-1]) / 2, values)
+    limits = (centres[1:] + centres[:-1]) / 2
+    if len(limits) > _FEW:
+        return np.searchsorted(limits, values)
+    index = np.zeros(values.shape, dtype=np.uint8)
+    for limit in limits:
+        index += limit < values
+    return index
 
 
 def adapt(values: np.ndarray, centres: np.ndarray, *, rounds: int = _ROUNDS) -> np.ndarray:
@@ -106,6 +116,7 @@ def adapt(values: np.ndarray, centres: np.ndarray, *, rounds: int = _ROUNDS) -> 
     lowest, highest = float(values.min()), float(values.max())
     if highest <= lowest:
         return centres
+    values = values[:: 1 + values.size // _ENOUGH]
     given, (floor, ceiling), hold = centres, _limits(centres), _HOLD * values.size
     counts, edges = np.histogram(values, bins=_BINS, range=(lowest, highest))
     middles = (edges[1:] + edges[:-1]) / 2

@@ -8,10 +8,11 @@ joins the clusters beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+import math
+from collections.abc import Iterator
 
 import numpy as np
-from scipy import ndimage
 
 from l2s_auto.core.plan import Triple
 
@@ -20,6 +21,10 @@ ROUNDS = 4
 SPECK = 10  # a piece of fewer voxels is a speck
 _FAINT = 1e-4  # a smaller share of a neighbourhood is rounding
 _TRUNCATE = 2.0  # the neighbourhood ends after this many of its standard deviations
+_TILE = 40  # edge of the boxes that are worked on at a time, at most: what the processor's cache holds
+
+Kernels = tuple[np.ndarray, ...]
+Box = tuple[slice, ...]
 
 
 def regular(
@@ -37,80 +42,155 @@ def regular(
     values   (*S) intensities
     where    (*S) bool, N voxels
     index    (N,) cluster of each at first
-    centres  (K,) of the clusters
+    centres  (K,) of the clusters, at most 255
     width    standard deviation of the neighbourhood, voxels an axis
     -> (N,) clusters
     """
     inside = np.asarray(values[where], dtype=np.float32)
-    s2 = float(np.mean((inside - centres[index]) ** 2)) if inside.size else 0.0
+    off = inside - centres.astype(np.float32)[index]
+    s2 = float(np.mean(off * off, dtype=np.float64)) if inside.size else 0.0
     if len(centres) < 2 or s2 <= 0:
         return index
-    place = where[ndimage.find_objects(where.astype(np.int8))[0]]
-    own = [(inside - np.float32(centre)) ** 2 / np.float32(2 * s2) for centre in centres]
+    occupied = [np.flatnonzero(where.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    box = tuple(slice(int(planes[0]), int(planes[-1]) + 1) for planes in occupied)
+    place = where[box]
+    image = np.where(place, values[box], 0).astype(np.float32, copy=False)
+    kernels = tuple(_kernel(sigma) for sigma in width)
+    reach = tuple(len(kernel) - 1 for kernel in kernels)
+    rim = [(r, r) for r in reach]  # so that neighbourhoods are whole
+    clusters = np.pad(np.zeros(place.shape, np.uint8), rim, constant_values=len(centres))
+    inner = clusters[tuple(slice(r, r + n) for r, n in zip(reach, place.shape, strict=True))]
+    inner[...] = len(centres)
+    inner[place] = index
+    tiles = list(_tiles(place.shape, reach))
+    around = np.empty(place.shape, dtype=np.float32)
+    for tile, wide in tiles:
+        around[tile] = _inside(_shares(clusters[wide] < len(centres), kernels), clusters[wide].shape, reach)
+    gain = np.pad(np.float32(strength) / np.maximum(around, np.float32(_FAINT)), rim)
+    wider = np.pad(image, rim)
     for _ in range(rounds):
-        agreement = _agreement(index, place, len(centres), width)
-        settled = _cheapest(own, (strength * share for share in agreement), index)
-        if np.array_equal(settled, index):
+        settled = np.empty(place.shape, dtype=np.uint8)
+        for tile, wide in tiles:
+            settled[tile] = _cheapest(wider[wide], clusters[wide], gain[wide], kernels, centres, 1 / (2 * s2))
+        settled[~place] = len(centres)
+        if np.array_equal(settled, inner):
             break
-        index = settled
+        inner[...] = settled
+    found = np.ascontiguousarray(inner)
     for _ in range(2):  # what joins may be a speck in its turn
-        index = _without_specks(index, place, np.stack(own, axis=1))
-    return index
+        before, found = found, _without_specks(found, image, centres)
+        if found is before:
+            break
+    return found[place].astype(index.dtype)
 
 
-def _cheapest(own: Sequence[np.ndarray], gain: Iterable[np.ndarray], index: np.ndarray) -> np.ndarray:
-    """(N,) clusters of the least own cost - gain."""
-    lowest, best = np.full(index.shape, np.inf, dtype=np.float32), np.zeros_like(index)
-    for k, (cost, less) in enumerate(zip(own, gain, strict=True)):
-        total = cost - less
-        closer = total < lowest
-        lowest[closer], best[closer] = total[closer], k
-    return best
+def _kernel(sigma: float) -> np.ndarray:
+    """(1 + R,) weights along an axis: of the voxel itself, and of those 1 to R away on each side."""
+    radius = int(_TRUNCATE * sigma + 0.5)
+    if radius == 0:
+        return np.ones(1, dtype=np.float32)
+    bell = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    return (bell / (2 * bell.sum() - bell[0])).astype(np.float32)
 
 
-def _agreement(index: np.ndarray, place: np.ndarray, clusters: int, width: Triple) -> Iterator[np.ndarray]:
-    """For each cluster its share in each voxel's neighbourhood, (N,) in [0, 1]."""
-    around = np.maximum(_blurred(place.astype(np.float32), width)[place], _FAINT)
-    member = np.zeros(place.shape, dtype=np.float32)
-    for k in range(clusters):
-        member[place] = index == k
-        yield _blurred(member, width)[place] / around
+def _tiles(shape: tuple[int, ...], reach: tuple[int, ...]) -> Iterator[tuple[Box, Box]]:
+    """Boxes that cover an array; and each with its rim, in the array that has one."""
+    edges = [np.linspace(0, n, -(-n // _TILE) + 1).astype(int).tolist() for n in shape]
+    for ends in itertools.product(*(itertools.pairwise(edge) for edge in edges)):
+        yield (
+            tuple(slice(low, high) for low, high in ends),
+            tuple(slice(low, high + 2 * r) for (low, high), r in zip(ends, reach, strict=True)),
+        )
 
 
-def _without_specks(index: np.ndarray, place: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """(N,) clusters; the voxels of specks join, from outside inwards, the nearest cluster in intensity beside them.
+def _cheapest(
+    image: np.ndarray, clusters: np.ndarray, gain: np.ndarray, kernels: Kernels, centres: np.ndarray, cheaper: float
+) -> np.ndarray:
+    """Clusters of the least cost in a tile: all arrays have a rim, the result has none."""
+    reach = tuple(len(kernel) - 1 for kernel in kernels)
+    span = _span(image.shape, reach)
+    flat, gain, shape = image.ravel()[span], gain.ravel()[span], image.shape
+    lowest, best = np.full(flat.shape, np.inf, dtype=np.float32), np.zeros(flat.shape, dtype=np.uint8)
+    for k, centre in enumerate(centres):
+        cost = flat - np.float32(centre)
+        cost *= cost
+        cost *= np.float32(cheaper)
+        share = _shares(clusters == k, kernels)
+        share *= gain
+        cost -= share
+        np.maximum(best, (cost < lowest).view(np.uint8) * np.uint8(k), out=best)  # k rises; quicker than a mask
+        np.minimum(cost, lowest, out=lowest)
+    return _inside(best, shape, reach)
 
-    own  (N, K) cost of each cluster. A speck that no larger piece touches stays.
+
+def _shares(member: np.ndarray, kernels: Kernels) -> np.ndarray:
+    """How much of each voxel's neighbourhood is `member`, as the `_span` of the flattened tile.
+
+    A step along an axis is a shift of the flattened tile: long rows are quick. What crosses a border that way ends
+    in the rim, which nobody reads.
+    """
+    flat = member.astype(np.float32).ravel()
+    for kernel, stride in zip(kernels, _strides(member.shape), strict=True):
+        reach = (len(kernel) - 1) * stride
+        size = flat.size - 2 * reach
+        summed = flat[reach : reach + size] * kernel[0]
+        for step in range(1, len(kernel)):
+            ahead, behind = reach + step * stride, reach - step * stride
+            both = flat[ahead : ahead + size] + flat[behind : behind + size]
+            both *= kernel[step]
+            summed += both
+        flat = summed
+    return flat
+
+
+def _strides(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    return shape[1] * shape[2], shape[2], 1
+
+
+def _span(shape: tuple[int, ...], reach: tuple[int, ...]) -> slice:
+    """The part of a flattened tile whose neighbourhoods lie within it; it holds all but the rim."""
+    lost = sum(r * stride for r, stride in zip(reach, _strides(shape), strict=True))
+    return slice(lost, math.prod(shape) - lost)
+
+
+def _inside(flat: np.ndarray, shape: tuple[int, ...], reach: tuple[int, ...]) -> np.ndarray:
+    """The `_span` of a flattened tile -> the tile without its rim."""
+    whole = np.empty(math.prod(shape), dtype=flat.dtype)
+    whole[_span(shape, reach)] = flat
+    return whole.reshape(shape)[tuple(slice(r, n - r) for r, n in zip(reach, shape, strict=True))]
+
+
+def _without_specks(clusters: np.ndarray, image: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """The voxels of specks join, from outside inwards, the nearest cluster in intensity beside them.
+
+    clusters  (*S) uint8; the number of clusters where there is none
+    image     (*S) intensities. A speck that no larger piece touches stays.
     """
     import cc3d
 
-    padded = np.full([n + 2 for n in place.shape], -1, dtype=np.int64)
-    inner = padded[1:-1, 1:-1, 1:-1]
-    inner[place] = index
-    pieces = cc3d.connected_components((inner + 1).astype(np.uint8), connectivity=6)
-    small = np.bincount(pieces.ravel()) < SPECK
+    nowhere = len(centres)
+    pieces = cc3d.connected_components(np.where(clusters == nowhere, 0, clusters + 1), connectivity=6)
+    small = np.bincount(pieces.ravel(order="K")) < SPECK
     small[0] = False
-    speck = small[pieces[place]]
-    if not speck.any():
-        return index
-    kept = padded.copy()
-    flat, steps = kept.ravel(), np.array(padded.strides) // padded.itemsize
-    waiting = np.flatnonzero(speck)
-    number = np.ravel_multi_index(tuple(axis + 1 for axis in np.nonzero(place)), padded.shape)
-    flat[number[waiting]] = -1
+    place = np.nonzero(small[pieces])
+    if not place[0].size:
+        return clusters
+    padded = np.pad(clusters, 1, constant_values=nowhere)
+    flat, steps = padded.ravel(), np.array(padded.strides) // padded.itemsize
+    number = np.ravel_multi_index(tuple(axis + 1 for axis in place), padded.shape)
+    before, values = flat[number], image[place]
+    flat[number] = nowhere
+    centre = np.append(centres, np.inf)  # nobody joins what is not there
+    waiting = np.arange(number.size)
     while waiting.size:
         beside = flat[number[waiting, None] + np.concatenate([steps, -steps])]
-        costs = np.take_along_axis(own[waiting], beside.clip(0), axis=1)
-        costs[beside < 0] = np.inf
-        found = np.isfinite(costs).any(axis=1)
+        costs = np.abs(values[waiting, None] - centre[beside])
+        nearest = costs.argmin(axis=1)[:, None]
+        found = np.isfinite(np.take_along_axis(costs, nearest, axis=1)[:, 0])
         if not found.any():
             break
-        joined = np.take_along_axis(beside, costs.argmin(axis=1)[:, None], axis=1)[:, 0]
+        joined = np.take_along_axis(beside, nearest, axis=1)[:, 0]
         flat[number[waiting[found]]] = joined[found]
         waiting = waiting[~found]
-    flat[number[waiting]] = index[waiting]
-    return flat[number].astype(index.dtype)
-
-
-def _blurred(mask: np.ndarray, width: Triple) -> np.ndarray:
-    return ndimage.gaussian_filter(mask, width, mode="constant", truncate=_TRUNCATE)
+    flat[number[waiting]] = before[waiting]
+    return padded[1:-1, 1:-1, 1:-1]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from l2s_auto.preprocessing.compressed import CompressedArray
+from l2s_auto.preprocessing.places import some_voxels
 from l2s_auto.preprocessing.store import StoredCase
 
-#: Voxels remembered a label and case, to centre boxes on.
-REMEMBERED = 256
+#: First voxel and the one behind the last along each axis; they may lie outside of the case.
+Ranges = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,14 @@ class BoxSampler:
         share  those of the `batch` drawn boxes that are read; there must be some
         """
         box = tuple(int(np.ceil(n * (1 + margin))) for n in patch)
-        drawn = [(number, self._indices(number, patch, box)) for number in self._choose(batch)]
+        drawn = [(number, self._ranges(number, patch, box)) for number in self._choose(batch)]
         enriched, image = [], []
         for number, index in drawn[share]:
             case = self.cases[number]
-            enriched.append(np.asarray(case.enriched[index]).astype(np.int64))
+            enriched.append(_read(case.enriched, index).astype(np.int64))
             if images:
-                image.append(np.asarray(case.image[(slice(None), *index)], dtype=np.float32))
+                assert case.image is not None, f"case {case.id} has no image"
+                image.append(_read(case.image, index).astype(np.float32, copy=False))
         return Boxes(self._stack(enriched), self._stack(image) if images else None)
 
     def _stack(self, arrays: list[np.ndarray]) -> torch.Tensor:
@@ -78,7 +81,7 @@ class BoxSampler:
         """Case numbers; a batch holds different cases as long as there are enough."""
         return self.rng.choice(len(self.cases), size=batch, replace=batch > len(self.cases))
 
-    def _indices(self, number: int, patch: tuple[int, ...], box: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    def _ranges(self, number: int, patch: tuple[int, ...], box: tuple[int, ...]) -> Ranges:
         shape = self.cases[number].enriched.shape
         centre = self._centre(number)
         start = []
@@ -87,7 +90,7 @@ class BoxSampler:
             first = c - p // 2
             start.append(int(np.clip(first, 0, n - p)) if n >= p else (n - p) // 2)
         grown = [s - (b - p) // 2 for s, b, p in zip(start, box, patch, strict=True)]
-        return np.ix_(*(np.clip(np.arange(g, g + b), 0, n - 1) for g, b, n in zip(grown, box, shape, strict=True)))
+        return tuple((g, g + b) for g, b in zip(grown, box, strict=True))
 
     def _centre(self, number: int) -> np.ndarray:
         shape = self.cases[number].enriched.shape
@@ -100,13 +103,12 @@ class BoxSampler:
     def _places_of(self, number: int) -> dict[int, np.ndarray]:
         """Some voxels of each foreground label of a case, found once."""
         if number not in self._places:
-            target = self.target_of[np.asarray(self.cases[number].enriched)]
-            places = {}
-            order = np.random.default_rng(number)  # of its own, so that what is remembered does not depend on when
-            for label in np.unique(target[target > 0]):
-                flat = np.flatnonzero(target == label)
-                chosen = order.choice(flat, size=min(REMEMBERED, len(flat)), replace=False)
-                places[int(label)] = np.stack(np.unravel_index(chosen, target.shape), 1)
+            case = self.cases[number]
+            places = case.places
+            if places is None:
+                target = self.target_of[np.asarray(case.enriched)]
+                # Random numbers of its own, so that what is remembered does not depend on when.
+                places = some_voxels(target, np.random.default_rng(number))
             self._places[number] = places
         return self._places[number]
 
@@ -116,3 +118,13 @@ class BoxSampler:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.rng.bit_generator.state = state
+
+
+def _read(array: np.ndarray | CompressedArray, ranges: Ranges) -> np.ndarray:
+    """A box of a (C, *S) or (*S) array; where it leaves the array, the border continues."""
+    shape = array.shape[-len(ranges) :]
+    whole = (slice(None),) * (len(array.shape) - len(ranges))
+    inside = tuple(slice(max(0, low), min(high, n)) for (low, high), n in zip(ranges, shape, strict=True))
+    part = np.asarray(array[whole + inside])
+    beyond = [(max(0, -low), max(0, high - n)) for (low, high), n in zip(ranges, shape, strict=True)]
+    return np.pad(part, [(0, 0)] * len(whole) + beyond, mode="edge") if np.any(beyond) else part

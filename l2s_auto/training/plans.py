@@ -16,13 +16,11 @@ from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.networks.device import free_memory_gb
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.fingerprint import content_of, take_fingerprint
-from l2s_auto.planning.measured import with_measured_clusters
 from l2s_auto.planning.memory import StepMemory, plan_memory_gb
 from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.planning.topology import padded
 from l2s_auto.planning.warnings import warnings_of
 from l2s_auto.preprocessing.read import read_for_fingerprint
-from l2s_auto.synthesis.classes import enrich
 from l2s_auto.training.memory import check_memory, step_memory
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
@@ -112,7 +110,6 @@ def obtain_plan(dataset: Dataset, run: RunFolder, planning: Planning) -> Plan:
         check(plan)
         return plan
     plan = tried_plan(fingerprint, planning, allowed=free if planning.memory_gb is None else planning.memory_gb)
-    plan = with_measured_clusters(plan, dataset, read=read, enrich=enrich, workers=options.workers)
     for warning in warnings_of(fingerprint, plan):
         LOGGER.warning("Warning: %s", warning)
     write_json(run.fingerprint, fingerprint)

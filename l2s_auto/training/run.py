@@ -21,6 +21,7 @@ from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
+from l2s_auto.planning.measured import with_measured_clusters
 from l2s_auto.planning.modality import with_named_channels
 from l2s_auto.planning.planner import shapes_at
 from l2s_auto.preprocessing.read import read_image
@@ -140,7 +141,7 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
     write_json(run.recipe, recipe)
     write_json(run.splits, splits)
     report_disk_use(plan, run)
-    store_cases(
+    stored = store_cases(
         found,
         plan,
         run.preprocessed,
@@ -148,6 +149,10 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
         workers=options.workers,
         progress=progress_to("Preprocessing"),
     )
+    measured = with_measured_clusters(plan, [case.intensities for case in stored if case.intensities is not None])
+    if measured is not plan:
+        plan = measured
+        write_json(run.plan, plan)
     return Prepared(found, plan, splits, folds, run)
 
 

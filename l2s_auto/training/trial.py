@@ -14,6 +14,7 @@ import torch
 
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.io.processes import process_context
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.build import build_parts, initial_state
@@ -24,6 +25,8 @@ from l2s_auto.training.shrink import out_of_memory
 PATIENCE = 300.0
 #: Exit code after SIGKILL, which Windows does not know.
 KILLED = -9
+#: Seconds of a first step beside which what only first steps do counts for little.
+LONG = 1.0
 #: Made-up cases: as many as a batch may need to be of different ones.
 CASES = 4
 
@@ -61,7 +64,7 @@ def try_plan(
     """
     if device.type == "cuda":
         return _on_cuda(plan, recipe, method, device)
-    context = multiprocessing.get_context("spawn")
+    context = process_context()
     results = context.Queue()
     given = (plan, recipe, method, str(device), torch.get_num_threads(), sparing, results)
     process = context.Process(target=_in_process, args=given, daemon=True)
@@ -130,12 +133,14 @@ def _on_cuda(plan: Plan, recipe: Recipe, method: Method, device: torch.device) -
 def _steps(
     plan: Plan, recipe: Recipe, method: Method, device: torch.device, cases: list[StoredCase]
 ) -> tuple[float, float]:
-    """Seconds of a plain step and of one that looks at theta, each after one of its kind."""
+    """Seconds of a plain step and of one that looks at theta, each after one of its kind unless that took long."""
     parts = build_parts(plan, recipe, cases, augmenter=method.augmenter(), device=device, autocast=fast_dtype(device))
     state = initial_state(parts)
     state.step = 0
     taken: dict[bool, float] = {}
     for looks in (True, False, True, False):
+        if taken.get(looks, 0.0) > LONG:
+            continue
         # Iteration 0 and its multiples look at theta, once the warm-up is over.
         before = replace(state, step=recipe.hyper_every if looks else 1)
         started = time.monotonic()

@@ -61,13 +61,13 @@ def test_validation_cases_are_never_learned_from(dataset, tmp_path, monkeypatch)
     from l2s_auto.training.data import BoxSampler
 
     seen: set[str] = set()
-    original = BoxSampler._indices
+    original = BoxSampler._ranges
 
     def note(self, number, patch, box):
         seen.add(self.cases[number].id)
         return original(self, number, patch, box)
 
-    monkeypatch.setattr(BoxSampler, "_indices", note)
+    monkeypatch.setattr(BoxSampler, "_ranges", note)
     assert train(dataset, tmp_path / "run", "--iterations", "20") == 0
     fold = json.loads((tmp_path / "run" / "splits.json").read_text())[0]
     assert fold["val"] and not seen & set(fold["val"])

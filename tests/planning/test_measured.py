@@ -11,8 +11,9 @@ import pytest
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.planning.fingerprint import take_fingerprint
-from l2s_auto.planning.measured import MOST_CASES, with_measured_clusters
+from l2s_auto.planning.measured import with_measured_clusters
 from l2s_auto.planning.planner import make_plan
+from l2s_auto.preprocessing.intensities import class_intensities
 from l2s_auto.synthesis.classes import enrich
 
 LEVELS = np.array([0.1, 0.4, 0.8])
@@ -44,9 +45,19 @@ def planned(count: int) -> tuple[Plan, Dataset]:
     return make_plan(take_fingerprint(dataset, read=read), memory_gb=None, device="cpu"), dataset
 
 
+def intensities(plan: Plan, dataset: Dataset) -> list[np.ndarray]:
+    found = []
+    for case in dataset.cases:
+        made = read(case)
+        target = (made.labels == 5).astype(np.int64)
+        enriched = enrich(made.image, target, plan.generation, made.spacing)
+        found.append(class_intensities(made.image, enriched, plan.generation))
+    return found
+
+
 def test_priors_are_the_tissues_own() -> None:
     plan, dataset = planned(12)
-    measured = with_measured_clusters(plan, dataset, read=read, enrich=enrich)
+    measured = with_measured_clusters(plan, intensities(plan, dataset))
     assert measured.generation.enriched == plan.generation.enriched
     centres = np.array([label.centre for label in plan.generation.enriched if label.target == 0])
     for level, spread in zip(LEVELS, (0.01, 0.03, 0.01), strict=True):
@@ -59,21 +70,15 @@ def test_priors_are_the_tissues_own() -> None:
 def test_labels_as_they_are_keep_their_priors_and_few_cases_change_nothing() -> None:
     plan, dataset = planned(3)
     whole = {e.generation_class for e in plan.generation.enriched if e.centre is None}
-    measured = with_measured_clusters(plan, dataset, read=read, enrich=enrich)
+    measured = with_measured_clusters(plan, intensities(plan, dataset))
     assert all(measured.generation.priors[c] == plan.generation.priors[c] for c in whole)
     plan, dataset = planned(1)
-    assert with_measured_clusters(plan, dataset, read=read, enrich=enrich) == plan
+    assert with_measured_clusters(plan, intensities(plan, dataset)).generation.priors == plan.generation.priors
 
 
-def test_reads_some_cases_only_and_none_without_clusters() -> None:
-    plan, dataset = planned(2 * MOST_CASES)
-    seen: list[str] = []
-
-    def counting(case: Case) -> Made:
-        seen.append(case.id)
-        return read(case)
-
-    with_measured_clusters(plan, dataset, read=counting, enrich=enrich)
-    assert len(seen) == MOST_CASES and seen[0] == "0" and seen[-1] == str(2 * MOST_CASES - 1)
-    bare = plan.model_copy(update={"generation": plan.generation.model_copy(update={"priors": ()})})
-    assert with_measured_clusters(bare, dataset, read=counting, enrich=enrich) is bare and len(seen) == MOST_CASES
+def test_what_is_measured_already_stays_as_it_is() -> None:
+    plan, dataset = planned(3)
+    assert not plan.generation.measured
+    measured = with_measured_clusters(plan, intensities(plan, dataset))
+    assert measured.generation.measured and measured.generation.priors != plan.generation.priors
+    assert with_measured_clusters(measured, intensities(plan, dataset)[:2]) is measured

@@ -21,7 +21,7 @@ from l2s_auto.preprocessing.pipeline import (
 
 
 def one_hot(classes: np.ndarray, count: int) -> torch.Tensor:
-    return 10 * torch.nn.functional.one_hot(torch.from_numpy(classes), count).movedim(-1, 0).float()
+    return 10 * torch.nn.functional.one_hot(torch.from_numpy(classes).long(), count).movedim(-1, 0).float()
 
 
 def test_labels_are_restored_exactly_at_the_same_spacing(scan, label_map, plan_at) -> None:
@@ -29,7 +29,7 @@ def test_labels_are_restored_exactly_at_the_same_spacing(scan, label_map, plan_a
     prepared = prepare(scan, plan)
     assert prepared.image.size < scan.data.size, "the outside of zeros is cropped"
     classes = prepare_labels(label_map, prepared.geometry, plan)
-    assert classes.dtype == np.int64 and classes.shape == prepared.image.shape[1:]
+    assert classes.dtype == np.int16 and classes.shape == prepared.image.shape[1:]
     assert set(np.unique(classes)) == {0, 1, 2}
     for restored in (
         restore_labels(classes, prepared.geometry, plan),

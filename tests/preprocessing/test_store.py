@@ -11,6 +11,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Normalisation
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.preprocessing import store
+from l2s_auto.preprocessing.compressed import CompressedArray
 from l2s_auto.preprocessing.pipeline import prepare, prepare_labels
 from l2s_auto.preprocessing.read import read_for_fingerprint, read_image
 from l2s_auto.preprocessing.store import store_cases
@@ -43,7 +44,7 @@ def test_stored_cases_equal_prepared_ones(dataset, plan_at, tmp_path, workers) -
     for case, source in zip(stored, dataset.cases, strict=True):
         prepared = prepare(read_image(source), plan)
         labels = np.asarray(nib.load(source.label).dataobj)
-        assert isinstance(case.image, np.memmap) and isinstance(case.enriched, np.memmap)
+        assert isinstance(case.image, CompressedArray) and isinstance(case.enriched, CompressedArray)
         assert case.image.dtype == np.float32 and case.enriched.dtype == np.uint8
         assert np.array_equal(case.image, prepared.image)
         assert np.array_equal(case.enriched, prepare_labels(labels, prepared.geometry, plan))
@@ -79,6 +80,18 @@ def test_what_is_valid_is_used_again_and_what_is_not_is_made_again(dataset, plan
     (tmp_path / "store" / "c" / "key.json").write_text("[]")
     again(plan=plan_at((2.0, 2.0, 2.0)))
     assert len(made) == 7, "a damaged key is none"
+    place = tmp_path / "store" / "c"
+    (place / "image.b2nd").write_bytes((place / "image.b2nd").read_bytes()[:-100])
+    (place / ".partial-left.b2nd").write_bytes(b"of a killed process")
+    again(plan=plan_at((2.0, 2.0, 2.0)))
+    assert len(made) == 8, "a file is shorter than it was written"
+    assert {path.name for path in place.iterdir()} == {
+        "image.b2nd",
+        "enriched.b2nd",
+        "places.npy",
+        "about.json",
+        "key.json",
+    }
 
 
 def test_label_maps_without_images(dataset, plan_at, tmp_path) -> None:
@@ -86,7 +99,7 @@ def test_label_maps_without_images(dataset, plan_at, tmp_path) -> None:
     bare = Dataset("bare", tmp_path, cases, (), dataset.labels)
     stored = store_cases(bare, plan_at(channels=(), normalisation=()), tmp_path / "store", enrich=plain)
     assert stored[0].image is None and set(np.unique(stored[0].enriched)) == {0, 1, 2}
-    assert not (tmp_path / "store" / "c" / "image.npy").exists()
+    assert not (tmp_path / "store" / "c" / "image.b2nd").exists()
     data = read_for_fingerprint(cases[0], normalisation=())
     assert data.image.shape == (0, *data.labels.shape)
 
@@ -138,7 +151,7 @@ def test_preprocessing_that_is_killed_and_run_again_gives_the_same_store(
 
     whole = tmp_path / "whole"
     store_cases(dataset, plan_at(), whole, enrich=plain)
-    original = store._save
+    original = store.write_array
     for kill_at in range(1, 5):
         written = []
 
@@ -148,10 +161,10 @@ def test_preprocessing_that_is_killed_and_run_again_gives_the_same_store(
                 raise Killed
             original(path, array)
 
-        monkeypatch.setattr(store, "_save", save)
+        monkeypatch.setattr(store, "write_array", save)
         folder = tmp_path / str(kill_at)
         with pytest.raises(Killed):
             store_cases(dataset, plan_at(), folder, enrich=plain)
-        monkeypatch.setattr(store, "_save", original)
+        monkeypatch.setattr(store, "write_array", original)
         store_cases(dataset, plan_at(), folder, enrich=plain)
         assert content(folder) == content(whole)

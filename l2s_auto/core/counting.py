@@ -1,0 +1,42 @@
+"""Counting in arrays of small whole numbers, quickly and in little memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_PIECE = 2**20  # numbers that are counted at a time
+_TABLE = 2**16  # values this far apart are looked up in a table
+
+
+def values_of(numbers: np.ndarray) -> np.ndarray:
+    """The distinct values of an integer array, rising, in its own type; counting is many times quicker than sorting."""
+    if numbers.size == 0:
+        return numbers.ravel()
+    lowest, highest = int(numbers.min()), int(numbers.max())
+    if highest - lowest >= _TABLE:
+        return np.unique(numbers)
+    present = np.zeros(highest - lowest + 1, dtype=bool)
+    flat = numbers.ravel(order="K")
+    for start in range(0, flat.size, _PIECE):
+        present[flat[start : start + _PIECE].astype(np.int64) - lowest] = True
+    return (np.flatnonzero(present) + lowest).astype(numbers.dtype)
+
+
+def number_of(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(*S) integers, all of them among the rising `values` -> (*S) their places in it, in the smallest type."""
+    kind = np.uint8 if len(values) <= 2**8 else np.uint16 if len(values) <= 2**16 else np.uint32
+    lowest, highest = (int(values[0]), int(values[-1])) if len(values) else (0, 0)
+    if highest - lowest >= _TABLE:
+        return np.searchsorted(values, numbers).astype(kind)
+    table = np.zeros(highest - lowest + 1, dtype=kind)
+    table[np.asarray(values, dtype=np.int64) - lowest] = np.arange(len(values))
+    return table[numbers - lowest] if lowest else table[numbers]
+
+
+def sums(index: np.ndarray, weights: np.ndarray | None, length: int) -> np.ndarray:
+    """(length,) how often each number occurs in (N,) `index`, or the sum of its (N,) weights, in float64."""
+    total = np.zeros(length)
+    for start in range(0, index.size, _PIECE):
+        part = slice(start, start + _PIECE)
+        total += np.bincount(index[part], None if weights is None else weights[part], length)
+    return total

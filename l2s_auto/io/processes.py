@@ -1,0 +1,31 @@
+"""How worker processes are started, and what they have imported before they start."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from multiprocessing.context import ForkServerContext, SpawnContext
+
+Context = ForkServerContext | SpawnContext
+
+
+def process_context() -> Context:
+    """A server that forks (Linux), or new interpreters; never a fork of this process, whose threads could hang it."""
+    if sys.platform.startswith("linux"):
+        return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
+
+
+def warm_up(modules: Sequence[str]) -> None:
+    """Have a server import what workers need, beside what this process does meanwhile. Only where there is one.
+
+    Once the server runs, further calls change nothing. Modules that cannot be imported are left to the workers.
+    """
+    context = process_context()
+    if context.get_start_method() != "forkserver":
+        return
+    from multiprocessing.forkserver import ensure_running
+
+    context.set_forkserver_preload(list(modules))
+    ensure_running()

@@ -1,0 +1,36 @@
+"""Counting: the same as numpy's slower ways."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from l2s_auto.core.counting import number_of, sums, values_of
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("values", [[0], [0, 1, 2], [3, 77, 120], [0, 100]])
+def test_values_and_places_are_those_of_unique(values: list[int], dtype: type) -> None:
+    numbers = np.random.default_rng(0).choice(values, (4, 30, 7)).astype(dtype)
+    expected, place = np.unique(numbers, return_inverse=True)
+    assert np.array_equal(values_of(numbers), expected) and values_of(numbers).dtype == dtype
+    found = number_of(numbers, values_of(numbers))
+    assert np.array_equal(found, place.reshape(numbers.shape)) and found.dtype == np.uint8
+
+
+@pytest.mark.parametrize("values", [[-5, 0, 3], [-40_000, 0, 2**20], list(range(0, 900, 3))])
+def test_negative_far_and_many_values(values: list[int]) -> None:
+    numbers = np.random.default_rng(0).choice(values, 5000).astype(np.int32).reshape(50, 100, order="F")
+    expected, place = np.unique(numbers, return_inverse=True)
+    assert np.array_equal(values_of(numbers), expected)
+    assert np.array_equal(number_of(numbers, expected), place.reshape(numbers.shape))
+
+
+def test_nothing_has_no_values() -> None:
+    assert values_of(np.zeros((0, 3), dtype=np.int32)).size == 0
+
+
+def test_sums_are_whole_however_many_there_are() -> None:
+    index = np.random.default_rng(0).integers(0, 3, 2**21 + 5).astype(np.uint8)
+    assert np.array_equal(sums(index, None, 4), np.bincount(index, minlength=4))
+    assert np.allclose(sums(index, index.astype(np.float32), 4), np.bincount(index, index, 4))
