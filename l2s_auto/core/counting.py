@@ -1,4 +1,4 @@
-"""Counting in arrays of small whole numbers, quickly and in little memory."""
+"""Counting and finding in arrays of small whole numbers, quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -40,3 +40,10 @@ def sums(index: np.ndarray, weights: np.ndarray | None, length: int) -> np.ndarr
         part = slice(start, start + _PIECE)
         total += np.bincount(index[part], None if weights is None else weights[part], length)
     return total
+
+
+def box_of(mask: np.ndarray) -> tuple[slice, ...]:
+    """The smallest box that holds all that is true in (*S), empty where nothing is."""
+    axes = range(mask.ndim)
+    occupied = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
+    return tuple(slice(int(planes[0]), int(planes[-1]) + 1) if planes.size else slice(0, 0) for planes in occupied)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cc3d
 import numpy as np
 
+from l2s_auto.core.counting import box_of
+
 Pieces = tuple[dict[int, int], dict[int, float]]
 
 
@@ -34,14 +36,11 @@ def label_pieces(number: np.ndarray, values: np.ndarray, voxel: float) -> Pieces
     return counts, usual
 
 
-def labelled_box(number: np.ndarray, values: np.ndarray) -> tuple[slice, slice, slice]:
+def labelled_box(number: np.ndarray, values: np.ndarray) -> tuple[slice, ...]:
     """Where the labels lie, background left out: the rest of a scan need not be looked at."""
     background = np.flatnonzero(values == 0)
     inside = number != background[0] if background.size else np.ones(number.shape, dtype=bool)
-    x, y, z = (np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3))
-    if not x.size:
-        return slice(0), slice(0), slice(0)
-    return slice(x[0], x[-1] + 1), slice(y[0], y[-1] + 1), slice(z[0], z[-1] + 1)
+    return box_of(inside)
 
 
 def touching_labels(number: np.ndarray, values: np.ndarray) -> tuple[tuple[int, int], ...]:

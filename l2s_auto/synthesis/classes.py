@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from l2s_auto.core.counting import values_of
+from l2s_auto.core.counting import box_of, values_of
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, Triple
 from l2s_auto.synthesis.regions import regular
 
@@ -63,11 +63,14 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
     )
     for value in split:
         where = target == value
+        box = box_of(where)
+        where, part = where[box], smooth[box]
         indices, centres = clusters[value]
-        inside = smooth[where]
-        adapted = adapt(inside, centres)
-        first = assign(inside, adapted)
-        enriched[where] = indices.astype(kind)[regular(smooth, where, first, adapted, width=_width(spacing))]
+        adapted = adapt(part[where], centres)
+        settled = regular(part, where, assign(part, adapted), adapted, width=_width(spacing))
+        table = np.zeros(256, dtype=kind)  # whatever stands outside of `where`
+        table[: len(indices)] = indices
+        enriched[box] = np.where(where, table[settled], enriched[box])
     return enriched
 
 

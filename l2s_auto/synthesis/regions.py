@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from l2s_auto.core.counting import box_of
 from l2s_auto.core.plan import Triple
 
 STRENGTH = 3.0
@@ -41,27 +42,29 @@ def regular(
 
     values   (*S) intensities
     where    (*S) bool, N voxels
-    index    (N,) cluster of each at first
+    index    (*S) cluster of each voxel at first
     centres  (K,) of the clusters, at most 255
     width    standard deviation of the neighbourhood, voxels an axis
-    -> (N,) clusters
+    -> (*S) uint8 clusters; anything outside of `where`
     """
-    inside = np.asarray(values[where], dtype=np.float32)
-    off = inside - centres.astype(np.float32)[index]
-    s2 = float(np.mean(off * off, dtype=np.float64)) if inside.size else 0.0
-    if len(centres) < 2 or s2 <= 0:
-        return index
-    occupied = [np.flatnonzero(where.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    box = tuple(slice(int(planes[0]), int(planes[-1]) + 1) for planes in occupied)
+    index = index.astype(np.uint8, copy=False)
+    box = box_of(where)
     place = where[box]
+    if len(centres) < 2 or not place.size:
+        return index
     image = np.where(place, values[box], 0).astype(np.float32, copy=False)
+    off = image - centres.astype(np.float32)[index[box]]
+    off *= off
+    off *= place
+    s2 = float(off.sum(dtype=np.float64)) / int(np.count_nonzero(place))
+    if s2 <= 0:
+        return index
     kernels = tuple(_kernel(sigma) for sigma in width)
     reach = tuple(len(kernel) - 1 for kernel in kernels)
     rim = [(r, r) for r in reach]  # so that neighbourhoods are whole
     clusters = np.pad(np.zeros(place.shape, np.uint8), rim, constant_values=len(centres))
     inner = clusters[tuple(slice(r, r + n) for r, n in zip(reach, place.shape, strict=True))]
-    inner[...] = len(centres)
-    inner[place] = index
+    inner[...] = np.where(place, index[box], np.uint8(len(centres)))
     tiles = list(_tiles(place.shape, reach))
     around = np.empty(place.shape, dtype=np.float32)
     for tile, wide in tiles:
@@ -72,7 +75,7 @@ def regular(
         settled = np.empty(place.shape, dtype=np.uint8)
         for tile, wide in tiles:
             settled[tile] = _cheapest(wider[wide], clusters[wide], gain[wide], kernels, centres, 1 / (2 * s2))
-        settled[~place] = len(centres)
+        np.putmask(settled, ~place, np.uint8(len(centres)))
         if np.array_equal(settled, inner):
             break
         inner[...] = settled
@@ -81,7 +84,9 @@ def regular(
         before, found = found, _without_specks(found, image, centres)
         if found is before:
             break
-    return found[place].astype(index.dtype)
+    whole = index.copy()
+    whole[box] = found
+    return whole
 
 
 def _kernel(sigma: float) -> np.ndarray:
@@ -115,9 +120,11 @@ def _cheapest(
         cost = flat - np.float32(centre)
         cost *= cost
         cost *= np.float32(cheaper)
-        share = _shares(clusters == k, kernels)
-        share *= gain
-        cost -= share
+        member = clusters == k
+        if member.any():
+            share = _shares(member, kernels)
+            share *= gain
+            cost -= share
         np.maximum(best, (cost < lowest).view(np.uint8) * np.uint8(k), out=best)  # k rises; quicker than a mask
         np.minimum(cost, lowest, out=lowest)
     return _inside(best, shape, reach)

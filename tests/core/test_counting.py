@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from l2s_auto.core.counting import number_of, sums, values_of
+from l2s_auto.core.counting import box_of, number_of, sums, values_of
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64])
@@ -34,3 +34,10 @@ def test_sums_are_whole_however_many_there_are() -> None:
     index = np.random.default_rng(0).integers(0, 3, 2**21 + 5).astype(np.uint8)
     assert np.array_equal(sums(index, None, 4), np.bincount(index, minlength=4))
     assert np.allclose(sums(index, index.astype(np.float32), 4), np.bincount(index, index, 4))
+
+
+def test_a_box_holds_all_and_each_of_its_faces_something() -> None:
+    mask = np.zeros((9, 8, 7), dtype=bool)
+    assert mask[box_of(mask)].size == 0
+    mask[2, 3, 1] = mask[5, 3, 6] = True
+    assert box_of(mask) == (slice(2, 6), slice(3, 4), slice(1, 7))
