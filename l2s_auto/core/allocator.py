@@ -1,4 +1,4 @@
-"""Memory that a process has freed goes back to the system at once."""
+"""What becomes of memory that a process has freed: back to the system at once, or kept for the next array."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 
-_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
 _LARGE = 1_000_000  # bytes
 
 
@@ -20,7 +20,23 @@ def spare_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch asks for huge pages
+    return _told((_M_MMAP_THRESHOLD, _LARGE))
+
+
+def keep_memory() -> bool:
+    """Keep what arrays have freed for the next ones -> whether the C library could be told so.
+
+    For short-lived processes that work through volumes of one size: glibc otherwise maps every large array anew, and
+    the system clears each page of it, which takes longer than most of what is then computed.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    return _told((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def _told(*options: tuple[int, int]) -> bool:
     try:
-        return bool(ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE))
+        malloc = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library
         return False
+    return all(bool(malloc(*option)) for option in options)

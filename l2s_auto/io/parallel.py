@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from l2s_auto.core.allocator import keep_memory
 from l2s_auto.core.errors import UserError
 from l2s_auto.io.processes import process_context
 
@@ -48,7 +49,10 @@ def _in_workers(
     function: Callable[[Item], Result], items: Sequence[Item], *, name: Callable[[Item], str], workers: int
 ) -> Iterator[tuple[int, Result]]:
     """One pool a worker, one case at a time in each: the pool that breaks tells which case broke it."""
-    pools = [ProcessPoolExecutor(1, mp_context=process_context()) for _ in range(min(workers, len(items)))]
+    pools = [
+        ProcessPoolExecutor(1, mp_context=process_context(), initializer=keep_memory)
+        for _ in range(min(workers, len(items)))
+    ]
     waiting = iter(enumerate(items))
     running: dict[Future[Result], tuple[int, ProcessPoolExecutor]] = {}
 

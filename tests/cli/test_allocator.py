@@ -1,4 +1,4 @@
-"""What is freed goes back to the system, in a process of its own: the allocator cannot be told to forget it."""
+"""What is freed goes back to the system, or stays; in processes of their own: the allocator cannot be told to forget."""
 
 import subprocess
 import sys
@@ -35,3 +35,30 @@ def test_freed_blocks_go_back_to_the_system():
         held[choice] = int(done.stdout)
     assert held["spare"] < 15e6, held
     assert held["default"] > 100e6, held
+
+
+REUSE = """
+import resource, sys
+import numpy as np
+from l2s_auto.core.allocator import keep_memory
+
+if sys.argv[1] == "keep":
+    assert keep_memory()
+def cleared():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+np.ones(50_000_000, np.uint8)
+before = cleared()
+for _ in range(20):
+    np.ones(50_000_000, np.uint8)
+print(cleared() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what glibc keeps")
+def test_kept_memory_is_used_again():
+    pages = {}
+    for choice in ("keep", "default"):
+        done = subprocess.run([sys.executable, "-c", REUSE, choice], capture_output=True, text=True, check=True)
+        pages[choice] = int(done.stdout)
+    assert pages["keep"] < 100 and pages["default"] > 10 * pages["keep"], pages
