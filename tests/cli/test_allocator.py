@@ -1,4 +1,4 @@
-"""What is freed goes back to the system, or stays; in processes of their own: the allocator cannot be told to forget."""
+"""What is freed goes back to the system, or stays; in new processes: the allocator cannot be told to forget."""
 
 import subprocess
 import sys
