@@ -10,6 +10,7 @@ import numpy as np
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.case_files import channel_of
+from l2s_auto.io.content import copies
 from l2s_auto.io.geometry import corner_offset, default_tolerance
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.parallel import Progress, map_cases
@@ -73,6 +74,16 @@ def _dataset_offences(dataset: Dataset) -> list[Offence]:
                     found=f"a test case of the name of the training case {case.id}",
                     expected="a case that training does not see",
                     mend="Remove it from one of the two folders, or rename it if it is another scan.",
+                )
+            )
+    for case, other in copies(dataset.test_cases, dataset.cases):
+        if case.id != other.id:
+            offences.append(
+                Offence(
+                    where=str(case.images[0]),
+                    found=f"a test case that is a copy of the training case {other.id}",
+                    expected="a case that training does not see",
+                    mend="Remove it from one of the two folders.",
                 )
             )
     return offences

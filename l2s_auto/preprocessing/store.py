@@ -17,6 +17,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import GenerationPlan, Plan, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.content import hash_of
 from l2s_auto.io.parallel import Progress, map_cases
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.preprocessing.compressed import CompressedArray, open_array, write_array
@@ -117,17 +118,6 @@ def _described(path: Path, *, hashed: bool) -> dict[str, Any]:
     found = path.stat()
     about = {"name": path.name, "size": found.st_size, "time": found.st_mtime_ns}
     return {**about, "hash": hash_of(path)} if hashed else about
-
-
-def hash_of(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files in the order of their names (DICOM)."""
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while piece := stream.read(2**20):
-                digest.update(piece)
-    return digest.hexdigest()
 
 
 def _is_valid(case: Case, plan: Plan, key_file: Path) -> bool:

@@ -22,7 +22,7 @@ SHAPE = (6, 7, 8)
 
 
 def _image(folder: Path, name: str, *, shape: tuple[int, ...] = SHAPE, affine: np.ndarray | None = None) -> None:
-    data = np.random.default_rng(0).random((1, *shape)).astype(np.float32)
+    data = np.random.default_rng(list(name.encode())).random((1, *shape)).astype(np.float32)
     write_volume(folder / "imagesTr" / f"{name}.nii.gz", Volume(data, np.eye(4) if affine is None else affine))
 
 
@@ -171,6 +171,17 @@ def test_test_case_of_a_training_case(folder: Path) -> None:
     name = "good1_0000.nii.gz"
     (folder / "imagesTs" / name).write_bytes((folder / "imagesTr" / name).read_bytes())
     _only(folder, "imagesTs", "the training case good1")
+
+
+def test_test_case_that_is_a_training_case_under_another_name(folder: Path) -> None:
+    content = (folder / "imagesTr" / "good2_0000.nii.gz").read_bytes()
+    (folder / "imagesTs").mkdir()
+    (folder / "imagesTs" / "new_0000.nii.gz").write_bytes(content)
+    other = bytearray(content)
+    other[-1] ^= 1  # as long, and another file
+    (folder / "imagesTs" / "other_0000.nii.gz").write_bytes(bytes(other))
+    found = _offences(folder)
+    assert len(found) == 1 and "new_0000.nii.gz: found a test case that is a copy of the training case good2" in found[0]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -1,0 +1,45 @@
+"""Whether files hold the same, whatever they are called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from l2s_auto.core.types import Case
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files in the order of their names (DICOM)."""
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while piece := stream.read(2**20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def copies(cases: Sequence[Case], others: Sequence[Case]) -> list[tuple[Case, Case]]:
+    """Pairs of a case and one of `others` whose first images are the same file, byte for byte.
+
+    Only files of the same size are read. Files that cannot be read are no copies.
+    """
+    by_size: dict[int, list[Case]] = {}
+    for other in others:
+        if other.images and other.images[0].is_file():
+            by_size.setdefault(other.images[0].stat().st_size, []).append(other)
+    found = []
+    for case in cases:
+        alike = by_size.get(case.images[0].stat().st_size, []) if case.images and case.images[0].is_file() else []
+        if alike:
+            own = _hash_or_none(case.images[0])
+            found += [(case, other) for other in alike if own is not None and _hash_or_none(other.images[0]) == own]
+    return found
+
+
+def _hash_or_none(path: Path) -> str | None:
+    try:
+        return hash_of(path)
+    except OSError:
+        return None
