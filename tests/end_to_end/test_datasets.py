@@ -67,6 +67,16 @@ def test_the_plan_is_told_with_its_reasons_and_choices_are_taken(nnunet, tmp_pat
     assert "spacing" in capsys.readouterr().err
 
 
+def test_a_patch_of_one_plane_makes_a_training_in_slices(nnunet, tmp_path):
+    run, output = tmp_path / "run", tmp_path / "out"
+    options = ["-o", str(run), "--iterations", "4", "--device", "cpu", "--patch", "14", "16", "1"]
+    assert cli.plan_and_train([str(nnunet), *options]) == 0
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["patch"][2] == 1 and all(kernel[2] == 1 for kernel in plan["topology"]["kernels"])
+    assert cli.predict(["-i", str(nnunet / "imagesTr"), "-o", str(output), "-m", str(run), "--device", "cpu"]) == 0
+    assert nib.load(output / "scan1.nii.gz").shape == nib.load(nnunet / "labelsTr" / "scan1.nii.gz").shape
+
+
 def test_an_edited_plan_that_does_not_fit_together_names_the_field(nnunet, tmp_path, capsys):
     arguments = [str(nnunet), "-o", str(tmp_path / "run"), "--device", "cpu", "--dry-run"]
     assert cli.plan_and_train(arguments) == 0

@@ -181,7 +181,9 @@ def test_test_case_that_is_a_training_case_under_another_name(folder: Path) -> N
     other[-1] ^= 1  # as long, and another file
     (folder / "imagesTs" / "other_0000.nii.gz").write_bytes(bytes(other))
     found = _offences(folder)
-    assert len(found) == 1 and "new_0000.nii.gz: found a test case that is a copy of the training case good2" in found[0]
+    assert (
+        len(found) == 1 and "new_0000.nii.gz: found a test case that is a copy of the training case good2" in found[0]
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])
