@@ -21,6 +21,7 @@ STRENGTH = 3.0
 ROUNDS = 4
 SPECK = 10  # a piece of fewer voxels is a speck
 _FAINT = 1e-4  # a smaller share of a neighbourhood is rounding
+_SETTLED = 0.002  # when no more than this share of the voxels changes in a round, it is the last
 _TRUNCATE = 2.0  # the neighbourhood ends after this many of its standard deviations
 _TILE = 40  # edge of the boxes that are worked on at a time, at most: what the processor's cache holds
 
@@ -76,9 +77,10 @@ def regular(
         for tile, wide in tiles:
             settled[tile] = _cheapest(wider[wide], clusters[wide], gain[wide], kernels, centres, 1 / (2 * s2))
         np.putmask(settled, ~place, np.uint8(len(centres)))
-        if np.array_equal(settled, inner):
-            break
+        changed = int(np.count_nonzero(settled != inner))
         inner[...] = settled
+        if changed <= _SETTLED * place.size:
+            break
     found = np.ascontiguousarray(inner)
     for _ in range(2):  # what joins may be a speck in its turn
         before, found = found, _without_specks(found, image, centres)
@@ -136,6 +138,9 @@ def _shares(member: np.ndarray, kernels: Kernels) -> np.ndarray:
     A step along an axis is a shift of the flattened tile: long rows are quick. What crosses a border that way ends
     in the rim, which nobody reads.
     """
+    if member.all():  # as in the air, or deep in a tissue
+        span = _span(member.shape, tuple(len(kernel) - 1 for kernel in kernels))
+        return np.ones(span.stop - span.start, dtype=np.float32)
     flat = member.astype(np.float32).ravel()
     for kernel, stride in zip(kernels, _strides(member.shape), strict=True):
         reach = (len(kernel) - 1) * stride
