@@ -36,10 +36,30 @@ def number_of(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
 def sums(index: np.ndarray, weights: np.ndarray | None, length: int) -> np.ndarray:
     """(length,) how often each number occurs in (N,) `index`, or the sum of its (N,) weights, in float64."""
     total = np.zeros(length)
-    for start in range(0, index.size, _PIECE):
-        part = slice(start, start + _PIECE)
+    piece = max(_PIECE, length)
+    for start in range(0, index.size, piece):
+        part = slice(start, start + piece)
         total += np.bincount(index[part], None if weights is None else weights[part], length)
     return total
+
+
+def moments(index: np.ndarray, values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(length,) how often each number occurs in (N,) `index`, and mean and standard deviation of its (N,) values.
+
+    0 and 0 for a number that does not occur.
+    """
+    middle = np.float32(values.mean(dtype=np.float64)) if values.size else np.float32(0)
+    count, total, squares = np.zeros((3, length))
+    for start in range(0, index.size, _PIECE):
+        part = index[start : start + _PIECE]
+        about = values[start : start + _PIECE] - middle  # so that squares keep their digits
+        count += np.bincount(part, None, length)
+        total += np.bincount(part, about, length)
+        squares += np.bincount(part, about * about, length)
+    some = np.maximum(count, 1)
+    mean = total / some
+    std = np.sqrt(np.maximum(0.0, squares / some - mean**2))
+    return count, np.where(count > 0, mean + float(middle), 0.0), std
 
 
 def box_of(mask: np.ndarray) -> tuple[slice, ...]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from scipy import ndimage
 
-from l2s_auto.core.counting import number_of, sums, values_of
+from l2s_auto.core.counting import moments, number_of, sums, values_of
 from l2s_auto.core.plan import CaseFingerprint, Fingerprint, Statistics, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.parallel import map_cases
@@ -138,7 +138,7 @@ def _measure(
     values = values_of(labels)
     number = number_of(labels, values)
     counts = sums(number.ravel(), None, len(values))
-    mean, std = _per_label(image, number, values, counts)
+    mean, std = _per_label(image, number, values)
     centre, spread = label_places(labels, values, data.spacing)
     pieces, piece = label_pieces(number, values, voxel)
     x, y, z = labels.shape
@@ -168,24 +168,20 @@ def _measure(
 
 
 def _per_label(
-    image: np.ndarray, number: np.ndarray, values: np.ndarray, counts: np.ndarray
+    image: np.ndarray, number: np.ndarray, values: np.ndarray
 ) -> tuple[dict[int, tuple[float, ...]], dict[int, tuple[float, ...]]]:
     """Mean and standard deviation of each label in each channel.
 
     number  (*S) index of each voxel's label in `values`
-    counts  (L,) voxels of each
     """
     if len(image) == 0:
         return {}, {}
     flat = number.ravel()
     means, stds = [], []
     for channel in image:
-        middle = channel.mean(dtype=np.float64)
-        about = channel.ravel() - np.float32(middle)  # so that squares keep their digits
-        mean = sums(flat, about, len(values)) / counts
-        square = sums(flat, about * about, len(values)) / counts
-        means.append(mean + np.float64(np.float32(middle)))
-        stds.append(np.sqrt(np.maximum(0.0, square - mean**2)))
+        _, mean, std = moments(flat, channel.ravel(), len(values))
+        means.append(mean)
+        stds.append(std)
     keys = [int(value) for value in values]
     return (
         dict(zip(keys, (tuple(m.tolist()) for m in np.stack(means, axis=1)), strict=True)),

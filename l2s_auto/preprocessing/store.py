@@ -172,6 +172,7 @@ def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> None
         target = prepare_labels(labels, geometry, plan)
     except UserError as error:
         raise UserError(f"{case.label}: {error.summary}", error.offences) from error
+    del labels
     with atomic_path(place / PLACES, durable=False) as temporary:
         np.save(temporary, as_table(some_voxels(target * (target < len(plan.labels)), np.random.default_rng(0))))
     enriched = enrich(image, target, plan.generation, plan.spacing)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from l2s_auto.core.counting import box_of
+from l2s_auto.core.counting import box_of, sums
 from l2s_auto.core.plan import Triple
 
 STRENGTH = 3.0
@@ -53,25 +53,25 @@ def regular(
     place = where[box]
     if len(centres) < 2 or not place.size:
         return index
-    image = np.where(place, values[box], 0).astype(np.float32, copy=False)
-    off = image - centres.astype(np.float32)[index[box]]
-    off *= off
-    off *= place
-    s2 = float(off.sum(dtype=np.float64)) / int(np.count_nonzero(place))
+    s2 = _variance(values[box], place, index[box], centres)
     if s2 <= 0:
         return index
     kernels = tuple(_kernel(sigma) for sigma in width)
     reach = tuple(len(kernel) - 1 for kernel in kernels)
-    rim = [(r, r) for r in reach]  # so that neighbourhoods are whole
-    clusters = np.pad(np.zeros(place.shape, np.uint8), rim, constant_values=len(centres))
-    inner = clusters[tuple(slice(r, r + n) for r, n in zip(reach, place.shape, strict=True))]
-    inner[...] = np.where(place, index[box], np.uint8(len(centres)))
+    # All arrays have a rim, so that neighbourhoods are whole.
+    shape = tuple(n + 2 * r for n, r in zip(place.shape, reach, strict=True))
+    core = tuple(slice(r, r + n) for r, n in zip(reach, place.shape, strict=True))
+    clusters = np.full(shape, len(centres), dtype=np.uint8)
+    inner = clusters[core]
+    np.copyto(inner, np.where(place, index[box], np.uint8(len(centres))))
+    wider, gain = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    image, worth = wider[core], gain[core]
+    image[...] = values[box]
     tiles = list(_tiles(place.shape, reach))
-    around = np.empty(place.shape, dtype=np.float32)
     for tile, wide in tiles:
-        around[tile] = _inside(_shares(clusters[wide] < len(centres), kernels), clusters[wide].shape, reach)
-    gain = np.pad(np.float32(strength) / np.maximum(around, np.float32(_FAINT)), rim)
-    wider = np.pad(image, rim)
+        image[tile] *= place[tile]
+        around = _inside(_shares(clusters[wide] < len(centres), kernels), clusters[wide].shape, reach)
+        worth[tile] = np.float32(strength) / np.maximum(around, np.float32(_FAINT))
     for _ in range(rounds):
         settled = np.empty(place.shape, dtype=np.uint8)
         for tile, wide in tiles:
@@ -82,6 +82,7 @@ def regular(
         if changed <= _SETTLED * place.size:
             break
     found = np.ascontiguousarray(inner)
+    del gain, worth
     for _ in range(2):  # what joins may be a speck in its turn
         before, found = found, _without_specks(found, image, centres)
         if found is before:
@@ -89,6 +90,15 @@ def regular(
     whole = index.copy()
     whole[box] = found
     return whole
+
+
+def _variance(values: np.ndarray, place: np.ndarray, index: np.ndarray, centres: np.ndarray) -> float:
+    """Within clusters, of the voxels in `place`; a plane at a time."""
+    total, small = 0.0, centres.astype(np.float32)
+    for plane, there, clusters in zip(values, place, index, strict=True):
+        off = (plane - small[clusters])[there]
+        total += float(np.dot(off, off))
+    return total / int(np.count_nonzero(place))
 
 
 def _kernel(sigma: float) -> np.ndarray:
@@ -181,8 +191,10 @@ def _without_specks(clusters: np.ndarray, image: np.ndarray, centres: np.ndarray
     import cc3d
 
     nowhere = len(centres)
-    pieces = cc3d.connected_components(np.where(clusters == nowhere, 0, clusters + 1), connectivity=6)
-    small = np.bincount(pieces.ravel(order="K")) < SPECK
+    pieces, count = cc3d.connected_components(
+        np.where(clusters == nowhere, 0, clusters + 1), connectivity=6, return_N=True
+    )
+    small = sums(pieces.ravel(order="K"), None, count + 1) < SPECK
     small[0] = False
     place = np.nonzero(small[pieces])
     if not place[0].size:

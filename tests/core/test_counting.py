@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from l2s_auto.core.counting import box_of, number_of, sums, values_of
+from l2s_auto.core.counting import box_of, moments, number_of, sums, values_of
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64])
@@ -41,3 +41,15 @@ def test_a_box_holds_all_and_each_of_its_faces_something() -> None:
     assert mask[box_of(mask)].size == 0
     mask[2, 3, 1] = mask[5, 3, 6] = True
     assert box_of(mask) == (slice(2, 6), slice(3, 4), slice(1, 7))
+
+
+def test_moments_are_numpys_also_far_from_zero() -> None:
+    rng = np.random.default_rng(0)
+    index = rng.integers(0, 3, 2**21 + 5).astype(np.uint8)
+    values = (5000.0 + index + rng.normal(size=index.size)).astype(np.float32)
+    count, mean, std = moments(index, values, 5)
+    assert count[3] == count[4] == mean[3] == std[4] == 0
+    for number in range(3):
+        own = values[index == number].astype(np.float64)
+        assert count[number] == own.size
+        assert mean[number] == pytest.approx(own.mean()) and std[number] == pytest.approx(own.std(), rel=1e-4)
