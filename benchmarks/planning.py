@@ -72,7 +72,7 @@ def measured(command: list[str], environment: dict[str, str]) -> dict[str, float
         )
         while process.poll() is None:
             most = max(most, sum(map(share_of, family(process.pid))))
-            time.sleep(0.1)
+            time.sleep(0.5)  # looking takes a moment too, on cores that the command would use
         seconds = time.monotonic() - started
         if process.returncode:
             log.seek(0)
