@@ -20,7 +20,8 @@ SHAPE = (4, 5, 6)
 
 
 def image(path: Path, *, channels: int = 1) -> None:
-    write_volume(path, Volume(np.random.default_rng(0).random((channels, *SHAPE)), np.eye(4)))
+    data = np.random.default_rng(list(path.name.encode())).random((channels, *SHAPE))
+    write_volume(path, Volume(data, np.eye(4)))
 
 
 def label(path: Path, *values: int) -> None:
