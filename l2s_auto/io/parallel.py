@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from l2s_auto.core.allocator import keep_memory
 from l2s_auto.core.errors import UserError
-from l2s_auto.io.processes import process_context
+from l2s_auto.io.processes import end_with_parent, process_context
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,12 +45,18 @@ def _in_process(function: Callable[[Item], Result], items: Sequence[Item]) -> It
         yield index, function(item)
 
 
+def _begin() -> None:
+    """First in each worker."""
+    end_with_parent()
+    keep_memory()
+
+
 def _in_workers(
     function: Callable[[Item], Result], items: Sequence[Item], *, name: Callable[[Item], str], workers: int
 ) -> Iterator[tuple[int, Result]]:
     """One pool a worker, one case at a time in each: the pool that breaks tells which case broke it."""
     pools = [
-        ProcessPoolExecutor(1, mp_context=process_context(), initializer=keep_memory)
+        ProcessPoolExecutor(1, mp_context=process_context(), initializer=_begin)
         for _ in range(min(workers, len(items)))
     ]
     waiting = iter(enumerate(items))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Sequence
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 
 Context = ForkServerContext | SpawnContext
@@ -29,3 +32,19 @@ def warm_up(modules: Sequence[str]) -> None:
 
     context.set_forkserver_preload(list(modules))
     ensure_running()
+
+
+def end_with_parent() -> None:
+    """Have this process end when the one that wants its work is gone, be it killed; call it first in a worker.
+
+    It would otherwise wait for work for ever, or go on to write beside the next run.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

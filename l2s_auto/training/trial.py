@@ -14,7 +14,7 @@ import torch
 
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.io.processes import process_context
+from l2s_auto.io.processes import end_with_parent, process_context
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.build import build_parts, initial_state
@@ -100,6 +100,7 @@ def _in_process(
     results: multiprocessing.Queue[Measured | Exception | None],
 ) -> None:
     """Puts Measured, None or the exception into `results`."""
+    end_with_parent()
     try:
         if sparing:
             from l2s_auto.core.allocator import spare_memory
