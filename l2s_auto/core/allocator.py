@@ -27,7 +27,7 @@ def keep_memory() -> bool:
     """Keep what arrays have freed for the next ones -> whether the C library could be told so.
 
     For short-lived processes that work through volumes of one size: glibc otherwise maps every large array anew, and
-    the system clears each page of it, which takes longer than most of what is then computed.
+    the system clears each page of it, which took a sixth of the time of preprocessing a CT.
     """
     if not sys.platform.startswith("linux"):
         return False

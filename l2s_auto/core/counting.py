@@ -33,13 +33,12 @@ def number_of(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
     return table[numbers - lowest] if lowest else table[numbers]
 
 
-def sums(index: np.ndarray, weights: np.ndarray | None, length: int) -> np.ndarray:
-    """(length,) how often each number occurs in (N,) `index`, or the sum of its (N,) weights, in float64."""
-    total = np.zeros(length)
+def counts_of(index: np.ndarray, length: int) -> np.ndarray:
+    """(length,) int64: how often each number occurs in (N,) `index`."""
+    total = np.zeros(length, dtype=np.int64)
     piece = max(_PIECE, length)
     for start in range(0, index.size, piece):
-        part = slice(start, start + piece)
-        total += np.bincount(index[part], None if weights is None else weights[part], length)
+        total += np.bincount(index[start : start + piece], minlength=length)
     return total
 
 

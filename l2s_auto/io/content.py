@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +24,9 @@ def hash_of(path: Path) -> str:
 def copies(cases: Sequence[Case], others: Sequence[Case]) -> list[tuple[Case, Case]]:
     """Pairs of a case and one of `others` whose first images are the same file, byte for byte.
 
-    Only files of the same size are read. Files that cannot be read are no copies.
+    Only files of the same size are read, each once. Files that cannot be read are no copies.
     """
+    known = functools.cache(_hash_or_none)
     by_size: dict[int, list[Case]] = {}
     for other in others:
         if other.images and other.images[0].is_file():
@@ -33,8 +35,8 @@ def copies(cases: Sequence[Case], others: Sequence[Case]) -> list[tuple[Case, Ca
     for case in cases:
         alike = by_size.get(case.images[0].stat().st_size, []) if case.images and case.images[0].is_file() else []
         if alike:
-            own = _hash_or_none(case.images[0])
-            found += [(case, other) for other in alike if own is not None and _hash_or_none(other.images[0]) == own]
+            own = known(case.images[0])
+            found += [(case, other) for other in alike if own is not None and known(other.images[0]) == own]
     return found
 
 

@@ -68,25 +68,17 @@ def _dataset_offences(dataset: Dataset) -> list[Offence]:
     training = {case.id for case in dataset.cases}
     for case in dataset.test_cases:
         if case.id in training:
-            offences.append(
-                Offence(
-                    where=str(case.images[0]),
-                    found=f"a test case of the name of the training case {case.id}",
-                    expected="a case that training does not see",
-                    mend="Remove it from one of the two folders, or rename it if it is another scan.",
-                )
-            )
+            found, mend = "of the name of", "Remove it from one of the two folders, or rename it if it is another scan."
+            offences.append(_seen(case, f"{found} the training case {case.id}", mend))
     for case, other in copies(dataset.test_cases, dataset.cases):
         if case.id != other.id:
-            offences.append(
-                Offence(
-                    where=str(case.images[0]),
-                    found=f"a test case that is a copy of the training case {other.id}",
-                    expected="a case that training does not see",
-                    mend="Remove it from one of the two folders.",
-                )
-            )
+            mend = "Remove it from one of the two folders."
+            offences.append(_seen(case, f"that is a copy of the training case {other.id}", mend))
     return offences
+
+
+def _seen(case: Case, found: str, mend: str) -> Offence:
+    return _offence(case.images[0], f"a test case {found}", "a case that training does not see", mend)
 
 
 def check_case(

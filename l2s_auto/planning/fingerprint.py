@@ -13,12 +13,12 @@ from typing import Protocol
 import numpy as np
 from scipy import ndimage
 
-from l2s_auto.core.counting import moments, number_of, sums, values_of
+from l2s_auto.core.counting import counts_of, moments, number_of, values_of
 from l2s_auto.core.plan import CaseFingerprint, Fingerprint, Statistics, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.parallel import map_cases
 from l2s_auto.planning.modality import Modality, guess, usual
-from l2s_auto.planning.pieces import label_pieces, touching_labels
+from l2s_auto.planning.pieces import label_pieces, labelled_box, touching_labels
 from l2s_auto.planning.places import label_places
 
 SMOOTHING = 0.7  # sigma of the smoothing before tissue is clustered, in units of the smallest voxel edge
@@ -137,9 +137,10 @@ def _measure(
     voxel = float(np.prod(data.spacing))
     values = values_of(labels)
     number = number_of(labels, values)
-    counts = sums(number.ravel(), None, len(values))
+    counts = counts_of(number.ravel(), len(values))
     mean, std = _per_label(image, number, values)
     centre, spread = label_places(labels, values, data.spacing)
+    number = number[labelled_box(number, values)]
     pieces, piece = label_pieces(number, values, voxel)
     x, y, z = labels.shape
     fingerprint = CaseFingerprint(

@@ -21,7 +21,6 @@ def label_pieces(number: np.ndarray, values: np.ndarray, voxel: float) -> Pieces
     # cc3d takes 0 as outside, so background becomes 0 and every other label its index plus one.
     lookup = (np.arange(len(values)) + 1).astype(np.uint16 if len(values) >= 255 else np.uint8)
     lookup[values == 0] = 0
-    number = number[labelled_box(number, values)]
     shifted = lookup[number]
     components, count = cc3d.connected_components(shifted, connectivity=26, return_N=True)
     flat = components.ravel()
@@ -50,7 +49,6 @@ def touching_labels(number: np.ndarray, values: np.ndarray) -> tuple[tuple[int, 
     """
     labels = len(values)
     found = np.zeros(labels * labels, dtype=bool)
-    number = number[labelled_box(number, values)]
     for axis in range(3):
         one, two = (number[(slice(None),) * axis + (part,)] for part in (slice(None, -1), slice(1, None)))
         differ = one != two

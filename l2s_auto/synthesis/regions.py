@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from l2s_auto.core.counting import box_of, sums
+from l2s_auto.core.counting import box_of, counts_of
 from l2s_auto.core.plan import Triple
 
 STRENGTH = 3.0
@@ -194,7 +194,7 @@ def _without_specks(clusters: np.ndarray, image: np.ndarray, centres: np.ndarray
     pieces, count = cc3d.connected_components(
         np.where(clusters == nowhere, 0, clusters + 1), connectivity=6, return_N=True
     )
-    small = sums(pieces.ravel(order="K"), None, count + 1) < SPECK
+    small = counts_of(pieces.ravel(order="K"), count + 1) < SPECK
     small[0] = False
     place = np.nonzero(small[pieces])
     if not place[0].size:

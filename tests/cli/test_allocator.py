@@ -27,12 +27,14 @@ print(resident() - before)
 """
 
 
+def printed(program: str, choice: str) -> int:
+    done = subprocess.run([sys.executable, "-c", program, choice], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what glibc keeps")
 def test_freed_blocks_go_back_to_the_system():
-    held = {}
-    for choice in ("spare", "default"):
-        done = subprocess.run([sys.executable, "-c", PROGRAM, choice], capture_output=True, text=True, check=True)
-        held[choice] = int(done.stdout)
+    held = {choice: printed(PROGRAM, choice) for choice in ("spare", "default")}
     assert held["spare"] < 15e6, held
     assert held["default"] > 100e6, held
 
@@ -57,8 +59,5 @@ print(cleared() - before)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what glibc keeps")
 def test_kept_memory_is_used_again():
-    pages = {}
-    for choice in ("keep", "default"):
-        done = subprocess.run([sys.executable, "-c", REUSE, choice], capture_output=True, text=True, check=True)
-        pages[choice] = int(done.stdout)
+    pages = {choice: printed(REUSE, choice) for choice in ("keep", "default")}
     assert pages["keep"] < 100 and pages["default"] > 10 * pages["keep"], pages

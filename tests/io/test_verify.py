@@ -12,6 +12,7 @@ import pytest
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Dataset, Volume
+from l2s_auto.io import content
 from l2s_auto.io.dataset import find_dataset, verify_dataset
 from l2s_auto.io.geometry import corner_offset
 from l2s_auto.io.json_files import write_json
@@ -184,6 +185,18 @@ def test_test_case_that_is_a_training_case_under_another_name(folder: Path) -> N
     assert (
         len(found) == 1 and "new_0000.nii.gz: found a test case that is a copy of the training case good2" in found[0]
     )
+
+
+def test_files_of_one_size_are_read_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = []
+    for number in range(6):
+        (tmp_path / f"{number}.nii").write_bytes(bytes([number % 4] * 99))
+        cases.append(Case(str(number), (tmp_path / f"{number}.nii",), None))
+    read: list[Path] = []
+    original = content.hash_of
+    monkeypatch.setattr(content, "hash_of", lambda path: read.append(path) or original(path))
+    found = [(case.id, other.id) for case, other in content.copies(cases[4:], cases[:4])]
+    assert found == [("4", "0"), ("5", "1")] and len(read) == 6
 
 
 @pytest.mark.parametrize("workers", [0, 2])
