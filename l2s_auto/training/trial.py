@@ -25,8 +25,6 @@ from l2s_auto.training.shrink import out_of_memory
 PATIENCE = 300.0
 #: Exit code after SIGKILL, which Windows does not know.
 KILLED = -9
-#: Seconds of a first step beside which what only first steps do counts for little.
-LONG = 1.0
 #: Made-up cases: as many as a batch may need to be of different ones.
 CASES = 4
 
@@ -134,14 +132,12 @@ def _on_cuda(plan: Plan, recipe: Recipe, method: Method, device: torch.device) -
 def _steps(
     plan: Plan, recipe: Recipe, method: Method, device: torch.device, cases: list[StoredCase]
 ) -> tuple[float, float]:
-    """Seconds of a plain step and of one that looks at theta, each after one of its kind unless that took long."""
+    """Seconds of a plain step and of one that looks at theta, after one of its kind; the peak grows with both."""
     parts = build_parts(plan, recipe, cases, augmenter=method.augmenter(), device=device, autocast=fast_dtype(device))
     state = initial_state(parts)
     state.step = 0
     taken: dict[bool, float] = {}
     for looks in (True, False, True, False):
-        if taken.get(looks, 0.0) > LONG:
-            continue
         # Iteration 0 and its multiples look at theta, once the warm-up is over.
         before = replace(state, step=recipe.hyper_every if looks else 1)
         started = time.monotonic()
