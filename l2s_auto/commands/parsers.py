@@ -113,6 +113,8 @@ def plan_and_train() -> Parser:
     add("--patch", nargs=3, action=values.Tuple, type=values.count, metavar=("X", "Y", "Z"), help=patch)
     add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update")
     add("--features", type=values.count, metavar="N", help=f"{plan} features of the network's first stage")
+    cascade = "for large cases: first a network that sees a whole region coarsely, then one that is told what it found"
+    add("--cascade", action="store_true", help=cascade)
     _add_workers(parser)
     add("--seed", type=values.count_or_zero, default=0, metavar="N", help="same seed, same weights (default: 0)")
     add("--resume", action="store_true", help="go on from the last checkpoint in RUN")

@@ -126,6 +126,19 @@ class Topology(Strict):
         return self
 
 
+class LowResolution(Strict):
+    """The network of a cascade that sees more of a case at once, in less detail; what it finds, the other is told.
+
+    spacing  mm
+    patch    voxels
+    """
+
+    spacing: Triple
+    patch: Voxels
+    batch: int = Field(ge=1)
+    topology: Topology
+
+
 class Normalisation(Strict):
     """How a channel's intensities become about [0, 1].
 
@@ -207,6 +220,7 @@ class Plan(Strict):
     pairs  original values of (left, right) labels
     regions  name -> original values that make it up together, and are learned and scored together too
     ignore  original value of voxels that nobody labelled: what is found there costs nothing
+    low_resolution  the first network of a cascade; None: there is one network
     why    field -> one sentence: what it follows from
     """
 
@@ -224,16 +238,15 @@ class Plan(Strict):
     regions: dict[str, tuple[int, ...]] = {}
     ignore: int | None = None
     iterations: int = Field(ge=1)
+    low_resolution: LowResolution | None = None
     why: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Plan:
         """What somebody who edits the file can get wrong; each message names the field."""
-        if min(self.spacing) <= 0:
-            raise ValueError(f"spacing {self.spacing} needs numbers above 0, in mm")
-        divisor = self.topology.divisor
-        if min(self.patch) < 1 or any(n % d for n, d in zip(self.patch, divisor, strict=True)):
-            raise ValueError(f"patch {self.patch} needs multiples of {divisor}, which the topology's strides divide")
+        _require_grid("", self)
+        if self.low_resolution is not None:
+            _require_grid("low_resolution.", self.low_resolution)
         if self.channels and len(self.normalisation) != len(self.channels):
             raise ValueError(f"normalisation needs one entry a channel: {len(self.channels)}")
         values = self.label_values
@@ -274,5 +287,27 @@ class Plan(Strict):
 
     @property
     def input_channels(self) -> int:
-        """Channels that the network reads; a dataset without images is synthesised with one."""
+        """Channels of a scan; a dataset without images is synthesised with one."""
         return max(1, len(self.channels))
+
+    @property
+    def context_channels(self) -> int:
+        """Channels in which the network is told what a coarser one found, a class but background each."""
+        return 0 if self.low_resolution is None else len(self.labels) - 1
+
+    @property
+    def first_stage(self) -> Plan:
+        """The plan of a cascade's first network."""
+        low = self.low_resolution
+        assert low is not None, "the plan has no cascade"
+        own = {"spacing": low.spacing, "patch": low.patch, "batch": low.batch, "topology": low.topology}
+        return self.model_copy(update={**own, "low_resolution": None, "why": {}})
+
+
+def _require_grid(field: str, grid: Plan | LowResolution) -> None:
+    """ValueError for a spacing that is none, or a patch that the topology cannot divide."""
+    if min(grid.spacing) <= 0:
+        raise ValueError(f"{field}spacing {grid.spacing} needs numbers above 0, in mm")
+    divisor = grid.topology.divisor
+    if min(grid.patch) < 1 or any(n % d for n, d in zip(grid.patch, divisor, strict=True)):
+        raise ValueError(f"{field}patch {grid.patch} needs multiples of {divisor}, which the topology's strides divide")

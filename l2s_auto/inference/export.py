@@ -13,7 +13,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.load import ModelFiles, find_model, load_model, read_plan
-from l2s_auto.inference.model_zip import LICENSE, PLAN, README, RECIPE, WEIGHTS, extract_model
+from l2s_auto.inference.model_zip import LICENSE, LOW_RESOLUTION, PLAN, README, RECIPE, WEIGHTS, extract_model
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.json_files import read_model
 
@@ -41,15 +41,21 @@ def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = 
     plan, recipe = read_plan(files.plan), read_model(files.recipe, Recipe)
     zip_path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(zip_path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        _add_text(archive, PLAN, files.plan.read_text(encoding="utf-8"))
-        _add_text(archive, RECIPE, files.recipe.read_text(encoding="utf-8"))
         _add_text(archive, LICENSE, LICENSE_NOTE)
         _add_text(archive, README, _readme(plan, recipe, files))
-        for weights in files.weights:
-            member = zipfile.ZipInfo(f"{weights.parent.name}/{WEIGHTS}", TIMESTAMP)
-            with weights.open("rb") as source, archive.open(member, "w", force_zip64=True) as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
+        _add_model(archive, files)
+        if files.low_resolution is not None:
+            _add_model(archive, files.low_resolution, folder=f"{LOW_RESOLUTION}/")
     return zip_path
+
+
+def _add_model(archive: zipfile.ZipFile, files: ModelFiles, *, folder: str = "") -> None:
+    _add_text(archive, folder + PLAN, files.plan.read_text(encoding="utf-8"))
+    _add_text(archive, folder + RECIPE, files.recipe.read_text(encoding="utf-8"))
+    for weights in files.weights:
+        member = zipfile.ZipInfo(f"{folder}{weights.parent.name}/{WEIGHTS}", TIMESTAMP)
+        with weights.open("rb") as source, archive.open(member, "w", force_zip64=True) as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
 
 
 def import_model(zip_path: Path | str, folder: Path | str) -> Path:

@@ -14,9 +14,9 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.last_model import last_model, remember_model
-from l2s_auto.inference.model_zip import PLAN, RECIPE, WEIGHTS, extract_model
+from l2s_auto.inference.model_zip import LOW_RESOLUTION, PLAN, RECIPE, WEIGHTS, extract_model
 from l2s_auto.io.json_files import read_json, read_model
-from l2s_auto.networks import build_network, load_weights
+from l2s_auto.networks import load_weights, network_for
 from l2s_auto.networks.device import choose_device
 
 KNOWN_VERSION = Plan.model_fields["version"].default
@@ -30,12 +30,14 @@ class ModelFiles:
 
     weights  one file a fold, sorted
     notes    what a user should know, such as folds without weights
+    low_resolution  those of a cascade's first networks
     """
 
     plan: Path
     recipe: Path
     weights: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    low_resolution: ModelFiles | None = None
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -50,6 +52,7 @@ class Model:
     hash    SHA-256 over plan, recipe and weights: two models with the same hash predict the same
     folds   names of the folds, in the order of the networks
     notes   what a user should know, such as folds without weights
+    low_resolution  the first networks of a cascade, of the same folds; None: there is no cascade
     """
 
     plan: Plan
@@ -59,6 +62,7 @@ class Model:
     hash: str
     folds: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    low_resolution: Model | None = None
 
 
 def load_model(path: Path | str, device: torch.device | str = "cpu") -> Model:
@@ -91,7 +95,14 @@ def find_model(path: Path) -> ModelFiles:
         _refuse(run, f"a folder without {RECIPE}")
     without = [fold.name for fold in folds if fold / WEIGHTS not in weights]
     notes = (f"No weights in {', '.join(without)}: predicting with {len(weights)} of {len(folds)} folds.",)
-    return ModelFiles(run / PLAN, run / RECIPE, weights, notes if without else _ensemble_note(weights))
+    low = run / LOW_RESOLUTION if path is run else run / LOW_RESOLUTION / path.name
+    return ModelFiles(
+        run / PLAN,
+        run / RECIPE,
+        weights,
+        notes if without else _ensemble_note(weights),
+        find_model(low) if (run / LOW_RESOLUTION / PLAN).is_file() else None,
+    )
 
 
 def _ensemble_note(weights: tuple[Path, ...]) -> tuple[str, ...]:
@@ -119,11 +130,14 @@ def read_plan(path: Path) -> Plan:
 def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
     plan = read_plan(files.plan)
     recipe = read_model(files.recipe, Recipe)
+    low = None
+    if plan.low_resolution is not None:
+        if files.low_resolution is None:
+            _refuse(files.plan.parent, f"a cascade without {LOW_RESOLUTION}/{PLAN}")
+        low = _load(files.low_resolution, source=files.low_resolution.plan.parent, device=device)
     networks = []
     for weights in files.weights:
-        network = build_network(
-            recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology
-        )
+        network = network_for(plan, recipe.network)
         load_weights(network, weights)
         networks.append(network.to(device).eval().requires_grad_(False))
     return Model(
@@ -131,10 +145,17 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
         recipe=recipe,
         networks=tuple(networks),
         source=source,
-        hash=_hash(files.plan, files.recipe, *files.weights),
+        hash=_hash(*_all_of(files)),
         folds=files.folds,
         notes=files.notes,
+        low_resolution=low,
     )
+
+
+def _all_of(files: ModelFiles) -> list[Path]:
+    """Every file that the prediction depends on."""
+    first = [] if files.low_resolution is None else _all_of(files.low_resolution)
+    return [files.plan, files.recipe, *files.weights, *first]
 
 
 def _hash(*paths: Path) -> str:

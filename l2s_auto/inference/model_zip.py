@@ -13,7 +13,10 @@ from l2s_auto.core.errors import Offence, UserError
 
 PLAN, RECIPE, WEIGHTS = "plan.json", "recipe.json", "weights.safetensors"
 LICENSE, README = "LICENSE.txt", "README.txt"
-MEMBER = re.compile(rf"({PLAN}|{RECIPE}|{LICENSE}|{README}|fold_\w+/{WEIGHTS})".replace(".", r"\."), re.ASCII)
+#: The folder of a cascade's first network, a model of its own.
+LOW_RESOLUTION = "low_resolution"
+_OF_A_MODEL = rf"({PLAN}|{RECIPE}|fold_\w+/{WEIGHTS})"
+MEMBER = re.compile(rf"({LICENSE}|{README}|({LOW_RESOLUTION}/)?{_OF_A_MODEL})".replace(".", r"\."), re.ASCII)
 #: Weights barely compress and texts compress tenfold; more than this, in a large file, is a decompression bomb.
 HIGHEST_RATIO = 100
 SMALL = 1 << 20
@@ -56,7 +59,7 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
                 Offence(
                     f"{path}, member {member.filename!r}",
                     found,
-                    f"only {PLAN}, {RECIPE}, {LICENSE}, {README} and fold_K/{WEIGHTS}",
+                    f"only {PLAN}, {RECIPE}, {LICENSE}, {README}, fold_K/{WEIGHTS}, and the like in {LOW_RESOLUTION}",
                     "Use a zip written by l2s_export, from a source that you trust.",
                 )
             )

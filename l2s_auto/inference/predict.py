@@ -68,7 +68,7 @@ def predict(
     part           (i, n): of n jobs that share the scans, this is the i-th
     skip_existing  leave scans alone whose segmentation is there
     workers        0: one thing after another; more: read the next scan and write the last one beside the network
-    fast           fewer windows and no tta
+    fast           fewer windows and no tta; of a cascade the first network alone
     progress       called as the prediction goes on
 
     A scan that cannot be segmented is noted in failures.csv, and the others are done.
@@ -92,6 +92,8 @@ def predict(
     )
     if not isinstance(model, Model):
         model = load_model(last_model() if model is None else model, options.device)
+    if fast and model.low_resolution is not None:
+        model = model.low_resolution
     found = find_jobs(Path(input), Path(output), channels=model.plan.input_channels, part=part)
     _check_folder(found.folder)
     skipped = [job for job in found.jobs if skip_existing and job.exists]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Volume
+from l2s_auto.inference.cascade import context_in
+from l2s_auto.inference.ensemble import mean_logits
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
 from l2s_auto.inference.qc import label_scores, quality_rows
-from l2s_auto.inference.sliding_window import LEFT_RIGHT_AXIS, sliding_window_logits
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.volumes import read_volume, write_label_map, write_volume
-from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_logits, restore_probabilities
 
 
@@ -135,28 +135,15 @@ def segment(
     """(K, *S) logits on the plan's grid: the mean over the model's networks.
 
     The mean of logits is, after softmax, the normalised geometric mean of the networks' probabilities.
+    Of a cascade the first networks come first; the second ones are told what they find together.
     tta  also mean over the left-right flip: the one flip whose image is a possible body
     """
-    plan = model.plan
-    total: torch.Tensor | None = None
-    for network in model.networks:
-        logits = sliding_window_logits(
-            network,
-            torch.from_numpy(np.ascontiguousarray(scan.image)),
-            plan.patch,
-            len(plan.labels),
-            overlap=overlap,
-            batch=plan.batch if device.type == "cuda" else 1,
-            device=device,
-            store=_store(device, len(plan.labels) * math.prod(scan.image.shape[1:])),
-            flip_axes=(LEFT_RIGHT_AXIS,) if tta else (),
-            pairs=plan.pair_classes,
-            bfloat16=fast_dtype(device) is torch.bfloat16,
-            progress=progress,
-        )
-        total = logits if total is None else total.add_(logits)
-    assert total is not None, "a model has at least one network"
-    return total.div_(len(model.networks))
+    options: dict[str, Any] = {"device": device, "overlap": overlap, "tta": tta}
+    image = scan.image
+    if model.low_resolution is not None:
+        context = context_in(image, model.low_resolution, spacing=model.plan.spacing, **options)
+        image = np.concatenate([image, context])
+    return mean_logits(model, image, **options, progress=progress)
 
 
 def finish(
@@ -179,10 +166,3 @@ def finish(
         volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
         quality=quality_rows(job.case.id, labels, names, scores),
     )
-
-
-def _store(device: torch.device, numbers: int) -> torch.device:
-    """Where sums of that many float32 numbers are kept: on the device where three copies fit, else in memory."""
-    if device.type == "cuda" and 3 * 4 * numbers < torch.cuda.mem_get_info(device)[0]:
-        return device
-    return torch.device("cpu")

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Network
+from l2s_auto.networks.context import exchanged
 
 Progress = Callable[[int, int], None]
 LEFT_RIGHT_AXIS = 0  # the plan's grid is closest to R, A, S
@@ -28,6 +29,7 @@ def sliding_window_logits(
     store: torch.device | str | None = None,
     flip_axes: Sequence[int] = (),
     pairs: Sequence[tuple[int, int]] = (),
+    context: bool = False,
     bfloat16: bool = False,
     progress: Progress | None = None,
 ) -> torch.Tensor:
@@ -41,6 +43,7 @@ def sliding_window_logits(
     store      where the sums are kept and the result lies; None = device
     flip_axes  test-time augmentation: mean over all combinations of flips of these spatial axes
     pairs      output classes (left, right), exchanged when the left-right axis is flipped
+    context    whether the last channel holds class indices, whose pairs are exchanged too
     bfloat16   run the network in mixed precision; sums stay float32
     progress   called with (calls of the network done, all)
 
@@ -63,7 +66,10 @@ def sliding_window_logits(
         for group in _groups(windows, batch):
             stack = torch.stack([padded[(slice(None), *window)] for window in group]).to(device)
             for flip in flips:
-                logits = _flipped_logits(network, stack, flip, pairs).to(store, torch.float32)
+                shown = stack
+                if context and LEFT_RIGHT_AXIS in flip:
+                    shown = torch.cat([stack[:, :-1], exchanged(stack[:, -1:], pairs, classes)], 1)
+                logits = _flipped_logits(network, shown, flip, pairs).to(store, torch.float32)
                 for window, values in zip(group, logits, strict=True):
                     total[(slice(None), *window)] += values * weight
                 done += 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from l2s_auto.core.component import Component, build
+from l2s_auto.networks.context import OneHotContext
 from l2s_auto.networks.unet import residual_unet, unet
 from l2s_auto.networks.weights import call, call_method, load_weights, parameters, save_weights, trainable
 
 if TYPE_CHECKING:
     import torch
 
-    from l2s_auto.core.plan import Topology
+    from l2s_auto.core.plan import Plan, Topology
 
 NETWORKS = {"unet": unet, "residual-unet": residual_unet}
 
@@ -21,12 +22,25 @@ def build_network(component: Component, *, channels: int, classes: int, topology
     return build(component, NETWORKS, kind="network", channels=channels, classes=classes, topology=topology)
 
 
+def network_for(plan: Plan, component: Component) -> torch.nn.Module:
+    """A network for a plan's scans and labels, with fresh weights.
+
+    Of a cascade it is the second: behind the scan's channels it reads one more, the classes that the first found.
+    """
+    channels, classes = plan.input_channels + plan.context_channels, len(plan.labels)
+    network = build_network(component, channels=channels, classes=classes, topology=plan.topology)
+    if plan.low_resolution is not None:
+        network.register_forward_pre_hook(OneHotContext(classes))
+    return network
+
+
 __all__ = [
     "NETWORKS",
     "build_network",
     "call",
     "call_method",
     "load_weights",
+    "network_for",
     "parameters",
     "save_weights",
     "trainable",

@@ -15,9 +15,11 @@ class Choices:
     patch       voxels, at least; enlarged to what the poolings divide
     batch       samples of an update
     features    of the U-Net's first stage
+    cascade     whether a network of low resolution, which sees more of a case at once, comes first
     """
 
     spacing: Triple | None = None
     patch: Voxels | None = None
     batch: int | None = None
     features: int | None = None
+    cascade: bool | None = None

@@ -91,17 +91,20 @@ class StepMemory:
 
 
 def training_memory_gb(
-    topology: Topology, patch: Voxels, batch: int, *, channels: int, classes: int, step: StepMemory
+    topology: Topology, patch: Voxels, batch: int, *, channels: int, classes: int, step: StepMemory, context: int = 0
 ) -> float:
     """GB (1e9 bytes) that training needs, at most: activations, images, weights and what is as large as they.
 
+    context  channels that the network reads beside those of the images
     Fitted to the peak of resident memory on a CPU in float32 (`benchmarks/memory_model.py`).
     """
-    one = activation_bytes(topology, patch, 1, channels=channels, classes=classes, checkpointing=step.checkpointing)
+    one = activation_bytes(
+        topology, patch, 1, channels=channels + context, classes=classes, checkpointing=step.checkpointing
+    )
     activations = one * step.multiple(batch)
     images = _IMAGE * math.prod(patch) * batch * channels
     copies = _COPIES if step.hyper is None else _COPIES_HYPER
-    weights = weight_count(topology, channels=channels, classes=classes) * _BYTES * copies
+    weights = weight_count(topology, channels=channels + context, classes=classes) * _BYTES * copies
     return (activations + images + weights + _FIXED) / 1e9
 
 
@@ -109,5 +112,11 @@ def plan_memory_gb(plan: Plan, step: StepMemory, *, processes: int = 1) -> float
     """GB that each of the processes that train by the plan needs."""
     share = math.ceil(plan.batch / processes)
     return training_memory_gb(
-        plan.topology, plan.patch, share, channels=plan.input_channels, classes=len(plan.labels), step=step
+        plan.topology,
+        plan.patch,
+        share,
+        channels=plan.input_channels,
+        classes=len(plan.labels),
+        step=step,
+        context=plan.context_channels,
     )

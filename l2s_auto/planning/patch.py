@@ -24,6 +24,7 @@ class Fit(NamedTuple):
 
     memory_gb  that each of the processes may use; None: not looked at
     residual   whether the network's encoder is a residual one
+    context    channels in which the network is told what a coarser one found
     """
 
     channels: int
@@ -33,6 +34,7 @@ class Fit(NamedTuple):
     step: StepMemory
     processes: int
     residual: bool = False
+    context: int = 0
 
     def topology(self, spacing: Triple, patch: Voxels) -> tuple[Topology, Voxels]:
         """The topology for a patch, and the patch enlarged to what it divides."""
@@ -50,7 +52,15 @@ class Fit(NamedTuple):
     def needs(self, topology: Topology, patch: Voxels, batch: int) -> float:
         """GB of each process of a training with this patch and batch."""
         share = math.ceil(batch / self.processes)
-        return training_memory_gb(topology, patch, share, channels=self.channels, classes=self.classes, step=self.step)
+        return training_memory_gb(
+            topology,
+            patch,
+            share,
+            channels=self.channels,
+            classes=self.classes,
+            step=self.step,
+            context=self.context,
+        )
 
 
 class Chosen(NamedTuple):

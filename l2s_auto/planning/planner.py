@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from l2s_auto.core.plan import Fingerprint, GenerationPlan, LabelPlan, Normalisation, Plan, Triple, Voxels
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import (
+    Fingerprint,
+    GenerationPlan,
+    LabelPlan,
+    LowResolution,
+    Normalisation,
+    Plan,
+    Triple,
+    Voxels,
+)
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.clusters import BACKGROUND, determine_generation, with_ignored
 from l2s_auto.planning.devices import device_defaults, device_kind
@@ -38,7 +48,7 @@ def make_plan(
     step           what the most demanding training step keeps; None: a plain step
     processes      that share each batch
     residual       whether the network's encoder is a residual one
-    Raises UserError if nothing fits into the memory.
+    Raises UserError if nothing fits into the memory, or if a cascade is asked for and a patch shows enough without.
     """
     choices = choices or Choices()
     kind = device_defaults(device)
@@ -56,9 +66,15 @@ def make_plan(
         step=step or StepMemory(),
         processes=processes,
         residual=residual,
+        context=len(labels) - 1 if choices.cascade else 0,
     )
     chosen = determine_patch(shapes, spacing, fit=fit, voxels=kind.voxels, wanted=choices.patch)
     batch, why_batch = determine_batch(shapes, chosen, fit=fit, most=kind.batch, wanted=choices.batch)
+    low, why_cascade = None, {}
+    if choices.cascade:
+        voxels = kind.voxels if choices.patch is None else math.prod(chosen.patch)
+        low, told = determine_low_resolution(shapes, spacing, chosen.patch, fit=fit, voxels=voxels, batch=kind.batch)
+        why_cascade = {"low_resolution": told}
     generation = determine_generation(fingerprint, labels, pairs, smoothing_mm=round(SMOOTHING * min(spacing), 4))
     if fingerprint.ignore is not None:
         generation = with_ignored(generation, target=len(labels))
@@ -77,10 +93,12 @@ def make_plan(
         regions=fingerprint.regions,
         ignore=fingerprint.ignore,
         iterations=kind.iterations,
+        low_resolution=low,
         why={
             "spacing": why_spacing,
             "patch": chosen.why,
             **why_context(shapes, spacing, chosen.patch, fit=fit, voxels=kind.voxels, choices=choices),
+            **why_cascade,
             "batch": why_batch,
             "topology": f"{why_features}; an axis is halved while it keeps 4 voxels and is not coarser than the others",
             "normalisation": why_normalisation(fingerprint.channels, normalisation),
@@ -96,20 +114,66 @@ def why_context(
     shapes: Sequence[Voxels], spacing: Triple, patch: Voxels, *, fit: Fit, voxels: int, choices: Choices
 ) -> dict[str, str]:
     """How much of a case a patch shows, where that is little and the user has not decided it; and what would help."""
-    if choices.patch is not None or choices.spacing is not None:
+    if choices.patch is not None or choices.spacing is not None or choices.cascade:
         return {}
-    x, y, z = (max(1, round(float(n))) for n in np.median(np.array(shapes), axis=0))
-    median = (x, y, z)
-
-    def patch_at(other: Triple) -> Voxels:
-        a, b, c = (max(1, round(n * s / o)) for n, s, o in zip(median, spacing, other, strict=True))
-        return determine_patch([(a, b, c)], other, fit=fit, voxels=voxels).patch
-
-    coarse = low_resolution(median, spacing, patch_at=patch_at)
+    median = usual_shape(shapes)
+    coarse = enough_at(median, spacing, fit=fit, voxels=voxels)
     if coarse is None:
         return {}
     told = f"a patch holds {share_in_patch(median, patch):.0%} of a usual case; at {times(coarse)} mm (--spacing)"
-    return {"context": f"{told} it would hold {ENOUGH:.0%}, in less detail: for large structures that look alike"}
+    told += f" it would hold {ENOUGH:.0%}, in less detail: for large structures that look alike"
+    return {"context": f"{told}; --cascade trains both, the second told what the first finds, in twice the time"}
+
+
+def usual_shape(shapes: Sequence[Voxels]) -> Voxels:
+    """The median voxels of the cases, along each axis."""
+    x, y, z = (max(1, round(float(n))) for n in np.median(np.array(shapes), axis=0))
+    return x, y, z
+
+
+def enough_at(median: Voxels, spacing: Triple, *, fit: Fit, voxels: int) -> Triple | None:
+    """The finest spacing, in mm, at which a patch shows enough of a usual case; None if it does at `spacing`."""
+
+    def patch_at(other: Triple) -> Voxels:
+        return determine_patch([at_spacing(median, spacing, other)], other, fit=fit, voxels=voxels).patch
+
+    return low_resolution(median, spacing, patch_at=patch_at)
+
+
+def at_spacing(shape: Voxels, old: Triple, new: Triple) -> Voxels:
+    """The voxels of `new` mm that `shape` of `old` mm become."""
+    x, y, z = (max(1, round(n * s / t)) for n, s, t in zip(shape, old, new, strict=True))
+    return x, y, z
+
+
+def determine_low_resolution(
+    shapes: Sequence[Voxels], spacing: Triple, patch: Voxels, *, fit: Fit, voxels: int, batch: int
+) -> tuple[LowResolution, str]:
+    """The first network of a cascade, and why it is this one. Raises UserError where the patch shows enough anyway.
+
+    shapes         of the cases at `spacing`, with whose `patch` the second network is trained
+    voxels, batch  of a patch, and patches of an update, at most
+    """
+    fit = fit._replace(context=0)  # it is not told anything
+    coarse = enough_at(usual_shape(shapes), spacing, fit=fit, voxels=voxels)
+    if coarse is None:
+        raise UserError.single(
+            "A cascade would show the network nothing new.",
+            where="--cascade",
+            found=f"patches of {times(patch)} voxels, which hold {share_in_patch(usual_shape(shapes), patch):.0%} of "
+            "a usual case",
+            expected=f"cases of which a patch holds less than {ENOUGH:.0%}",
+            mend="Leave the option out.",
+        )
+    small = [at_spacing(shape, spacing, coarse) for shape in shapes]
+    chosen = determine_patch(small, coarse, fit=fit, voxels=voxels)
+    most, _ = determine_batch(small, chosen, fit=fit, most=batch)
+    low = LowResolution(spacing=coarse, patch=chosen.patch, batch=most, topology=chosen.topology)
+    share = share_in_patch(usual_shape(shapes), patch)
+    return (
+        low,
+        f"a patch of the second network holds {share:.0%} of a usual case, one of the first at least {ENOUGH:.0%}",
+    )
 
 
 def determine_labels(fingerprint: Fingerprint) -> tuple[LabelPlan, ...]:
@@ -147,11 +211,7 @@ def determine_spacing(fingerprint: Fingerprint, wanted: Triple | None = None) ->
 
 def shapes_at(fingerprint: Fingerprint, spacing: Triple) -> list[Voxels]:
     """Each case's voxels once it is resampled."""
-    shapes: list[Voxels] = []
-    for case in fingerprint.cases:
-        x, y, z = (max(1, round(n * s / t)) for n, s, t in zip(case.shape, case.spacing, spacing, strict=True))
-        shapes.append((x, y, z))
-    return shapes
+    return [at_spacing(case.shape, case.spacing, spacing) for case in fingerprint.cases]
 
 
 def determine_features(device: str, shapes: Sequence[Voxels], wanted: int | None = None) -> tuple[int, str]:

@@ -112,6 +112,15 @@ def resample_labels(labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarr
     return winner
 
 
+def nearest(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(*S) -> (*shape): at each new voxel the old one in which its centre lies."""
+    places = [
+        ((np.arange(n) + 0.5) * (o / n)).astype(np.int64).clip(0, o - 1)
+        for o, n in zip(array.shape, shape, strict=True)
+    ]
+    return array[np.ix_(*places)]
+
+
 def _share(mask: np.ndarray, matrices: list[sparse.csr_matrix]) -> tuple[tuple[slice, ...], np.ndarray]:
     """Interpolation of a mask, only where it is not zero: (where in the output, shares of about [0, 1])."""
     source, target, parts = [], [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.losses import LOSSES, Ignoring, WithRegions
-from l2s_auto.networks import build_network, trainable
+from l2s_auto.networks import network_for, trainable
 from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.planning.sides import may_flip
 from l2s_auto.preprocessing.store import StoredCase
@@ -36,6 +36,8 @@ class Parts:
 
     autocast  dtype of first-order passes through the network; None = the weights' own
     scans     real cases that move theta, where they are others than those that images are made from
+    context   (C, *S) image on the plan's grid -> (1, *S) what a cascade's first network finds; None: no cascade, or its
+              first network is not trained yet
     """
 
     plan: Plan
@@ -54,6 +56,7 @@ class Parts:
     autocast: torch.dtype | None
     team: Team = ALONE
     scans: BoxSampler | None = None
+    context: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def check_names(module: torch.nn.Module, *, kind: str, name: str) -> None:
@@ -71,9 +74,7 @@ def check_names(module: torch.nn.Module, *, kind: str, name: str) -> None:
 
 def make_network(plan: Plan, recipe: Recipe) -> torch.nn.Module:
     """The network of a plan and a recipe, with fresh weights."""
-    network = build_network(
-        recipe.network, channels=plan.input_channels, classes=len(plan.labels), topology=plan.topology
-    )
+    network = network_for(plan, recipe.network)
     check_names(network, kind="network", name=recipe.network.name)
     return network
 
@@ -148,10 +149,12 @@ def build_parts(
     device: torch.device,
     autocast: torch.dtype | None = None,
     team: Team = ALONE,
+    context: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Parts:
     """Make every part; seeds PyTorch's global generator, from which the weights are drawn.
 
     augmenter  the method's own, instead of the recipe's
+    context    what the first network of a cascade finds
     """
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
@@ -173,6 +176,7 @@ def build_parts(
         device=device,
         autocast=autocast,
         team=team,
+        context=context,
     )
 
 

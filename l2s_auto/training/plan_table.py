@@ -42,6 +42,8 @@ def told(plan: Plan) -> dict[str, str]:
         "pairs": f"{len(plan.pairs)} of left and right" if plan.pairs else "none",
         "iterations": f"{plan.iterations:,}",
     }
+    if (low := plan.low_resolution) is not None:
+        rows["low_resolution"] = f"{_times(low.spacing)} mm, {_times(low.patch)} voxels"
     return {**rows, **{name: "" for name in ("context", "memory") if name in plan.why}}
 
 

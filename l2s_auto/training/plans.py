@@ -128,6 +128,7 @@ def differences(plan: Plan, choices: Choices, path: Path, *, residual: bool = Fa
         "batch": plan.batch,
         "features": plan.topology.features[0],
         "network": NETWORK_NAMES[plan.topology.residual],
+        "cascade": plan.low_resolution is not None,
     }
     wanted = {choice.name: getattr(choices, choice.name) for choice in fields(choices)}
     wanted["network"] = NETWORK_NAMES[residual]
@@ -179,7 +180,8 @@ def tried_plan(fingerprint: Fingerprint, planning: Planning, *, allowed: float |
     except TrialFailed as failure:
         LOGGER.warning("Warning: the plan could not be tried on the device (%s); its memory is an estimate.", failure)
         return plan_for(allowed)
-    return with_measurement(plan, measured, planning.recipe)
+    first = None if plan.low_resolution is None else take(plan.first_stage)
+    return with_measurement(plan, measured, planning.recipe, first=first)
 
 
 def largest_that_fits(
@@ -218,11 +220,16 @@ def largest_that_fits(
     return fitting
 
 
-def with_measurement(plan: Plan, measured: Measured, recipe: Recipe) -> Plan:
-    """The plan, which tells what its trial took."""
+def with_measurement(plan: Plan, measured: Measured, recipe: Recipe, *, first: Measured | None = None) -> Plan:
+    """The plan, which tells what its trial took.
+
+    first  what the first network of a cascade took
+    """
     steps = f"{measured.plain:.2g} s"
     if measured.hyper > 1.1 * measured.plain:
         steps += f", one that looks at theta {measured.hyper:.2g} s"
-    minutes = measured.seconds(recipe, recipe.iterations or plan.iterations) / 60
-    told = f"tried on the device: {measured.memory_gb:.2f} GB; a step takes {steps}, training about {minutes:.0f} min"
+    iterations = recipe.iterations or plan.iterations
+    minutes = sum(stage.seconds(recipe, iterations) for stage in (measured, first) if stage is not None) / 60
+    memory = max(stage.memory_gb for stage in (measured, first) if stage is not None)
+    told = f"tried on the device: {memory:.2f} GB; a step takes {steps}, training about {minutes:.0f} min"
     return plan.model_copy(update={"why": {**plan.why, "memory": told}})

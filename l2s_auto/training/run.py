@@ -7,14 +7,17 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.plan import Fingerprint, Plan
+from l2s_auto.core.plan import Fingerprint, Plan, Triple
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
+from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.load import load_model, remember_model
 from l2s_auto.io.dataset import find_dataset, verify_dataset
 from l2s_auto.io.json_files import read_model, write_json
@@ -23,6 +26,7 @@ from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.measured import with_measured_clusters
 from l2s_auto.planning.modality import with_named_channels
+from l2s_auto.planning.patch import times
 from l2s_auto.planning.planner import shapes_at
 from l2s_auto.preprocessing.read import read_image
 from l2s_auto.preprocessing.store import StoredCase, bytes_a_voxel, open_case, store_cases
@@ -47,18 +51,29 @@ from l2s_auto.training.validate import mean_dice, validate_fold
 LOGGER = logging.getLogger("l2s_auto")
 #: Below this many bytes of images, worker processes cost more than they save.
 WORTH_WORKERS = 500_000_000
+#: Of a time budget, for the first network of a cascade.
+FIRST_SHARE = 1 / 3
 Splits = list[dict[str, list[str]]]
+Context = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset that is verified, planned and preprocessed, and the folds to train on it."""
+    """A dataset that is verified, planned and preprocessed, and the folds to train on it.
+
+    first  the same for the first network of a cascade
+    """
 
     dataset: Dataset
     plan: Plan
     splits: Splits
     folds: list[str]
     run: RunFolder
+    first: Prepared | None = None
+
+    def stored(self) -> list[StoredCase]:
+        """The preprocessed cases."""
+        return [open_case(case.id, self.run.preprocessed) for case in self.dataset.cases]
 
 
 def plan_and_train(
@@ -109,11 +124,13 @@ def plan_and_train(
     run = prepared.run
     if not team.leader:
         be_quiet()
-    stored = [open_case(case.id, run.preprocessed) for case in prepared.dataset.cases]
     if dry_run:
-        return finish_dry_run(prepared, recipe, method, stored, options) if team.leader else run.path
+        return finish_dry_run(prepared, recipe, method, options) if team.leader else run.path
     for name in prepared.folds:
-        train_fold(name, prepared, recipe, method, stored, options)
+        context = None
+        if prepared.first is not None:
+            context = train_first(name, prepared.first, recipe, method, options, spacing=prepared.plan.spacing)
+        train_fold(name, prepared, after_first(recipe) if context else recipe, method, options, context=context)
         if team.leader:
             remember_model(run.path)
             write_report(run.path)
@@ -141,28 +158,36 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
     write_json(run.recipe, recipe)
     write_json(run.splits, splits)
     report_disk_use(plan, run)
+    plan = preprocess(found, plan, run, workers=options.workers)
+    first = None
+    if plan.low_resolution is not None:
+        own = run.low_resolution
+        own.path.mkdir(exist_ok=True)
+        write_json(own.recipe, recipe)
+        first = Prepared(found, preprocess(found, plan.first_stage, own, workers=options.workers), splits, folds, own)
+    return Prepared(found, plan, splits, folds, run, first)
+
+
+def preprocess(found: Dataset, plan: Plan, run: RunFolder, *, workers: int) -> Plan:
+    """Store the cases -> the plan with what was measured on them, written to the run folder."""
     stored = store_cases(
-        found,
-        plan,
-        run.preprocessed,
-        enrich=enrich,
-        workers=options.workers,
-        progress=progress_to("Preprocessing"),
+        found, plan, run.preprocessed, enrich=enrich, workers=workers, progress=progress_to("Preprocessing")
     )
     measured = with_measured_clusters(plan, [case.intensities for case in stored if case.intensities is not None])
-    if measured is not plan:
-        plan = measured
-        write_json(run.plan, plan)
-    return Prepared(found, plan, splits, folds, run)
+    if measured is not plan or not run.plan.exists() or read_model(run.plan, Plan) != plan:
+        write_json(run.plan, measured)
+    return measured
 
 
 def report_disk_use(plan: Plan, run: RunFolder) -> None:
     """Say how much the preprocessed cases will take, before they do."""
     fingerprint = read_model(run.fingerprint, Fingerprint)
-    voxels = sum(math.prod(shape) for shape in shapes_at(fingerprint, plan.spacing))
+    stages = [plan] if plan.low_resolution is None else [plan, plan.first_stage]
+    voxels = sum(math.prod(shape) for stage in stages for shape in shapes_at(fingerprint, stage.spacing))
     size = voxels * bytes_a_voxel(plan) / 1e9
     LOGGER.info("Preprocessed cases take at most %.2g GB in %s", size, run.preprocessed)
-    there = sum(path.stat().st_size for path in run.preprocessed.rglob("*") if path.is_file()) / 1e9
+    stores = (run.preprocessed, run.low_resolution.preprocessed)
+    there = sum(path.stat().st_size for store in stores for path in store.rglob("*") if path.is_file()) / 1e9
     free = shutil.disk_usage(run.path).free / 1e9
     if size > free + there:
         raise UserError.single(
@@ -231,22 +256,50 @@ def choose_workers(workers: int | None, dataset: Dataset) -> int:
     return (os.cpu_count() or 1) if size > WORTH_WORKERS else 0
 
 
-def finish_dry_run(
-    prepared: Prepared, recipe: Recipe, method: Method, stored: Sequence[StoredCase], options: Options
-) -> Path:
+def finish_dry_run(prepared: Prepared, recipe: Recipe, method: Method, options: Options) -> Path:
     """A picture of synthetic images and the report, and nothing trained."""
     run = prepared.run
-    parts = build_parts(prepared.plan, recipe, stored, augmenter=method.augmenter(), device=options.device)
+    parts = build_parts(prepared.plan, recipe, prepared.stored(), augmenter=method.augmenter(), device=options.device)
     LOGGER.info("Preview of synthetic images: %s", write_preview(parts, run.path / "preview.png"))
     LOGGER.info("Report: %s", write_report(run.path))
     return run.path
 
 
+def train_first(
+    name: str, first: Prepared, recipe: Recipe, method: Method, options: Options, *, spacing: Triple
+) -> Context:
+    """Train the first network of a cascade -> what it finds in images of `spacing` mm."""
+    LOGGER.info("The first of two networks, which sees scans in voxels of %s mm:", times(first.plan.spacing))
+    own = recipe
+    if recipe.time_budget is not None:
+        own = recipe.model_copy(update={"time_budget": FIRST_SHARE * recipe.time_budget})
+    train_fold(name, first, own, method, replace(options, init=None))
+    model, device = load_model(first.run.fold(name), options.device), options.device
+    LOGGER.info("The second, which is told what the first finds:")
+    return lambda image: context_in(image, model, spacing=spacing, device=device)
+
+
+def after_first(recipe: Recipe) -> Recipe:
+    """With the time that the first network of a cascade leaves to the second."""
+    if recipe.time_budget is None:
+        return recipe
+    return recipe.model_copy(update={"time_budget": (1 - FIRST_SHARE) * recipe.time_budget})
+
+
 def train_fold(
-    name: str, prepared: Prepared, recipe: Recipe, method: Method, stored: Sequence[StoredCase], options: Options
+    name: str,
+    prepared: Prepared,
+    recipe: Recipe,
+    method: Method,
+    options: Options,
+    *,
+    context: Context | None = None,
 ) -> None:
-    """Train and validate one fold."""
-    dataset, plan, run = prepared.dataset, prepared.plan, prepared.run
+    """Train and validate one fold.
+
+    context  what a cascade's first network finds in an image, where this is the second
+    """
+    dataset, plan, run, stored = prepared.dataset, prepared.plan, prepared.run, prepared.stored()
     splits, team = prepared.splits, options.team
     ids = {case.id for case in dataset.cases}
     held_out = set() if name == "all" else set(splits[int(name)]["val"])
@@ -262,6 +315,7 @@ def train_fold(
         device=options.device,
         autocast=fast_dtype(options.device),
         team=team,
+        context=context,
     )
     state = initial_state(parts)
     if options.init is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.inference.model_zip import LOW_RESOLUTION
 from l2s_auto.io.json_files import read_json, read_model
 from l2s_auto.training.checkpoint import has_checkpoint
 
@@ -50,6 +51,11 @@ class RunFolder:
     def preprocessed(self) -> Path:
         return self.path / "preprocessed"
 
+    @property
+    def low_resolution(self) -> RunFolder:
+        """Of a cascade's first networks: a run of its own, whose models predict by themselves."""
+        return RunFolder(self.path / LOW_RESOLUTION)
+
     def fold(self, name: str) -> Path:
         return self.path / f"fold_{name}"
 
@@ -82,7 +88,11 @@ class RunFolder:
         own, home = self.path.resolve(), dataset.resolve()
         if own == home or any(home / name in (own, *own.parents) for name in DATASET_FOLDERS):
             raise self._unusable("a folder of the dataset, which is never written to")
-        trained = [name for name in folds if (self.fold(name) / "weights.safetensors").exists()]
+        trained = [
+            name
+            for name in folds
+            if any((run.fold(name) / "weights.safetensors").exists() for run in (self, self.low_resolution))
+        ]
         if trained and not resume:
             raise UserError.single(
                 "There is a trained model already, and it would be overwritten.",

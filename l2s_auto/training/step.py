@@ -21,6 +21,7 @@ from l2s_auto.hypergradients.differentiate import gradients, leaves, part_of, pi
 from l2s_auto.hypergradients.signal import limited, no_signal, note
 from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.networks import call, call_method
+from l2s_auto.synthesis.context import coarse_shape, draw_context, imitated
 from l2s_auto.synthesis.generator import Draw, Layout
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
@@ -46,6 +47,7 @@ class Synthetic:
 
     layout, draw  what the clean images are rendered from; by `augment`, where the augmenter changes how
     blank         (B, C) channels that the images lack; None: none
+    context       (B, 1, *S) what a cascade's first network is taken to have found; None: there is no cascade
     """
 
     clean: Batch
@@ -53,6 +55,7 @@ class Synthetic:
     layout: Layout
     draw: Draw
     blank: torch.Tensor | None = None
+    context: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,19 @@ def draw_synthetic(parts: Parts, *, batch: int | None = None) -> Synthetic:
     boxes = parts.sampler.sample(batch, parts.plan.patch, margin=MARGIN, share=mine)
     draw = parts.generator.draw(batch, parts.random).of(mine)
     layout = parts.generator.layout(boxes.enriched, draw)
-    return rendered(parts, layout, draw, batch=batch, blank=draw_blank(parts, batch))
+    context = imitate_context(parts, layout.target, batch)
+    return rendered(parts, layout, draw, batch=batch, blank=draw_blank(parts, batch), context=context)
 
 
-def rendered(parts: Parts, layout: Layout, draw: Draw, *, batch: int, blank: torch.Tensor | None = None) -> Synthetic:
+def rendered(
+    parts: Parts,
+    layout: Layout,
+    draw: Draw,
+    *,
+    batch: int,
+    blank: torch.Tensor | None = None,
+    context: torch.Tensor | None = None,
+) -> Synthetic:
     """Clean images of this process's share of a joint batch of layouts, with the augmenter's random numbers."""
     if getattr(parts.augmenter, "changes_mixture", False):
         # Rendered where the mixture is known; until then only its shape is asked for.
@@ -112,7 +124,7 @@ def rendered(parts: Parts, layout: Layout, draw: Draw, *, batch: int, blank: tor
     else:
         with torch.no_grad():
             image = parts.generator.render(layout, draw)
-    return Synthetic(Batch(image, layout.target), draw_noise(parts, image, batch), layout, draw, blank)
+    return Synthetic(Batch(image, layout.target), draw_noise(parts, image, batch), layout, draw, blank, context)
 
 
 def draw_pair(parts: Parts) -> tuple[Batch, Synthetic]:
@@ -125,8 +137,9 @@ def draw_pair(parts: Parts) -> tuple[Batch, Synthetic]:
     layout = parts.generator.undeformed(boxes.enriched, draw)
     blank = draw_blank(parts, parts.plan.batch)
     scans = as_batch(parts, boxes)
-    twins = rendered(parts, layout, draw, batch=parts.plan.batch, blank=blank)
-    return Batch(blanked(rescale(scans.image), blank), scans.target), twins
+    context = imitate_context(parts, scans.target, parts.plan.batch)
+    twins = rendered(parts, layout, draw, batch=parts.plan.batch, blank=blank, context=context)
+    return Batch(in_context(blanked(rescale(scans.image), blank), context), scans.target), twins
 
 
 def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
@@ -137,8 +150,9 @@ def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch
 
 def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
     """Patches of labelled real scans, as they are; without some of their channels, where the recipe wants that."""
-    scans = as_batch(parts, draw_boxes(parts, batch=batch))
-    return Batch(blanked(scans.image, draw_blank(parts, batch or parts.plan.batch)), scans.target)
+    scans, batch = as_batch(parts, draw_boxes(parts, batch=batch)), batch or parts.plan.batch
+    image = blanked(scans.image, draw_blank(parts, batch))
+    return Batch(in_context(image, imitate_context(parts, scans.target, batch)), scans.target)
 
 
 def draw_blank(parts: Parts, batch: int) -> torch.Tensor | None:
@@ -157,6 +171,24 @@ def blanked(image: torch.Tensor, blank: torch.Tensor | None) -> torch.Tensor:
     return image if blank is None else image.masked_fill(blank.view(*blank.shape, *[1] * (image.ndim - 2)), 0.0)
 
 
+def imitate_context(parts: Parts, target: torch.Tensor, batch: int) -> torch.Tensor | None:
+    """(B, 1, *S) what the first network of a cascade is taken to have found in this process's share of a joint batch.
+
+    target  (B, *S) what is there. None where there is no cascade.
+    """
+    plan = parts.plan
+    if plan.low_resolution is None:
+        return None
+    coarse = coarse_shape(target.shape[1:], plan.spacing, plan.low_resolution.spacing)
+    draw = draw_context(batch, len(plan.labels), coarse, parts.random)
+    return imitated(target, draw.of(parts.team.share(batch)))
+
+
+def in_context(image: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+    """(B, C, *S) images with what the first network of a cascade found behind their channels."""
+    return image if context is None else torch.cat([image, context], 1)
+
+
 def draw_boxes(parts: Parts, *, batch: int | None = None) -> Boxes:
     """This process's share of a joint batch of random boxes of real scans."""
     batch = batch or parts.plan.batch
@@ -171,7 +203,7 @@ def as_batch(parts: Parts, boxes: Boxes) -> Batch:
 
 
 def augment(parts: Parts, theta: Params, synthetic: Synthetic, piece: slice = slice(None)) -> torch.Tensor:
-    """A_theta, and the scale that networks read, for a piece of the batch: (B, C, *S)."""
+    """A_theta, and the scale that networks read, for a piece of the batch: (B, C, *S), and a cascade's context."""
     noise = {name: value[piece] for name, value in synthetic.noise.items()}
     image = synthetic.clean.image[piece]
     if getattr(parts.augmenter, "changes_mixture", False):
@@ -179,7 +211,8 @@ def augment(parts: Parts, theta: Params, synthetic: Synthetic, piece: slice = sl
         mixture = call_method(parts.augmenter, "mixture", theta, draw.mixture, noise)
         image = parts.generator.render(synthetic.layout.of(piece), draw, mixture)
     blank = None if synthetic.blank is None else synthetic.blank[piece]
-    return blanked(rescale(call(parts.augmenter, theta, image, noise)), blank)
+    context = None if synthetic.context is None else synthetic.context[piece]
+    return in_context(blanked(rescale(call(parts.augmenter, theta, image, noise)), blank), context)
 
 
 def network_loss(

@@ -37,6 +37,17 @@ def network_with(parts: Parts, phi: Params) -> Network:
     return run
 
 
+def whole_logits(parts: Parts, phi: Params, image: np.ndarray) -> torch.Tensor:
+    """(C, *S) image on the plan's grid -> (K, *S) logits; of a cascade's second network, told what the first finds."""
+    plan = parts.plan
+    if plan.low_resolution is not None:
+        assert parts.context is not None, "a cascade is validated once its first network is trained"
+        image = np.concatenate([image, parts.context(image)])
+    return sliding_window_logits(
+        network_with(parts, phi), torch.from_numpy(image), plan.patch, len(plan.labels), device=parts.device
+    )
+
+
 def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float | None:
     """Mean Dice over labels and some of the held-out cases, on the preprocessed grid; None if there are none.
 
@@ -45,13 +56,7 @@ def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float |
     targets = target_of(parts.plan.generation)
     scores: list[float] = []
     for case in parts.team.some_of(evenly(cases, LOOKED_AT)):
-        logits = sliding_window_logits(
-            network_with(parts, phi),
-            torch.from_numpy(np.array(case.image)),
-            parts.plan.patch,
-            len(parts.plan.labels),
-            device=parts.device,
-        )
+        logits = whole_logits(parts, phi, np.array(case.image))
         prediction, reference = logits.cpu().numpy().argmax(0), targets[np.asarray(case.enriched)]
         prediction[reference == len(parts.plan.labels)] = 0  # nobody labelled what is there
         values = (dice(prediction == k, reference == k) for k in range(1, len(parts.plan.labels)))
@@ -100,13 +105,7 @@ def segment_and_compare(parts: Parts, phi: Params, case: Case) -> dict:
     assert case.label is not None
     volume = read_image(case)
     prepared = prepare(volume, plan)
-    logits = sliding_window_logits(
-        network_with(parts, phi),
-        torch.from_numpy(prepared.image),
-        plan.patch,
-        len(plan.labels),
-        device=parts.device,
-    )
+    logits = whole_logits(parts, phi, prepared.image)
     prediction = restore_logits(logits, prepared.geometry, plan)
     reference, _ = read_label_map(case.label)
     names = {label.value: label.name for label in plan.labels}

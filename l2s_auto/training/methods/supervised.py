@@ -8,7 +8,7 @@ from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
-from l2s_auto.training.step import MARGIN, StepResult, draw_noise, first_order_update
+from l2s_auto.training.step import MARGIN, StepResult, draw_noise, first_order_update, imitate_context, in_context
 
 
 class Supervised:
@@ -42,4 +42,5 @@ def draw_augmented(parts: Parts) -> Batch:
     draw = parts.generator.draw(plan.batch, parts.random).of(mine)
     image = parts.generator.warp(boxes.image, draw)
     image = parts.augmenter(image, draw_noise(parts, image, plan.batch))
-    return Batch(rescale(image), parts.generator.layout(boxes.enriched, draw, cropped=False).target)
+    target = parts.generator.layout(boxes.enriched, draw, cropped=False).target
+    return Batch(in_context(rescale(image), imitate_context(parts, target, plan.batch)), target)
