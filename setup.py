@@ -45,6 +45,7 @@ setup(
         "matplotlib>=3.8",
         "connected-components-3d>=3.14",
         "blosc2>=3.3",
+        "isal>=1.6",
         "tqdm>=4.65",
     ],
     extras_require={"dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.13"]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _PIECE = 2**20  # numbers that are counted at a time
+_BINS = 4096  # of the values whose moments are taken
 _TABLE = 2**16  # values this far apart are looked up in a table
 
 
@@ -45,20 +46,43 @@ def counts_of(index: np.ndarray, length: int) -> np.ndarray:
 def moments(index: np.ndarray, values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(length,) how often each number occurs in (N,) `index`, and mean and standard deviation of its (N,) values.
 
-    0 and 0 for a number that does not occur.
+    0 and 0 for a number that does not occur. Of more than a million values those of a number are counted in 4096 bins
+    of the values' range, which is three times as fast: a mean is then off by less than 1/8192 of the range, and with
+    many different values far less.
     """
-    middle = np.float32(values.mean(dtype=np.float64)) if values.size else np.float32(0)
-    count, total, squares = np.zeros((3, length))
-    for start in range(0, index.size, _PIECE):
-        part = index[start : start + _PIECE]
-        about = values[start : start + _PIECE] - middle  # so that squares keep their digits
-        count += np.bincount(part, None, length)
-        total += np.bincount(part, about, length)
-        squares += np.bincount(part, about * about, length)
+    if values.size == 0:
+        return np.zeros(length), np.zeros(length), np.zeros(length)
+    count, mean, std = (_moments if values.size <= _PIECE else _moments_in_bins)(index, values, length)
+    return count, np.where(count > 0, mean, 0.0), np.where(count > 0, std, 0.0)
+
+
+def _moments(index: np.ndarray, values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    middle = float(values.mean(dtype=np.float64))
+    about = values.astype(np.float64) - middle  # so that squares keep their digits
+    count = np.bincount(index, None, length).astype(np.float64)
     some = np.maximum(count, 1)
-    mean = total / some
-    std = np.sqrt(np.maximum(0.0, squares / some - mean**2))
-    return count, np.where(count > 0, mean + float(middle), 0.0), std
+    mean = np.bincount(index, about, length) / some
+    square = np.bincount(index, about * about, length) / some
+    return count, mean + middle, np.sqrt(np.maximum(0.0, square - mean**2))
+
+
+def _moments_in_bins(index: np.ndarray, values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lowest, highest = float(values.min()), float(values.max())
+    width = (highest - lowest) / _BINS or 1.0
+    counts = np.zeros(length * _BINS, dtype=np.int64)
+    piece = max(_PIECE, counts.size)
+    for start in range(0, index.size, piece):
+        scaled = (values[start : start + piece] - np.float32(lowest)) * np.float32(1 / width)
+        number = np.minimum(scaled, np.float32(_BINS - 1)).astype(np.int64)
+        number += index[start : start + piece].astype(np.int64) * _BINS
+        counts += np.bincount(number, minlength=counts.size)
+    table = counts.reshape(length, _BINS)
+    middles = lowest + (np.arange(_BINS) + 0.5) * width
+    count = table.sum(axis=1).astype(np.float64)
+    some = np.maximum(count, 1)
+    mean = table @ middles / some
+    square = (table * (middles - mean[:, None]) ** 2).sum(axis=1) / some
+    return count, mean, np.sqrt(square)
 
 
 def box_of(mask: np.ndarray) -> tuple[slice, ...]:

@@ -5,14 +5,13 @@ The numbers of the affine are taken as millimetres whatever unit the header decl
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.io import gunzip
 
 # Everything in the header that places the grid in space; copied bit by bit from the input to the output.
 _GEOMETRY = (
@@ -27,7 +26,7 @@ def errors() -> tuple[type[Exception], ...]:
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
-    return (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ValueError, OverflowError, TypeError)
+    return (ImageFileError, HeaderDataError, EOFError, OSError, *gunzip.errors(), ValueError, OverflowError, TypeError)
 
 
 def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
@@ -45,8 +44,7 @@ def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np
 
     if path.name.lower().endswith(".gz"):
         # Read to the end, so that gzip's own checksum finds damage; nibabel stops after the last voxel.
-        with gzip.open(path) as file:
-            content = file.read()
+        content = gunzip.unpacked(path)
         image: Any = _class_of(content, path).from_bytes(content)
     else:
         image = nibabel.load(path)

@@ -105,8 +105,7 @@ def prepare_labels(labels: np.ndarray, geometry: Geometry, plan: Plan) -> np.nda
 
     Raises UserError if the map holds values that the plan does not know.
     """
-    inside = geometry.enter(labels)
-    values = values_of(inside)
+    values = values_of(labels)
     index = plan.class_of
     unknown = [int(value) for value in values if int(value) not in index]
     if unknown:
@@ -118,7 +117,8 @@ def prepare_labels(labels: np.ndarray, geometry: Geometry, plan: Plan) -> np.nda
             mend="Add the values to the dataset's labels, or remove them from the label map.",
         )
     lookup = np.array([index[int(value)] for value in values], dtype=np.int16)
-    return resample_labels(lookup[number_of(inside, values)], geometry.resampled)
+    inside = geometry.enter(number_of(labels, values))  # in the smallest type, which is turned around the fastest
+    return resample_labels(lookup[inside], geometry.resampled)
 
 
 def restore_labels(classes: np.ndarray, geometry: Geometry, plan: Plan) -> np.ndarray:

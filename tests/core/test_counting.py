@@ -52,3 +52,14 @@ def test_moments_are_numpys_also_far_from_zero() -> None:
         own = values[index == number].astype(np.float64)
         assert count[number] == own.size
         assert mean[number] == pytest.approx(own.mean()) and std[number] == pytest.approx(own.std(), rel=1e-4)
+
+
+def test_moments_of_few_values_are_exact_and_of_none_0() -> None:
+    count, mean, std = moments(np.array([0, 0, 2]), np.array([1.0, 2.0, 5.0], dtype=np.float32), 3)
+    assert count.tolist() == [2, 0, 1] and mean.tolist() == [1.5, 0, 5] and std.tolist() == [0.5, 0, 0]
+    assert [values.tolist() for values in moments(np.zeros(0, int), np.zeros(0), 2)] == [[0, 0]] * 3
+
+
+def test_moments_of_many_equal_values_have_no_spread() -> None:
+    count, mean, std = moments(np.zeros(2**21, np.uint8), np.full(2**21, 0.25, np.float32), 1)
+    assert count[0] == 2**21 and mean[0] == pytest.approx(0.25, abs=1.0) and std[0] == 0
