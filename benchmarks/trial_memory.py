@@ -21,6 +21,7 @@ from memory_model import present
 from common import finish, in_a_process, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.networks.device import fast_dtype
 from l2s_auto.planning.topology import determine_topology
 from l2s_auto.preprocessing.compressed import open_array, write_array
 from l2s_auto.preprocessing.store import StoredCase
@@ -67,7 +68,8 @@ def trained(name: str, device_name: str, iterations: int, queue) -> None:
             write_array(enriched, case.enriched)
             cases.append(StoredCase(case.id, open_array(image), open_array(enriched)))
         before = present(device)
-        parts = build_parts(plan, recipe, cases[:4], augmenter=method.augmenter(), device=device)
+        augmenter, fast = method.augmenter(), fast_dtype(device)
+        parts = build_parts(plan, recipe, cases[:4], augmenter=augmenter, device=device, autocast=fast)
         train(
             parts,
             method,

@@ -14,7 +14,7 @@ from l2s_auto.io.content import copies
 from l2s_auto.io.geometry import corner_offset, default_tolerance
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.parallel import Progress, map_cases
-from l2s_auto.io.volumes import read_label_map, read_volume
+from l2s_auto.io.volumes import read_label_map, read_stored
 
 MINIMUM_CASES = 2  # one to train with, one to hold out
 
@@ -90,15 +90,15 @@ def check_case(
     found_channels = 0
     for path in case.images:
         try:
-            volume = read_volume(path)
+            volume = read_stored(path)
         except UserError as error:
             offences.extend(error.offences)
             found_channels = channels  # the unreadable file has been reported; how many channels it has is unknown
             continue
         found_channels += len(volume.data)
         grids.append((path, (volume.data.shape[1:], volume.affine)))
-        finite = np.isfinite(volume.data)
-        if not finite.all():
+        finite = np.isfinite(volume.data) if volume.data.dtype.kind == "f" else None
+        if finite is not None and not finite.all():
             found = f"NaN or infinity in {int((~finite).sum())} voxels"
             offences.append(_offence(path, found, "numbers", "Replace these voxels, or remove the case."))
         elif volume.data.min() == volume.data.max():

@@ -44,6 +44,12 @@ def read_volume(path: PathLike) -> Volume:
     return Volume(data=data, affine=affine)
 
 
+def read_stored(path: PathLike) -> Volume:
+    """A scan in the type that the file has, where nothing is scaled; floats as float32. Otherwise as `read_volume`."""
+    data, affine = _read(Path(path), dtype=None)
+    return Volume(data=data.astype(np.float32, copy=False) if data.dtype.kind == "f" else data, affine=affine)
+
+
 def read_label_map(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
     """(X, Y, Z) int32 label values and affine.
 

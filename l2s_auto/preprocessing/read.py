@@ -32,13 +32,13 @@ class PreparedForFingerprint:
 
 
 def read_image(case: Case) -> Volume:
-    """All channels of a case as one volume, on the grid of the first.
+    """All channels of a case as one volume, on the grid of the first, in the files' own type where nothing is scaled.
 
     Raises UserError if the channels' grids have different shapes.
     """
-    from l2s_auto.io.volumes import read_volume
+    from l2s_auto.io.volumes import read_stored
 
-    volumes = [read_volume(path) for path in case.images]
+    volumes = [read_stored(path) for path in case.images]
     first = volumes[0]
     offences = [
         Offence(

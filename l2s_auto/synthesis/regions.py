@@ -43,7 +43,7 @@ def regular(
 
     values   (*S) intensities
     where    (*S) bool, N voxels
-    index    (*S) cluster of each voxel at first
+    index    (*S) cluster of each voxel at first, the nearest in intensity
     centres  (K,) of the clusters, at most 255
     width    standard deviation of the neighbourhood, voxels an axis
     -> (*S) uint8 clusters; anything outside of `where`
@@ -64,25 +64,23 @@ def regular(
     clusters = np.full(shape, len(centres), dtype=np.uint8)
     inner = clusters[core]
     np.copyto(inner, np.where(place, index[box], np.uint8(len(centres))))
-    wider, gain = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    image, worth = wider[core], gain[core]
-    image[...] = values[box]
-    tiles = list(_tiles(place.shape, reach))
-    for tile, wide in tiles:
-        image[tile] *= place[tile]
-        around = _inside(_shares(clusters[wide] < len(centres), kernels), clusters[wide].shape, reach)
-        worth[tile] = np.float32(strength) / np.maximum(around, np.float32(_FAINT))
+    wider = np.zeros(shape, dtype=np.float32)
+    image = wider[core]
+    np.multiply(values[box], place, out=image)
+    # A voxel among its like, which is nearest to it in intensity too, stays what it is.
+    tiles = [(tile, wide) for tile, wide in _tiles(place.shape, reach) if _mixed(clusters[wide])]
     for _ in range(rounds):
-        settled = np.empty(place.shape, dtype=np.uint8)
+        settled = inner.copy()
         for tile, wide in tiles:
-            settled[tile] = _cheapest(wider[wide], clusters[wide], gain[wide], kernels, centres, 1 / (2 * s2))
+            settled[tile] = _cheapest(
+                wider[wide], clusters[wide], kernels, centres, cheaper=1 / (2 * s2), strength=strength
+            )
         np.putmask(settled, ~place, np.uint8(len(centres)))
         changed = int(np.count_nonzero(settled != inner))
         inner[...] = settled
         if changed <= _SETTLED * place.size:
             break
     found = np.ascontiguousarray(inner)
-    del gain, worth
     for _ in range(2):  # what joins may be a speck in its turn
         before, found = found, _without_specks(found, image, centres)
         if found is before:
@@ -120,13 +118,26 @@ def _tiles(shape: tuple[int, ...], reach: tuple[int, ...]) -> Iterator[tuple[Box
         )
 
 
+def _mixed(clusters: np.ndarray) -> bool:
+    """Whether there is more than one of them."""
+    return bool((clusters != clusters.flat[0]).any())
+
+
 def _cheapest(
-    image: np.ndarray, clusters: np.ndarray, gain: np.ndarray, kernels: Kernels, centres: np.ndarray, cheaper: float
+    image: np.ndarray,
+    clusters: np.ndarray,
+    kernels: Kernels,
+    centres: np.ndarray,
+    *,
+    cheaper: float,
+    strength: float,
 ) -> np.ndarray:
     """Clusters of the least cost in a tile: all arrays have a rim, the result has none."""
     reach = tuple(len(kernel) - 1 for kernel in kernels)
     span = _span(image.shape, reach)
-    flat, gain, shape = image.ravel()[span], gain.ravel()[span], image.shape
+    flat, shape = image.ravel()[span], image.shape
+    # Shares are of that part of a neighbourhood which is looked at.
+    gain = np.float32(strength) / np.maximum(_shares(clusters < len(centres), kernels), np.float32(_FAINT))
     lowest, best = np.full(flat.shape, np.inf, dtype=np.float32), np.zeros(flat.shape, dtype=np.uint8)
     for k, centre in enumerate(centres):
         cost = flat - np.float32(centre)
