@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from l2s_auto.core.plan import Triple
-from l2s_auto.inference.ensemble import mean_logits
+from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.load import Model
+from l2s_auto.inference.sliding_window import sliding_window_classes
 from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST
 from l2s_auto.preprocessing.resample import coarse_axes, nearest, resample_image, resampled_shape
 
@@ -26,5 +27,6 @@ def context_in(
     small = resample_image(image, resampled_shape((x, y, z), spacing, low.plan.spacing), coarse=coarse_axes(spacing))
     if small is not image:
         np.clip(small, LOWEST, HIGHEST, out=small)
-    found = mean_logits(low, small, device=device, overlap=overlap, tta=tta).argmax(0)
-    return nearest(found.cpu().numpy(), shape)[None].astype(np.float32)
+    windowing = windowing_of(low.plan, small.shape[1:], device=device, overlap=overlap, tta=tta)
+    found = sliding_window_classes(low.networks, torch.from_numpy(small), windowing)
+    return nearest(found.numpy(), shape)[None].astype(np.float32)

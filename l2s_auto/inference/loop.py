@@ -126,23 +126,24 @@ def _work(
     options: Options,
     report: Callable[[Job, float], None],
 ) -> Outcome[Result] | Callable[[], Result]:
-    """Run the network on a scan: what is left to do with its logits, or the error that came before."""
+    """Run the network on a scan: what is left to do with what it finds, or the error that came before."""
     if scan.value is None:
         return Outcome(error=scan.error)
     ready = scan.value
-    logits = attempt(
+    found = attempt(
         lambda: segment(
             ready,
             model,
             device=options.device,
             overlap=options.overlap,
             tta=options.tta,
+            probabilities=options.probabilities,
             progress=lambda done, total: report(job, done / total),
         )
     )
-    if logits.value is None:
-        return Outcome(error=logits.error)
-    values = logits.value
+    if found.value is None:
+        return Outcome(error=found.error)
+    values = found.value
     overlay = folder / "overlays" / f"{job.case.id}.png"
     maps = folder / "probabilities" / f"{job.case.id}.nii.gz" if options.probabilities else None
     return lambda: finish(job, ready, values, model, overlay=overlay, probabilities=maps)

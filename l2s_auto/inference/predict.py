@@ -14,8 +14,8 @@ from l2s_auto.inference.jobs import Job, Jobs, find_jobs
 from l2s_auto.inference.load import Model, last_model, load_model
 from l2s_auto.inference.loop import FAILURES, MANIFEST, QUALITY, VOLUMES, Failure, Options, Progress, Tally, segment_all
 from l2s_auto.inference.manifest import describe_run, read_manifest, update_manifest
-from l2s_auto.inference.sliding_window import check_overlap
 from l2s_auto.inference.tables import read_table
+from l2s_auto.inference.windows import check_overlap
 from l2s_auto.networks.device import AUTO, choose_device
 
 FAST_OVERLAP = 0.25

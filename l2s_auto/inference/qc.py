@@ -15,23 +15,29 @@ LARGE_PART = 0.1
 SLAB = 1 << 24
 
 
-def label_scores(logits: torch.Tensor) -> list[float | None]:
-    """(K, *S) logits -> K scores in (1/K, 1], None for a class that no voxel has.
+class Scores:
+    """How sure the networks say they are of each label: gathered slab by slab.
 
-    The score of a label is, for now, the mean of the largest softmax probability over the label's voxels: how sure
-    the network says it is. It is not calibrated: a network can be surely wrong on scans unlike its training data.
+    The score of a label is, for now, the mean of the largest softmax probability over the label's voxels. It is not
+    calibrated: a network can be surely wrong on scans unlike its training data.
     """
-    classes = logits.shape[0]
-    total = torch.zeros(classes, dtype=torch.float64)
-    count = torch.zeros(classes, dtype=torch.float64)
-    rows = max(1, SLAB // max(1, logits[:, 0].numel()))
-    for slab in logits.split(rows, dim=1):
-        highest, index = slab.float().max(dim=0)
-        probability = (highest - slab.float().logsumexp(dim=0)).exp()
-        flat = index.flatten().cpu()
-        total += torch.bincount(flat, probability.flatten().double().cpu(), minlength=classes)
-        count += torch.bincount(flat, minlength=classes)
-    return [float(t / n) if n else None for t, n in zip(total, count, strict=True)]
+
+    def __init__(self, classes: int) -> None:
+        self.total, self.count = torch.zeros(2, classes, dtype=torch.float64)
+
+    def add(self, logits: torch.Tensor) -> None:
+        """Logits (K, *slab)."""
+        rows = max(1, SLAB // max(1, logits[:, 0].numel()))
+        for part in logits.split(rows, dim=1):
+            highest, index = part.float().max(dim=0)
+            probability = (highest - part.float().logsumexp(dim=0)).exp()
+            flat = index.flatten().cpu()
+            self.total += torch.bincount(flat, probability.flatten().double().cpu(), minlength=len(self.total))
+            self.count += torch.bincount(flat, minlength=len(self.count))
+
+    def means(self) -> list[float | None]:
+        """K scores in (1/K, 1], None for a class that no voxel has."""
+        return [float(t / n) if n else None for t, n in zip(self.total, self.count, strict=True)]
 
 
 def quality_rows(
@@ -41,7 +47,7 @@ def quality_rows(
 
     labels  (X, Y, Z) original values, on the scan's own grid
     names   value -> name, background left out
-    scores  value -> score of `label_scores`
+    scores  value -> score of `Scores`
     """
     border = _values_on_border(labels)
     parts = _part_sizes(labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ import torch
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Volume
 from l2s_auto.inference.cascade import context_in
-from l2s_auto.inference.ensemble import mean_logits
+from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
-from l2s_auto.inference.qc import label_scores, quality_rows
+from l2s_auto.inference.qc import Scores, quality_rows
+from l2s_auto.inference.sliding_window import Slab, slab_axis, sliding_window_slabs
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.volumes import read_volume, write_label_map, write_volume
-from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_logits, restore_probabilities
+from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_probabilities, restore_slabs
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,20 @@ class Scan:
     geometry: Geometry
     picture: np.ndarray
     affine: np.ndarray
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What the networks found.
+
+    labels         (X, Y, Z) int32 original values on the scan's own grid
+    scores         original value -> how sure the networks say they are, None where there is none of it
+    probabilities  (K, X, Y, Z) float32, if they are wanted
+    """
+
+    labels: np.ndarray
+    scores: dict[int, float | None]
+    probabilities: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -130,39 +145,55 @@ def segment(
     device: torch.device,
     overlap: float,
     tta: bool,
+    probabilities: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> torch.Tensor:
-    """(K, *S) logits on the plan's grid: the mean over the model's networks.
+) -> Segmented:
+    """Run the networks over a scan, and bring what they find to the scan's own grid.
 
     The mean of logits is, after softmax, the normalised geometric mean of the networks' probabilities.
     Of a cascade the first networks come first; the second ones are told what they find together.
-    tta  also mean over the left-right flip: the one flip whose image is a possible body
+    tta            also mean over the left-right flip: the one flip whose image is a possible body
+    probabilities  keep them, which takes memory for each class
     """
     options: dict[str, Any] = {"device": device, "overlap": overlap, "tta": tta}
-    image = scan.image
+    plan, image = model.plan, scan.image
     if model.low_resolution is not None:
-        context = context_in(image, model.low_resolution, spacing=model.plan.spacing, **options)
+        context = context_in(image, model.low_resolution, spacing=plan.spacing, **options)
         image = np.concatenate([image, context])
-    return mean_logits(model, image, **options, progress=progress)
+    shape = image.shape[1:]
+    axis = 0 if probabilities else slab_axis(shape, plan.patch)
+    windowing = windowing_of(plan, shape, **options)
+    given = torch.from_numpy(np.ascontiguousarray(image))
+    slabs = sliding_window_slabs(model.networks, given, windowing, axis=axis, progress=progress)
+    scores, kept = Scores(len(plan.labels)), []
+
+    def noted() -> Iterator[Slab]:
+        for planes, logits in slabs:
+            scores.add(logits)
+            if probabilities:
+                kept.append(logits.cpu())
+            yield planes, logits
+
+    labels = restore_slabs(noted(), scan.geometry, plan, axis=axis)
+    maps = restore_probabilities(torch.cat(kept, 1), scan.geometry, plan) if probabilities else None
+    return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), maps)
 
 
 def finish(
-    job: Job, scan: Scan, logits: torch.Tensor, model: Model, *, overlay: Path, probabilities: Path | None
+    job: Job, scan: Scan, found: Segmented, model: Model, *, overlay: Path, probabilities: Path | None
 ) -> Result:
-    """Bring the logits to the scan's own grid and write everything but the tables' rows, which are returned."""
+    """Write everything but the tables' rows, which are returned."""
     from l2s_auto.report.figures import overlay as draw_overlay
 
     names = label_columns(model.plan)
-    labels = restore_logits(logits, scan.geometry, model.plan)
-    scores = dict(zip(model.plan.label_values, label_scores(logits), strict=True))
-    if probabilities is not None:
+    labels = found.labels
+    if probabilities is not None and found.probabilities is not None:
         probabilities.parent.mkdir(parents=True, exist_ok=True)
-        maps = restore_probabilities(logits, scan.geometry, model.plan)
-        write_volume(probabilities, Volume(maps, scan.affine))
+        write_volume(probabilities, Volume(found.probabilities, scan.affine))
     draw_overlay(scan.picture, labels, names, scan.affine, overlay, title=job.case.id)
     volumes = label_volumes(labels, scan.affine, names)
     write_label_map(job.output, labels, scan.affine, like=job.like)  # last: where it is, the rest is too
     return Result(
         volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
-        quality=quality_rows(job.case.id, labels, names, scores),
+        quality=quality_rows(job.case.id, labels, names, found.scores),
     )

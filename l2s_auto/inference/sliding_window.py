@@ -1,131 +1,220 @@
-"""Logits of a whole volume from a network that sees one patch at a time."""
+"""Logits of a whole volume from networks that see one patch at a time, slab by slab.
+
+The windows are visited in rows along one axis. What the rows to come do not touch any more is handed out, so that
+memory is that of one row, whatever the length of the volume.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, combinations, product
 
 import torch
 from torch.nn import functional
 
-from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Network
+from l2s_auto.inference.windows import check_overlap, shares, window_starts
 from l2s_auto.networks.context import exchanged
 
 Progress = Callable[[int, int], None]
+#: Planes along the axis of the slabs, and their (K, *slab) float32 logits.
+Slab = tuple[slice, torch.Tensor]
 LEFT_RIGHT_AXIS = 0  # the plan's grid is closest to R, A, S
 
 
-def sliding_window_logits(
-    network: Network,
-    image: torch.Tensor,
-    patch: Sequence[int],
-    classes: int,
-    *,
-    overlap: float = 0.5,
-    batch: int = 1,
-    device: torch.device | str = "cpu",
-    store: torch.device | str | None = None,
-    flip_axes: Sequence[int] = (),
-    pairs: Sequence[tuple[int, int]] = (),
-    context: bool = False,
-    bfloat16: bool = False,
-    progress: Progress | None = None,
-) -> torch.Tensor:
-    """(C, *S) image, about [0, 1] -> (K, *S) float32 logits, the Gaussian-weighted mean of overlapping windows.
+@dataclass(frozen=True)
+class Windowing:
+    """How networks are run over a volume.
 
     patch      extent of a window, one number an axis
     classes    K
     overlap    share of a window that its neighbour covers too, in [0, 1)
-    batch      windows in one call of the network
-    device     where the network is
-    store      where the sums are kept and the result lies; None = device
+    batch      windows in one call of a network
+    device     where the networks are
+    store      where the sums are kept and the results lie; None = device
     flip_axes  test-time augmentation: mean over all combinations of flips of these spatial axes
     pairs      output classes (left, right), exchanged when the left-right axis is flipped
     context    whether the last channel holds class indices, whose pairs are exchanged too
-    bfloat16   run the network in mixed precision; sums stay float32
-    progress   called with (calls of the network done, all)
+    bfloat16   run the networks in mixed precision; sums stay float32
+    """
+
+    patch: Sequence[int]
+    classes: int
+    overlap: float = 0.5
+    batch: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    store: torch.device | None = None
+    flip_axes: Sequence[int] = ()
+    pairs: Sequence[tuple[int, int]] = ()
+    context: bool = False
+    bfloat16: bool = False
+
+
+def slab_axis(shape: Sequence[int], patch: Sequence[int]) -> int:
+    """The axis along which a row of windows is smallest."""
+    sizes = [max(n, p) for n, p in zip(shape, patch, strict=True)]
+    return min(range(len(sizes)), key=lambda axis: patch[axis] * math.prod(sizes) // sizes[axis])
+
+
+def sliding_window_slabs(
+    networks: Sequence[Network],
+    image: torch.Tensor,
+    windowing: Windowing,
+    *,
+    axis: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[Slab]:
+    """(C, *S) image, about [0, 1] -> slabs along the axis, in order: the mean logits of the networks.
+
+    Overlapping windows are blended by a Gaussian-weighted mean. A window in which each channel has one value, as in
+    air, is the same wherever it lies: the networks see it once.
+
+    progress   called with (windows done, all)
 
     A volume smaller than the patch is padded by repeating its border, and the result is cropped. Zeros would do for
     a head in air, whose border is 0 already; but where the field of view cuts through tissue, a fall to 0 is an
     edge that does not exist, while the repeated border goes on as the tissue does.
     """
-    _check(image, patch, overlap=overlap, batch=batch, flip_axes=flip_axes)
-    store = torch.device(device if store is None else store)
+    _check(image, windowing)
+    patch = tuple(windowing.patch)
+    store = windowing.store or windowing.device
     padded, inner = _pad(image.to(store, torch.float32), patch)
     shape = padded.shape[1:]
-    weight = gaussian_weight(patch).to(store)
-    total = torch.zeros((classes, *shape), dtype=torch.float32, device=store)
-    weights = torch.zeros(shape, dtype=torch.float32, device=store)
-    windows = window_slices(shape, patch, overlap=overlap)
-    flips = _flips(flip_axes)
-    calls = math.ceil(len(windows) / batch) * len(flips)
-    done = 0
-    with torch.inference_mode(), torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bfloat16):
-        for group in _groups(windows, batch):
-            stack = torch.stack([padded[(slice(None), *window)] for window in group]).to(device)
-            for flip in flips:
+    starts = [window_starts(s, p, overlap=windowing.overlap) for s, p in zip(shape, patch, strict=True)]
+    weights = [[w.to(store) for w in shares(*given)] for given in zip(shape, patch, starts, strict=True)]
+    row = [list(range(len(s))) if other != axis else [] for other, s in enumerate(starts)]
+    sums = _Sums(windowing.classes, shape, axis=axis, size=patch[axis], device=store)
+    seen = _Seen(networks, windowing, store)
+    total, done = math.prod(map(len, starts)), 0
+    for number, first in enumerate(starts[axis]):
+        row[axis] = [number]
+        places = list(product(*row))
+        windows = [
+            tuple(slice(s[n], s[n] + p) for s, n, p in zip(starts, place, patch, strict=True)) for place in places
+        ]
+        for chosen, logits in seen(padded, windows):
+            for index, values in zip(chosen, logits, strict=True):
+                sums.add(windows[index], values, [w[n] for w, n in zip(weights, places[index], strict=True)])
+            done += len(chosen)
+            if progress is not None:
+                progress(done, total)
+        last = starts[axis][number + 1] if number + 1 < len(starts[axis]) else shape[axis]
+        if (slab := sums.take(slice(first, last), inner)) is not None:
+            yield slab
+
+
+def sliding_window_logits(
+    networks: Sequence[Network], image: torch.Tensor, windowing: Windowing, *, progress: Progress | None = None
+) -> torch.Tensor:
+    """(C, *S) image -> (K, *S) float32 logits in one piece: `sliding_window_slabs` for what fits into memory."""
+    return torch.cat([logits for _, logits in sliding_window_slabs(networks, image, windowing, progress=progress)], 1)
+
+
+def sliding_window_classes(networks: Sequence[Network], image: torch.Tensor, windowing: Windowing) -> torch.Tensor:
+    """(C, *S) image -> (*S) int16 the class with the largest logit, on the CPU."""
+    axis = slab_axis(image.shape[1:], windowing.patch)
+    slabs = sliding_window_slabs(networks, image, windowing, axis=axis)
+    return torch.cat([logits.argmax(0).to("cpu", torch.int16) for _, logits in slabs], axis)
+
+
+class _Sums:
+    """Weighted sums of logits of a row of windows. Plane n of the volume is plane n modulo the patch of the sums."""
+
+    def __init__(self, classes: int, shape: Sequence[int], *, axis: int, size: int, device: torch.device) -> None:
+        own = [size if other == axis else n for other, n in enumerate(shape)]
+        self.values = torch.zeros((classes, *own), dtype=torch.float32, device=device)
+        self.axis, self.size = axis, size
+
+    def add(self, window: tuple[slice, ...], logits: torch.Tensor, weights: Sequence[torch.Tensor]) -> None:
+        """Logits (K, *patch) of a window, with its weights along each axis."""
+        weight = torch.ones((), device=weights[0].device)
+        for own in weights:
+            weight = weight[..., None] * own
+        weighted = logits * weight
+        begin = window[self.axis].start % self.size
+        place = list(window)
+        for planes, source in (
+            (slice(begin, self.size), slice(0, self.size - begin)),
+            (slice(begin), slice(self.size - begin, None)),
+        ):
+            if planes.stop - (planes.start or 0) > 0:
+                place[self.axis] = planes
+                self.values[(slice(None), *place)] += self._part(weighted, source)
+
+    def take(self, planes: slice, inner: tuple[slice, ...]) -> Slab | None:
+        """The finished planes of the volume, as those of what lies inside of its padding; they become 0 here."""
+        number = torch.arange(planes.start, planes.stop, device=self.values.device) % self.size
+        finished = self.values.index_select(self.axis + 1, number)
+        self.values.index_fill_(self.axis + 1, number, 0.0)
+        inside = inner[self.axis]
+        kept = slice(max(planes.start, inside.start), min(planes.stop, inside.stop))
+        if kept.stop <= kept.start:
+            return None
+        place = list(inner)
+        place[self.axis] = slice(kept.start - planes.start, kept.stop - planes.start)
+        own = slice(kept.start - inside.start, kept.stop - inside.start)
+        return own, finished[(slice(None), *place)].contiguous()
+
+    def _part(self, logits: torch.Tensor, planes: slice) -> torch.Tensor:
+        return logits[(slice(None),) * (self.axis + 1) + (planes,)]
+
+
+class _Seen:
+    """What the networks see in windows, in batches; of windows without content each is looked at once."""
+
+    def __init__(self, networks: Sequence[Network], windowing: Windowing, store: torch.device) -> None:
+        self.networks, self.windowing, self.store = networks, windowing, store
+        self.flips = _flips(windowing.flip_axes)
+        self.empty: dict[tuple[float, ...], torch.Tensor] = {}
+
+    def __call__(
+        self, image: torch.Tensor, windows: Sequence[tuple[slice, ...]]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """-> (numbers of some of the windows, their (B, K, *patch) logits), until all had their turn."""
+        waiting: list[int] = []
+        for number, window in enumerate(windows):
+            part = image[(slice(None), *window)]
+            lowest, highest = part.flatten(1).aminmax(dim=1)
+            if torch.equal(lowest, highest):
+                value = tuple(lowest.tolist())
+                if value not in self.empty:
+                    self.empty = {value: self._logits(part[None])}  # one is kept: most often it is the same air
+                yield [number], self.empty[value]
+                continue
+            waiting.append(number)
+            if len(waiting) == self.windowing.batch:
+                yield waiting, self._logits(torch.stack([image[(slice(None), *windows[n])] for n in waiting]))
+                waiting = []
+        if waiting:
+            yield waiting, self._logits(torch.stack([image[(slice(None), *windows[n])] for n in waiting]))
+
+    def _logits(self, stack: torch.Tensor) -> torch.Tensor:
+        """(B, C, *patch) -> (B, K, *patch) float32, the mean over networks and flips."""
+        own = self.windowing
+        kind = own.device.type
+        total: torch.Tensor | None = None
+        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=own.bfloat16):
+            stack = stack.to(own.device)
+            for flip in self.flips:
                 shown = stack
-                if context and LEFT_RIGHT_AXIS in flip:
-                    shown = torch.cat([stack[:, :-1], exchanged(stack[:, -1:], pairs, classes)], 1)
-                logits = _flipped_logits(network, shown, flip, pairs).to(store, torch.float32)
-                for window, values in zip(group, logits, strict=True):
-                    total[(slice(None), *window)] += values * weight
-                done += 1
-                if progress is not None:
-                    progress(done, calls)
-            for window in group:
-                weights[window] += weight * len(flips)
-    total /= weights
-    return total[(slice(None), *inner)].clone(memory_format=torch.contiguous_format)
+                if own.context and LEFT_RIGHT_AXIS in flip:
+                    shown = torch.cat([stack[:, :-1], exchanged(stack[:, -1:], own.pairs, own.classes)], 1)
+                for network in self.networks:
+                    logits = _flipped_logits(network, shown, flip, own.pairs).float()
+                    total = logits if total is None else total + logits
+            assert total is not None, "a model has at least one network"
+            return (total / (len(self.flips) * len(self.networks))).to(self.store)
 
 
-def gaussian_weight(patch: Sequence[int]) -> torch.Tensor:
-    """Patch extents -> (*patch) weights, 1 at the centre, standard deviation patch / 8, never 0.
-
-    A network knows least near the border of its window, where it lacks context; so windows are blended with weights
-    that fall from the centre (Isensee et al., nnU-Net, Nature Methods 2021). The floor keeps the corners, where the
-    Gaussian is about 1e-11, within the exact range of float32 sums.
-    """
-    weight = torch.ones(())
-    for extent in patch:
-        offset = torch.arange(extent, dtype=torch.float64) - (extent - 1) / 2
-        weight = weight[..., None] * torch.exp(-0.5 * (offset / (extent / 8)) ** 2)
-    return (weight / weight.max()).clamp_min(1e-4).to(torch.float32)
-
-
-def window_starts(extent: int, patch: int, *, overlap: float) -> list[int]:
-    """First voxels of windows along an axis: evenly spread, no further apart than the overlap allows, all covered."""
-    assert extent >= patch, f"an axis of {extent} voxels must be padded to the patch, {patch}"
-    step = max(1.0, patch * (1 - overlap))
-    intervals = math.ceil((extent - patch) / step)
-    return [round(i * (extent - patch) / max(1, intervals)) for i in range(intervals + 1)]
-
-
-def window_slices(shape: Sequence[int], patch: Sequence[int], *, overlap: float) -> list[tuple[slice, ...]]:
-    """All windows of a volume that is at least as large as the patch."""
-    starts = [window_starts(s, p, overlap=overlap) for s, p in zip(shape, patch, strict=True)]
-    return [tuple(slice(b, b + p) for b, p in zip(begin, patch, strict=True)) for begin in product(*starts)]
-
-
-def _check(image: torch.Tensor, patch: Sequence[int], *, overlap: float, batch: int, flip_axes: Sequence[int]) -> None:
+def _check(image: torch.Tensor, windowing: Windowing) -> None:
+    patch = windowing.patch
     assert image.ndim == len(patch) + 1, f"image {tuple(image.shape)} must have a channel axis and {len(patch)} more"
-    assert batch >= 1 and min(patch) >= 1 and min(image.shape) >= 1
-    assert all(0 <= axis < len(patch) for axis in flip_axes), f"flip_axes {flip_axes} must be spatial axes"
-    check_overlap(overlap)
-
-
-def check_overlap(overlap: float) -> None:
-    """UserError unless overlap is in [0, 1)."""
-    if not 0 <= overlap < 1:
-        raise UserError.single(
-            "The overlap of the windows is out of range.",
-            where="--overlap",
-            found=str(overlap),
-            expected="a number from 0 up to, but not including, 1",
-            mend="Use 0.5, or 0.25 for speed.",
-        )
+    assert windowing.batch >= 1 and min(patch) >= 1 and min(image.shape) >= 1
+    flips = windowing.flip_axes
+    assert all(0 <= axis < len(patch) for axis in flips), f"flip_axes {flips} must be spatial axes"
+    check_overlap(windowing.overlap)
 
 
 def _pad(image: torch.Tensor, patch: Sequence[int]) -> tuple[torch.Tensor, tuple[slice, ...]]:
@@ -157,8 +246,3 @@ def _flipped_logits(
     for left, right in pairs:
         order[left], order[right] = right, left
     return logits[:, order]
-
-
-def _groups(windows: list[tuple[slice, ...]], size: int) -> Iterator[list[tuple[slice, ...]]]:
-    for begin in range(0, len(windows), size):
-        yield windows[begin : begin + size]

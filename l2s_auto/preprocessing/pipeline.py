@@ -17,7 +17,7 @@ from l2s_auto.preprocessing.geometry import Geometry, geometry_of
 from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST, finite, normalise
 from l2s_auto.preprocessing.orient import orientation_of, to_canonical
 from l2s_auto.preprocessing.resample import coarse_axes, resample_image, resample_labels
-from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities
+from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities, restore_slabs
 
 #: Voxels of a scan on the plan's grid, at most: a CT of 512 x 512 x 800 has 210 million.
 MOST_VOXELS = 400_000_000
@@ -31,6 +31,7 @@ __all__ = [
     "restore_labels",
     "restore_logits",
     "restore_probabilities",
+    "restore_slabs",
 ]
 
 

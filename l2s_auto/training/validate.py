@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,17 @@ from l2s_auto.core.protocols import Network, Params
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
 from l2s_auto.evaluation.overlap import dice
-from l2s_auto.inference.sliding_window import sliding_window_logits
+from l2s_auto.inference.ensemble import windowing_of
+from l2s_auto.inference.sliding_window import (
+    Windowing,
+    slab_axis,
+    sliding_window_classes,
+    sliding_window_slabs,
+)
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.networks import call
-from l2s_auto.preprocessing.pipeline import prepare, restore_logits
+from l2s_auto.preprocessing.pipeline import prepare, restore_slabs
 from l2s_auto.preprocessing.read import read_image
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
@@ -37,15 +44,15 @@ def network_with(parts: Parts, phi: Params) -> Network:
     return run
 
 
-def whole_logits(parts: Parts, phi: Params, image: np.ndarray) -> torch.Tensor:
-    """(C, *S) image on the plan's grid -> (K, *S) logits; of a cascade's second network, told what the first finds."""
+def shown(parts: Parts, image: np.ndarray) -> tuple[torch.Tensor, Windowing]:
+    """(C, *S) image on the plan's grid -> what the network sees, of a cascade with what the first finds; and how."""
     plan = parts.plan
     if plan.low_resolution is not None:
         assert parts.context is not None, "a cascade is validated once its first network is trained"
         image = np.concatenate([image, parts.context(image)])
-    return sliding_window_logits(
-        network_with(parts, phi), torch.from_numpy(image), plan.patch, len(plan.labels), device=parts.device
-    )
+    windowing = windowing_of(plan, image.shape[1:], device=parts.device)
+    # In which precision the network computes is its own matter here.
+    return torch.from_numpy(image), replace(windowing, bfloat16=False)
 
 
 def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float | None:
@@ -56,8 +63,8 @@ def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float |
     targets = target_of(parts.plan.generation)
     scores: list[float] = []
     for case in parts.team.some_of(evenly(cases, LOOKED_AT)):
-        logits = whole_logits(parts, phi, np.array(case.image))
-        prediction, reference = logits.cpu().numpy().argmax(0), targets[np.asarray(case.enriched)]
+        found = sliding_window_classes([network_with(parts, phi)], *shown(parts, np.array(case.image)))
+        prediction, reference = found.numpy(), targets[np.asarray(case.enriched)]
         prediction[reference == len(parts.plan.labels)] = 0  # nobody labelled what is there
         values = (dice(prediction == k, reference == k) for k in range(1, len(parts.plan.labels)))
         scores += [value for value in values if value is not None]
@@ -105,8 +112,10 @@ def segment_and_compare(parts: Parts, phi: Params, case: Case) -> dict:
     assert case.label is not None
     volume = read_image(case)
     prepared = prepare(volume, plan)
-    logits = whole_logits(parts, phi, prepared.image)
-    prediction = restore_logits(logits, prepared.geometry, plan)
+    image, windowing = shown(parts, prepared.image)
+    axis = slab_axis(image.shape[1:], plan.patch)
+    slabs = sliding_window_slabs([network_with(parts, phi)], image, windowing, axis=axis)
+    prediction = restore_slabs(slabs, prepared.geometry, plan, axis=axis)
     reference, _ = read_label_map(case.label)
     names = {label.value: label.name for label in plan.labels}
     return evaluate_case(prediction, reference, volume.spacing, names, regions=plan.regions, ignore=plan.ignore)

@@ -12,7 +12,7 @@ import torch
 
 from l2s_auto.core.plan import LabelPlan
 from l2s_auto.inference import qc
-from l2s_auto.inference.qc import label_scores, quality_rows
+from l2s_auto.inference.qc import Scores, quality_rows
 from l2s_auto.inference.tables import locked, merge_rows, read_table
 from l2s_auto.inference.volumes import label_columns, label_volumes
 from tests.inference.tiny_models import make_plan
@@ -24,7 +24,10 @@ def test_scores_are_the_mean_of_the_highest_softmax_by_brute_force(monkeypatch, 
     logits = torch.randn((4, 5, 6, 7), generator=torch.Generator().manual_seed(0))
     logits[3] -= 100
     probability, index = logits.softmax(0).max(0)
-    scores = label_scores(logits)
+    tally = Scores(len(logits))
+    for part in logits.split(2, dim=1):
+        tally.add(part)
+    scores = tally.means()
     assert scores[3] is None
     for k in range(3):
         assert scores[k] == pytest.approx(float(probability[index == k].mean()), rel=1e-5)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import LabelPlan
 from l2s_auto.core.types import Volume
 from l2s_auto.preprocessing import restore
 from l2s_auto.preprocessing.pipeline import (
@@ -17,6 +18,7 @@ from l2s_auto.preprocessing.pipeline import (
     restore_labels,
     restore_logits,
     restore_probabilities,
+    restore_slabs,
 )
 
 
@@ -58,7 +60,13 @@ def test_slabs_of_any_thickness_give_the_same(scan, plan_at, monkeypatch) -> Non
     logits = torch.randn(3, *geometry.resampled, generator=torch.Generator().manual_seed(0))
     whole = restore_logits(logits, geometry, plan)
     probabilities = restore_probabilities(logits, geometry, plan)
+    for axis, size in enumerate(geometry.resampled):
+        for step in (1, 2, 5, size):
+            cuts = [slice(start, min(size, start + step)) for start in range(0, size, step)]
+            slabs = [(cut, logits.narrow(axis + 1, cut.start, cut.stop - cut.start)) for cut in cuts]
+            assert np.array_equal(restore_slabs(slabs, geometry, plan, axis=axis), whole)
     monkeypatch.setattr(restore, "_SLAB", 1)
+    monkeypatch.setattr(restore, "_ROWS", 8)
     assert np.array_equal(restore_logits(logits, geometry, plan), whole)
     np.testing.assert_allclose(restore_probabilities(logits, geometry, plan), probabilities, atol=1e-6)
 
@@ -70,6 +78,20 @@ def test_interpolated_logits_agree_with_one_interpolation_of_all(scan, plan_at) 
     expected = torch.nn.functional.interpolate(logits[None], size=geometry.cropped, mode="trilinear")[0].softmax(0)
     inside = np.stack([geometry.enter(part) for part in restore_probabilities(logits, geometry, plan)])
     np.testing.assert_allclose(inside, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [3, 12])
+def test_the_largest_interpolated_logit_wins(scan, plan_at, classes) -> None:
+    """With few classes exactly; with many, among those that win in a voxel beside: nearly the same."""
+    plan = plan_at((1.3, 0.9, 1.0))
+    labels = tuple(LabelPlan(value=k, name=str(k)) for k in range(classes))
+    plan = plan.model_copy(update={"labels": labels})
+    geometry = prepare(scan, plan).geometry
+    rough = torch.randn(1, classes, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    logits = torch.nn.functional.interpolate(rough, size=geometry.resampled, mode="trilinear")[0]
+    expected = torch.nn.functional.interpolate(logits[None], size=geometry.cropped, mode="trilinear")[0].argmax(0)
+    found = geometry.enter(restore_logits(logits, geometry, plan))
+    assert np.mean(found != expected.numpy()) <= (0.0 if classes == 3 else 5e-3)
 
 
 def test_probabilities_sum_to_one_and_agree_with_the_labels(scan, plan_at) -> None:
