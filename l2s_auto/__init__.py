@@ -1,6 +1,26 @@
 """l2s_auto: segmentation networks for your own scans, trained with Learn2Synth.
 
-The import is light: neither PyTorch nor SimpleITK is loaded before a command needs it.
+    from l2s_auto import Predictor
+    predictor = Predictor.load("l2s_runs/my_dataset")
+    predictor.predict("scan.nii.gz").save("segmentation.nii.gz")
+
+The import is light: neither PyTorch nor SimpleITK is loaded before something needs it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from l2s_auto.inference.predictor import Predictor
+
+__all__ = ["Predictor", "__version__"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Predictor":
+        from l2s_auto.inference.predictor import Predictor
+
+        return Predictor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -69,8 +69,25 @@ def read_scan(case: Case, model: Model) -> Scan:
     """All channels of a case, preprocessed. UserError if it does not fit the model."""
     channels = model.plan.input_channels
     volume, there = read_channels(case, channels=channels, may_lack=model.recipe.missing_share > 0)
+    return _prepared(volume, model, there)
+
+
+def ready_scan(volume: Volume, model: Model) -> Scan:
+    """A volume in memory, preprocessed. UserError if it does not fit the model."""
+    channels = model.plan.input_channels
+    offences = []
+    if len(volume.data) != channels:
+        found, mend = f"{len(volume.data)} channels", "Give the channels in the order of training."
+        offences.append(Offence("the volume", found, f"{channels}, as the model was trained with", mend))
+    offences += _offences_of("the volume", volume, volume)
+    if offences:
+        raise UserError("The scan cannot be segmented.", offences)
+    return _prepared(volume, model, list(range(channels)))
+
+
+def _prepared(volume: Volume, model: Model, there: list[int]) -> Scan:
     prepared = prepare(volume, model.plan)
-    lacking = [channel for channel in range(channels) if channel not in there]
+    lacking = [channel for channel in range(model.plan.input_channels) if channel not in there]
     prepared.image[lacking] = 0.0
     return Scan(prepared.image, prepared.geometry, volume.data[there[0]], volume.affine)
 
@@ -124,7 +141,7 @@ def numbers_of(case: Case, *, channels: int) -> list[int]:
     return [number for number in numbers if number is not None]
 
 
-def _offences_of(path: Path, volume: Volume, first: Volume) -> list[Offence]:
+def _offences_of(path: Path | str, volume: Volume, first: Volume) -> list[Offence]:
     offences = []
     if volume.data.shape[1:] != first.data.shape[1:] or not np.allclose(volume.affine, first.affine, atol=1e-2):
         found = f"shape {volume.data.shape[1:]} or affine other than the first channel's, {first.data.shape[1:]}"

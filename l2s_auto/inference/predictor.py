@@ -1,0 +1,94 @@
+"""A model in three lines of Python: `Predictor.load(model).predict(scan).save(path)`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from l2s_auto.core.types import Case, Volume
+from l2s_auto.inference.load import Model, last_model, load_model
+from l2s_auto.inference.scan import Scan, read_scan, ready_scan, segment
+from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
+from l2s_auto.inference.windows import check_overlap
+from l2s_auto.io.volumes import case_name, write_label_map
+from l2s_auto.networks.device import AUTO, choose_device
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a model found in a scan.
+
+    labels   (X, Y, Z) int32 original label values, on the scan's own grid
+    affine   (4, 4) voxel -> RAS+ mm
+    volumes  name of a label or region -> mm³
+    scores   name of a label -> how sure the model says it is, in (0, 1]; None where there is none of it
+    """
+
+    labels: np.ndarray
+    affine: np.ndarray
+    volumes: dict[str, float]
+    scores: dict[str, float | None]
+    like: Path | None = field(default=None, repr=False)
+
+    def save(self, path: PathLike) -> Path:
+        """Write the label map, as NIfTI, NRRD or MetaImage; on a file's own grid to the last bit."""
+        write_label_map(path, self.labels, self.affine, like=self.like)
+        return Path(path)
+
+
+class Predictor:
+    """A model that is loaded once and segments scans, in memory or in files, one after the other."""
+
+    def __init__(self, model: Model, *, device: torch.device, overlap: float = 0.5, tta: bool = False) -> None:
+        check_overlap(overlap)
+        self.model, self.device, self.overlap, self.tta = model, device, overlap, tta
+
+    @classmethod
+    def load(
+        cls,
+        model: PathLike | None = None,
+        *,
+        device: str | torch.device = AUTO,
+        overlap: float = 0.5,
+        tta: bool = False,
+    ) -> Predictor:
+        """A run folder, a fold folder or an exported zip; None: the model trained last on this machine.
+
+        overlap  of neighbouring windows, in [0, 1)
+        tta      also look at each scan flipped left to right
+        Raises UserError for what is no model, and for a device that is not there.
+        """
+        chosen = choose_device(device)
+        found = load_model(last_model() if model is None else Path(model), chosen)
+        return cls(found, device=chosen, overlap=overlap, tta=tta)
+
+    def predict(self, scan: Volume | PathLike | Sequence[PathLike]) -> Segmentation:
+        """Segment a Volume, a file (or a folder with a DICOM series), or one file a channel.
+
+        Raises UserError for a scan that cannot be read or does not fit the model.
+        """
+        like = None
+        if isinstance(scan, Volume):
+            ready: Scan = ready_scan(scan, self.model)
+        else:
+            paths = [scan] if isinstance(scan, str | os.PathLike) else list(scan)
+            files = tuple(Path(path) for path in paths)
+            ready = read_scan(Case(id=case_name(files[0]), images=files), self.model)
+            like = files[0] if files[0].is_file() else None
+        found = segment(ready, self.model, device=self.device, overlap=self.overlap, tta=self.tta)
+        names = label_columns(self.model.plan)
+        volumes = label_volumes(found.labels, ready.affine, names)
+        return Segmentation(
+            labels=found.labels,
+            affine=ready.affine,
+            volumes={**volumes, **region_volumes(volumes, self.model.plan)},
+            scores={name: found.scores[value] for value, name in names.items()},
+            like=like,
+        )
