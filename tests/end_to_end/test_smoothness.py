@@ -10,7 +10,7 @@ from l2s_auto.training import run as training
 @pytest.mark.parametrize(("activation", "times"), [("leaky-relu", 1), ("elu", 0)])
 def test_once_for_all_folds(dataset, tmp_path, monkeypatch, activation, times):
     folds = []
-    monkeypatch.setattr(training, "train_fold", lambda name, *rest: folds.append(name))
+    monkeypatch.setattr(training, "train_fold", lambda name, *rest, **options: folds.append(name))
     for name in ("remember_model", "write_report"):
         monkeypatch.setattr(training, name, lambda path: None)
     recipe = Recipe(
