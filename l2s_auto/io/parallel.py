@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
+from functools import partial
 from typing import TypeVar
 
 from l2s_auto.core.allocator import keep_memory
 from l2s_auto.core.errors import UserError
-from l2s_auto.io.processes import end_with_parent, process_context
+from l2s_auto.io.processes import end_with_parent, process_context, without_main
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,7 +67,8 @@ def _in_workers(
     def start(pool: ProcessPoolExecutor) -> None:
         for index, item in waiting:
             try:
-                future = pool.submit(function, item)
+                with nullcontext() if _of_script(function) else without_main():  # a worker begins with its first case
+                    future = pool.submit(function, item)
             except BrokenProcessPool as error:  # it died between two cases
                 raise _died(name(item)) from error
             running[future] = (index, pool)
@@ -87,6 +90,13 @@ def _in_workers(
     finally:
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _of_script(function: Callable[..., object]) -> bool:
+    """Whether a function, or what it is a partial of, stands in the script that runs."""
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__module__", "") == "__main__"
 
 
 def _died(case: str) -> UserError:

@@ -6,9 +6,11 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from typing import Any
 
 Context = ForkServerContext | SpawnContext
 
@@ -32,6 +34,23 @@ def warm_up(modules: Sequence[str]) -> None:
 
     context.set_forkserver_preload(list(modules))
     ensure_running()
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Have processes that are started meanwhile not import the script that runs.
+
+    Nothing that they do needs it, and a script that does not say `if __name__ == "__main__":` would begin again in
+    each.
+    """
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {name: main.__dict__[name] for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(kept)
 
 
 def end_with_parent() -> None:

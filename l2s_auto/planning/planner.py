@@ -160,9 +160,9 @@ def determine_low_resolution(
         raise UserError.single(
             "A cascade would show the network nothing new.",
             where="--cascade",
-            found=f"patches of {times(patch)} voxels, which hold {share_in_patch(usual_shape(shapes), patch):.0%} of "
-            "a usual case",
-            expected=f"cases of which a patch holds less than {ENOUGH:.0%}",
+            found=f"patches of {times(patch)} voxels; with as many, shaped as the cases are, a patch holds "
+            f"{ENOUGH:.0%} of a usual case or more",
+            expected="larger cases, or smaller patches",
             mend="Leave the option out.",
         )
     small = [at_spacing(shape, spacing, coarse) for shape in shapes]

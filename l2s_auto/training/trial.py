@@ -7,6 +7,7 @@ import multiprocessing
 import queue as queues
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.io.processes import end_with_parent, process_context
+from l2s_auto.io.processes import end_with_parent, process_context, without_main
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.build import build_parts, initial_state
@@ -73,7 +74,8 @@ def try_plan(
     results = context.Queue()
     given = (plan, recipe, method, str(device), torch.get_num_threads(), sparing, results)
     process = context.Process(target=_in_process, args=given, daemon=True)
-    process.start()
+    with nullcontext() if "__main__:" in recipe.model_dump_json() else without_main():  # the user's own parts are there
+        process.start()
     deadline = time.monotonic() + PATIENCE
     found, ended = None, False
     while time.monotonic() < deadline:

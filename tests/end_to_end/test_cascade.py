@@ -21,12 +21,12 @@ def test_two_networks_are_planned_trained_and_predict(dataset, tmp_path, method,
     assert train(dataset, run, *CASCADE, "--method", method) == 0
     told = capsys.readouterr().out
     assert "low_resolution" in told and "The second, which is told what the first finds" in told
-    plan = json.loads((run / "plan.json").read_text())
+    plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
     assert all(low >= fine for low, fine in zip(plan["low_resolution"]["spacing"], plan["spacing"], strict=True))
     assert max(plan["low_resolution"]["spacing"]) > max(plan["spacing"])
     for folder in (run, run / "low_resolution"):
         assert history(folder)[-1]["iteration"] == 4
-        assert json.loads((folder / "fold_0" / "validation" / "metrics.json").read_text())["cases"]
+        assert json.loads((folder / "fold_0" / "validation" / "metrics.json").read_text(encoding="utf-8"))["cases"]
     model = load_model(run)
     assert model.low_resolution is not None
     first = next(p for name, p in model.networks[0].named_parameters() if name.endswith("weight"))

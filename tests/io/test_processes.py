@@ -67,3 +67,26 @@ def test_where_there_is_no_server_nothing_is_warmed_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "platform", "darwin")
     assert processes.process_context().get_start_method() == "spawn"
     processes.warm_up(["l2s_auto"])
+
+
+SCRIPT = """
+import os
+from l2s_auto.io.parallel import map_cases
+
+print(map_cases(os.path.basename, ["a/b", "c/d"], name=str, workers=2))
+"""
+
+
+def test_a_script_need_not_guard_its_main_part(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "['b', 'd']\n" and not done.stderr
+
+
+def test_the_script_is_itself_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = sys.modules["__main__"]
+    before = {name: main.__dict__.get(name) for name in ("__file__", "__spec__")}
+    with processes.without_main():
+        assert main.__spec__ is None and not hasattr(main, "__file__")
+    assert {name: main.__dict__.get(name) for name in before} == before
