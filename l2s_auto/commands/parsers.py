@@ -108,11 +108,11 @@ def plan_and_train() -> Parser:
     add("--memory-gb", type=values.positive, metavar="X", help=memory)
     plan = "instead of the plan's:"
     spacing = f"{plan} mm of a voxel, from left to right, back to front, bottom to top"
-    add("--spacing", nargs=3, action=values.Tuple, type=values.positive, metavar=("X", "Y", "Z"), help=spacing)
+    add("--spacing", nargs=3, action=values.Tuple, type=values.edge, metavar=("X", "Y", "Z"), help=spacing)
     patch = f"{plan} voxels of a patch, enlarged to what the network divides it by"
     add("--patch", nargs=3, action=values.Tuple, type=values.count, metavar=("X", "Y", "Z"), help=patch)
     add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update")
-    add("--features", type=values.count, metavar="N", help=f"{plan} features of the network's first stage")
+    add("--features", type=values.features, metavar="N", help=f"{plan} features of the network's first stage")
     cascade = "for large cases: first a network that sees a whole region coarsely, then one that is told what it found"
     add("--cascade", action="store_true", help=cascade)
     _add_workers(parser)

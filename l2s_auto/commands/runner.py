@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import signal
 import sys
@@ -48,6 +49,9 @@ def _report(body: Callable[[], int | None], *, command: str, log: Path | None, a
         print(f"{command}: {error}. {advice}".rstrip(), file=sys.stderr)
         return INTERNAL_ERROR
     except Exception as error:  # the outermost frame: whatever went wrong becomes a log entry and an exit code
+        if disk_is_full(error):
+            print(f"{command}: The disk is full. Free some of it, or choose another folder. {advice}", file=sys.stderr)
+            return USER_ERROR
         written = _log_traceback(log, command=command)
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         print(f"{command}: internal error ({line}). The full report is in {written}", file=sys.stderr)
@@ -57,6 +61,18 @@ def _report(body: Callable[[], int | None], *, command: str, log: Path | None, a
 def is_first_process() -> bool:
     """Whether this process speaks for those that torchrun started with it; alone, it does."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error comes from a disk without room, or a quota; libraries wrap it in errors of their own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if os.strerror(errno.ENOSPC) in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 @contextmanager

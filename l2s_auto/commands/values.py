@@ -10,6 +10,10 @@ from typing import Any
 
 #: Largest whole number that every library takes as a seed or a count.
 MOST = 2**31 - 1
+#: Features of a first stage, at most: what deeper stages have at most.
+MOST_FEATURES = 320
+#: mm of a voxel's edge, at most.
+WIDEST = 500.0
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -84,6 +88,22 @@ def positive(text: str) -> float:
     value = _number(text)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a number greater than 0")
+    return value
+
+
+def edge(text: str) -> float:
+    """mm of a voxel's edge."""
+    value = positive(text)
+    if value > WIDEST:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected millimetres, at most {WIDEST:g}")
+    return value
+
+
+def features(text: str) -> int:
+    """Features of a network's first stage."""
+    value = count(text)
+    if value > MOST_FEATURES:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number from 1 to {MOST_FEATURES}")
     return value
 
 

@@ -6,18 +6,24 @@ All axes are those of the canonical orientation (closest to R, A, S); lengths ar
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 Triple = tuple[float, float, float]
-Voxels = tuple[int, int, int]
+_Count = Annotated[int, Field(ge=1)]
+Voxels = tuple[_Count, _Count, _Count]
+#: mm of a voxel's edge, at most.
+WIDEST = 500.0
+#: Where the bell that scans are smoothed with before tissue is clustered ends, in its standard deviations.
+SMOOTHING_ENDS = 3.0
 
 
 class Strict(BaseModel):
-    """A frozen record that refuses unknown fields."""
+    """A frozen record that refuses unknown fields, NaN and infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Statistics(Strict):
@@ -103,11 +109,11 @@ class Topology(Strict):
     convolutions_encoder  of a residual encoder, its blocks of two
     """
 
-    features: tuple[int, ...]
+    features: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1)
     kernels: tuple[Voxels, ...]
     strides: tuple[Voxels, ...]
-    convolutions_encoder: tuple[int, ...]
-    convolutions_decoder: tuple[int, ...]
+    convolutions_encoder: tuple[_Count, ...]
+    convolutions_decoder: tuple[_Count, ...]
     residual: bool = False
 
     @property
@@ -120,9 +126,13 @@ class Topology(Strict):
     def _lengths(self) -> Topology:
         n = len(self.features)
         if not (len(self.kernels) == len(self.strides) == len(self.convolutions_encoder) == n):
-            raise ValueError("features, kernels, strides and convolutions_encoder need one entry a stage")
+            raise wrong("features", "features, kernels, strides and convolutions_encoder need one entry a stage")
         if len(self.convolutions_decoder) != n - 1:
-            raise ValueError("convolutions_decoder needs one entry fewer than there are stages")
+            raise wrong("convolutions_decoder", "convolutions_decoder needs one entry fewer than there are stages")
+        if any(extent % 2 == 0 or extent > 7 for kernel in self.kernels for extent in kernel):
+            raise wrong("kernels", "kernels need extents of 1, 3, 5 or 7")
+        if any(factor > 8 for stride in self.strides for factor in stride):
+            raise wrong("strides", "strides need to be 8 at most")
         return self
 
 
@@ -150,6 +160,14 @@ class Normalisation(Strict):
     lower: float
     upper: float
 
+    @model_validator(mode="after")
+    def _rising(self) -> Normalisation:
+        if self.lower >= self.upper:
+            raise wrong("lower", "lower needs to be less than upper")
+        if self.scheme == "percentile" and not (self.lower >= 0 and self.upper <= 100):
+            raise wrong("upper" if self.upper > 100 else "lower", "percentiles lie between 0 and 100")
+        return self
+
 
 class ClassPrior(Strict):
     """How bright a generation class is in the real images, normalised units, one entry a channel.
@@ -163,6 +181,11 @@ class ClassPrior(Strict):
     std: tuple[float, ...]
     std_spread: tuple[float, ...]
 
+    @property
+    def all(self) -> tuple[tuple[float, ...], ...]:
+        """The four, each with one number a channel."""
+        return self.mean, self.mean_spread, self.std, self.std_spread
+
 
 class EnrichedLabel(Strict):
     """A value of the enriched label map: which output class it is a part of, which intensities it is drawn from.
@@ -174,7 +197,7 @@ class EnrichedLabel(Strict):
 
     name: str
     target: int = Field(ge=0)
-    generation_class: int = Field(ge=0)
+    generation_class: int = Field(ge=0, le=65535)
     centre: float | None = None
 
 
@@ -186,10 +209,10 @@ class GenerationPlan(Strict):
     measured  whether the priors of clusters are those of the cases as they were split, rather than first guesses
     """
 
-    enriched: tuple[EnrichedLabel, ...]
+    enriched: tuple[EnrichedLabel, ...] = Field(min_length=1)
     priors: tuple[ClassPrior, ...] = ()
     measured: bool = True
-    smoothing_mm: float = Field(default=0.0, ge=0)
+    smoothing_mm: float = Field(default=0.0, ge=0, le=100)
 
     @property
     def classes(self) -> int:
@@ -209,8 +232,11 @@ class GenerationPlan(Strict):
 
     @model_validator(mode="after")
     def _priors(self) -> GenerationPlan:
+        used = {label.generation_class for label in self.enriched}
+        if len(used) != self.classes:
+            raise wrong("enriched", f"generation classes need to be 0 to {len(used) - 1}, without a gap")
         if self.priors and len(self.priors) != self.classes:
-            raise ValueError(f"{self.classes} generation classes need as many priors, not {len(self.priors)}")
+            raise wrong("priors", f"{self.classes} generation classes need as many priors, not {len(self.priors)}")
         return self
 
 
@@ -224,20 +250,20 @@ class Plan(Strict):
     why    field -> one sentence: what it follows from
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     dataset: str
     channels: tuple[str, ...]
     labels: tuple[LabelPlan, ...]
     spacing: Triple
     patch: Voxels
-    batch: int = Field(ge=1)
+    batch: int = Field(ge=1, le=1_000_000)
     topology: Topology
     normalisation: tuple[Normalisation, ...]
     generation: GenerationPlan
     pairs: tuple[tuple[int, int], ...] = ()
     regions: dict[str, tuple[int, ...]] = {}
     ignore: int | None = None
-    iterations: int = Field(ge=1)
+    iterations: int = Field(ge=1, le=10**9)
     low_resolution: LowResolution | None = None
     why: dict[str, str] = {}
 
@@ -248,19 +274,28 @@ class Plan(Strict):
         if self.low_resolution is not None:
             _require_grid("low_resolution.", self.low_resolution)
         if self.channels and len(self.normalisation) != len(self.channels):
-            raise ValueError(f"normalisation needs one entry a channel: {len(self.channels)}")
-        values = self.label_values
+            raise wrong("normalisation", f"normalisation needs one entry a channel: {len(self.channels)}")
+        values, names = self.label_values, [label.name for label in self.labels]
         if len(set(values)) != len(values) or not values or values[0] != 0:
-            raise ValueError("labels need different values, the first 0 (background)")
+            raise wrong("labels", "labels need different values, the first 0 (background)")
+        if len(set(names)) != len(names):
+            raise wrong("labels", "labels need different names")
         classes = len(values) + (self.ignore is not None)
         if any(label.target >= classes for label in self.generation.enriched):
-            raise ValueError(f"generation.enriched has a target beyond the {len(values)} labels")
+            raise wrong("generation.enriched", f"generation.enriched has a target beyond the {len(values)} labels")
+        if any(len(numbers) != self.input_channels for prior in self.generation.priors for numbers in prior.all):
+            raise wrong("generation.priors", f"priors need one number a channel: {self.input_channels}")
         if self.ignore in values:
-            raise ValueError(f"ignore {self.ignore} is a label too")
+            raise wrong("ignore", f"ignore {self.ignore} is a label too")
         for name, groups in (("pairs", self.pairs), ("regions", self.regions.values())):
             unknown = {value for group in groups for value in group} - set(values)
             if unknown:
-                raise ValueError(f"{name} names {sorted(unknown)}, which are not among the labels")
+                raise wrong(name, f"{name} names {sorted(unknown)}, which are not among the labels")
+        paired = [value for pair in self.pairs for value in pair]
+        if len(set(paired)) != len(paired) or 0 in paired:
+            raise wrong("pairs", "pairs need labels other than background, each in one pair, and once in it")
+        if any(not values or 0 in values for values in self.regions.values()):
+            raise wrong("regions", "regions need one label or more, and no background")
         return self
 
     @property
@@ -306,8 +341,15 @@ class Plan(Strict):
 
 def _require_grid(field: str, grid: Plan | LowResolution) -> None:
     """ValueError for a spacing that is none, or a patch that the topology cannot divide."""
-    if min(grid.spacing) <= 0:
-        raise ValueError(f"{field}spacing {grid.spacing} needs numbers above 0, in mm")
+    if not (min(grid.spacing) > 0 and max(grid.spacing) <= WIDEST):
+        text = f"{field}spacing {grid.spacing} needs numbers above 0, in mm, at most {WIDEST:g}"
+        raise wrong(f"{field}spacing", text)
     divisor = grid.topology.divisor
-    if min(grid.patch) < 1 or any(n % d for n, d in zip(grid.patch, divisor, strict=True)):
-        raise ValueError(f"{field}patch {grid.patch} needs multiples of {divisor}, which the topology's strides divide")
+    if any(n % d for n, d in zip(grid.patch, divisor, strict=True)):
+        text = f"{field}patch {grid.patch} needs multiples of {divisor}, which the topology's strides divide"
+        raise wrong(f"{field}patch", text)
+
+
+def wrong(field: str, text: str) -> PydanticCustomError:
+    """The error of a field that several others decide about; `io.json_files` tells its name."""
+    return PydanticCustomError("wrong", "{text}", {"field": field, "text": text})

@@ -16,10 +16,10 @@ from l2s_auto.io.labels import values_of
 from l2s_auto.io.parallel import Progress, map_cases
 from l2s_auto.io.scans import find_scans
 from l2s_auto.io.subjects import read_subjects, subject_of
-from l2s_auto.io.verify import verify_dataset
+from l2s_auto.io.verify import verify_and_look, verify_dataset
 from l2s_auto.io.volumes import case_name, read_header, read_label_map
 
-__all__ = ["find_dataset", "find_scans", "verify_dataset"]
+__all__ = ["find_dataset", "find_scans", "verify_and_look", "verify_dataset"]
 
 _NOTHING = Declared(channels=(), labels=None, ending="", name="")
 
@@ -73,13 +73,21 @@ def _layout(folder: Path) -> tuple[str, str]:
         if (folder / labels).is_dir():
             return images, labels
     found = "nothing" if not folder.exists() else "a file" if not folder.is_dir() else "no such folders"
+    inside = [place for place in sorted(folder.iterdir()) if _is_dataset(place)] if folder.is_dir() else []
+    mend = "Give the folder that holds these folders, or make them."
+    if inside:
+        mend = f"Give one of the datasets in it: {', '.join(str(place) for place in inside[:5])}."
     raise UserError.single(
         "No dataset is there.",
         where=str(folder),
         found=found,
         expected="a folder with imagesTr, labelsTr and dataset.json (nnU-Net), with images and labels, or labels alone",
-        mend="Give the folder that holds these folders, or make them.",
+        mend=mend,
     )
+
+
+def _is_dataset(folder: Path) -> bool:
+    return any((folder / labels).is_dir() for labels in ("labelsTr", "labels"))
 
 
 def _no_labels(folder: Path, ending: str) -> UserError:
@@ -96,10 +104,11 @@ def _no_labels(folder: Path, ending: str) -> UserError:
 def _cases(folder: Path, image_paths: list[Path], label_paths: list[Path]) -> tuple[Case, ...]:
     labels = {case_name(path): path for path in label_paths}
     images = group_by_label(image_paths, labels)
-    subjects = read_subjects(folder)
+    names = sorted(labels.keys() | images.keys())
+    subjects = read_subjects(folder, names)
     return tuple(
         Case(id=name, images=images.get(name, ()), label=labels.get(name), subject=subject_of(name, subjects))
-        for name in sorted(labels.keys() | images.keys())
+        for name in names
     )
 
 

@@ -10,6 +10,9 @@ from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.io.json_files import read_json
 from l2s_auto.io.volumes import SUFFIXES
 
+#: Label values lie within this and its negative: label maps are read as 32-bit integers.
+LARGEST = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -72,6 +75,9 @@ def _channels(path: Path, content: dict[str, Any], offences: list[Offence], *, r
         expected = 'an object with the keys "0", "1", … in sequence, e.g. {"0": "MRI"}'
         offences.append(_offence(f"{path}, {key}", repr(names), expected))
         return ()
+    for number, name in names.items():
+        if not isinstance(name, str | int | float) or not str(name).strip() or not str(name).isprintable():
+            offences.append(_offence(f"{path}, {key}, {number}", repr(name), "a name in one line"))
     return tuple(str(names[str(n)]) for n in range(len(names)))
 
 
@@ -92,7 +98,8 @@ def parse_labels(declared: Any, *, where: str, offences: list[Offence]) -> Label
     if not isinstance(declared, dict):
         offences.append(_offence(where, repr(declared), 'an object, e.g. {"background": 0, "tumour": 1}'))
         return Labels({0: "background"})
-    older = bool(declared) and all(isinstance(value, str) for value in declared.values())
+    texts = bool(declared) and all(isinstance(value, str) for value in declared.values())
+    older = texts and not all(_whole(value) is not None for value in declared.values())  # "1": "a", but "a": "1" is new
     pairs = [(value, key) if older else (key, value) for key, value in declared.items()]
     names: dict[int, str] = {}
     regions: dict[str, tuple[int, ...]] = {}
@@ -100,11 +107,17 @@ def parse_labels(declared: Any, *, where: str, offences: list[Offence]) -> Label
     for name, value in pairs:
         several = value if isinstance(value, list | tuple) else [value]
         numbers = [number for number in map(_whole, several) if number is not None]
-        if len(numbers) < len(several) or not numbers:
+        if not str(name).strip() or not str(name).isprintable():
+            offences.append(_offence(f"{where}, {name!r}", "a name that cannot be read", "a name in one line"))
+        elif len(numbers) < len(several) or not numbers:
             expected = "a whole number, or a list of them" if isinstance(value, list | tuple) else "a whole number"
             offences.append(_offence(f"{where}, {name}", repr(value), expected))
         elif len(set(numbers)) < len(numbers):
             offences.append(_offence(f"{where}, {name}", repr(value), "each value once"))
+        elif any(abs(number) > LARGEST for number in numbers):
+            offences.append(_offence(f"{where}, {name}", repr(value), f"numbers from -{LARGEST} to {LARGEST}"))
+        elif name == "background" and numbers != [0]:
+            offences.append(_offence(f"{where}, background", repr(value), "0", "Give background 0, or another name."))
         elif name in regions or name in names.values():
             offences.append(_offence(f"{where}, {numbers[0]}", f"the name {name} a second time", "another name"))
         elif len(numbers) > 1:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.io.atomic import atomic_path
@@ -18,6 +19,7 @@ from l2s_auto.io.atomic import atomic_path
 Model = TypeVar("Model", bound=BaseModel)
 
 # json.dumps puts real line breaks between items only (in strings they are escaped), so no string can match.
+_EXPECTED = re.compile(r"^(Input should be|Value error,) ")  # how pydantic begins what our sentence has begun
 _NUMBERS = re.compile(r"\[\n\s*([-+.\deE,\s]+?)\n\s*\]")
 
 
@@ -86,14 +88,30 @@ def read_model(path: str | os.PathLike[str], model: type[Model]) -> Model:
     except ValidationError as error:
         offences = [
             Offence(
-                where=f"{path}, field {'.'.join(map(str, problem['loc'])) or '(whole file)'}",
-                found="nothing" if problem["type"] == "missing" else _short(problem["input"]),
-                expected=problem["msg"],
+                where=f"{path}, field {'.'.join(_place(problem)) or '(whole file)'}",
+                found="nothing" if problem["type"] == "missing" else _short(_at(value, _place(problem))),
+                expected=_EXPECTED.sub("", str(problem["msg"])),
                 mend="Correct the field, or let the program that wrote the file write it again.",
             )
             for problem in error.errors()
         ]
         raise UserError(f"{Path(path).name} is not a valid {model.__name__}.", offences) from error
+
+
+def _place(problem: ErrorDetails) -> list[str]:
+    """Names of fields and numbers of entries that lead to what is wrong."""
+    field = problem.get("ctx", {}).get("field", "") if problem["type"] == "wrong" else ""
+    return [*map(str, problem["loc"]), *filter(None, field.split("."))]
+
+
+def _at(value: Any, place: list[str]) -> Any:
+    """What the file has at a place, or at the last on the way that it has."""
+    for name in place:
+        try:
+            value = value[int(name)] if isinstance(value, list) else value[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            break
+    return value
 
 
 def _short(value: Any, *, limit: int = 80) -> str:

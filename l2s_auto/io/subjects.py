@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.io.volumes import case_name
 
 _BIDS = re.compile(r"^(sub-[A-Za-z0-9]+)")
 
 
-def read_subjects(folder: Path) -> dict[str, str]:
-    """case -> subject from the folder's subjects.csv or subjects.tsv; empty if there is none. Raises UserError."""
+def read_subjects(folder: Path, cases: Collection[str]) -> dict[str, str]:
+    """case -> subject from the folder's subjects.csv or subjects.tsv; empty if there is none. Raises UserError.
+
+    Cases may be written with the ending of their files. A row of no case is an error: a slip of the pen there would put
+    scans of one person on both sides of a split.
+    """
     path = next((folder / name for name in ("subjects.csv", "subjects.tsv") if (folder / name).is_file()), None)
     if path is None:
         return {}
@@ -39,7 +45,17 @@ def read_subjects(folder: Path) -> dict[str, str]:
             mend="Name the columns case,subject in the first line.",
         )
     rows.fieldnames = columns
-    return {(row["case"] or "").strip(): (row["subject"] or "").strip() for row in rows}
+    table = {case_name((row["case"] or "").strip()): (row["subject"] or "").strip() for row in rows}
+    strange = sorted(set(table) - set(cases) - {""})
+    if strange:
+        raise UserError.single(
+            "The table of subjects names cases that are not there.",
+            where=str(path),
+            found=", ".join(strange[:20]) + (", …" if len(strange) > 20 else ""),
+            expected="names of cases of the dataset" + (f", such as {min(cases)}" if cases else ""),
+            mend="Correct the names, or remove the rows.",
+        )
+    return table
 
 
 def subject_of(case: str, table: dict[str, str]) -> str:

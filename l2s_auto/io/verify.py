@@ -2,67 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.case_files import channel_of
+from l2s_auto.io.case_reader import CaseReader
 from l2s_auto.io.content import copies
 from l2s_auto.io.geometry import corner_offset, default_tolerance
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.parallel import Progress, map_cases
-from l2s_auto.io.volumes import read_label_map, read_stored
 
 MINIMUM_CASES = 2  # one to train with, one to hold out
 
 Shape = tuple[int, ...]
 Grid = tuple[Shape, np.ndarray]
+Found = TypeVar("Found")
 
 
 def verify_dataset(
     dataset: Dataset,
     *,
+    minimum: int = MINIMUM_CASES,
     tolerance_mm: float | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> None:
     """Read every training case and raise one UserError that names all offenders, or return.
 
+    minimum       of cases
     tolerance_mm  how far corner voxels of a case's files may lie apart; None = a tenth of the smallest voxel edge, at
                   most 0.1 mm
     workers, progress  as in map_cases
     """
-    offences = _dataset_offences(dataset)
+    verify_and_look(dataset, _nothing, minimum=minimum, tolerance_mm=tolerance_mm, workers=workers, progress=progress)
+
+
+def verify_and_look(
+    dataset: Dataset,
+    look: Callable[[int, Case, CaseReader], Found],
+    *,
+    minimum: int = MINIMUM_CASES,
+    tolerance_mm: float | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> list[Found]:
+    """Verify a dataset, and look at each case that is right while its files are in memory -> what was seen.
+
+    look  (number of the case, the case, the reader of its files) -> anything; importable by name if workers > 0
+    The rest as in verify_dataset.
+    """
+    offences = _dataset_offences(dataset, minimum)
     expects_images = any(case.images for case in dataset.cases)
     check = partial(
-        check_case,
+        _check_and_look,
+        look=look,
         channels=len(dataset.channels) if expects_images else 0,
         values=frozenset({*dataset.labels, *([] if dataset.ignore is None else [dataset.ignore])}),
         tolerance_mm=tolerance_mm,
     )
-    for found in map_cases(check, dataset.cases, name=_name, workers=workers, progress=progress):
+    seen, labelled = [], False
+    jobs = list(enumerate(dataset.cases))
+    for found, anything, of_case in map_cases(check, jobs, name=_name, workers=workers, progress=progress):
         offences.extend(found)
+        labelled = labelled or anything
+        seen.append(of_case)
+    if not offences and not labelled:
+        folder, mend = dataset.cases[0].label or dataset.folder, "Draw the structures in some of them."
+        offences.append(_offence(folder, "label maps that are 0 everywhere", "labelled voxels in some", mend))
     if offences:
         noun = "problem" if len(offences) == 1 else "problems"
         raise UserError(f"The dataset {dataset.name} has {len(offences)} {noun}.", offences)
+    return [of_case for of_case in seen if of_case is not None]
 
 
-def _name(case: Case) -> str:
-    return case.id
+def _nothing(number: int, case: Case, files: CaseReader) -> None:
+    """What there is to look at where a dataset is verified alone."""
 
 
-def _dataset_offences(dataset: Dataset) -> list[Offence]:
+def _check_and_look(
+    job: tuple[int, Case],
+    *,
+    look: Callable[[int, Case, CaseReader], Found],
+    channels: int,
+    values: frozenset[int],
+    tolerance_mm: float | None,
+) -> tuple[list[Offence], bool, Found | None]:
+    """What is wrong with a case, whether anything is labelled in it, and what was seen."""
+    number, case = job
+    files = CaseReader()
+    offences = check_case(case, channels=channels, values=values, tolerance_mm=tolerance_mm, files=files)
+    if offences:
+        return offences, False, None
+    assert case.label is not None, "a case without a label map is an offence"
+    return [], bool(files.label_map(case.label)[0].any()), look(number, case, files)
+
+
+def _name(job: tuple[int, Case]) -> str:
+    return job[1].id
+
+
+def _dataset_offences(dataset: Dataset, minimum: int) -> list[Offence]:
     offences = []
-    if len(dataset.cases) < MINIMUM_CASES:
+    if len(dataset.cases) < minimum:
         offences.append(
             Offence(
                 where=str(dataset.folder),
                 found=f"{len(dataset.cases)} case" if len(dataset.cases) == 1 else "no cases",
-                expected=f"at least {MINIMUM_CASES}",
-                mend="Add labelled cases: one has to be held out for validation.",
+                expected=f"at least {minimum}",
+                mend="Add labelled cases: one is held out for validation, unless all are trained on (--fold all).",
             )
         )
     training = {case.id for case in dataset.cases}
@@ -82,7 +135,12 @@ def _seen(case: Case, found: str, mend: str) -> Offence:
 
 
 def check_case(
-    case: Case, *, channels: int, values: frozenset[int], tolerance_mm: float | None = None
+    case: Case,
+    *,
+    channels: int,
+    values: frozenset[int],
+    files: CaseReader,
+    tolerance_mm: float | None = None,
 ) -> list[Offence]:
     """Everything that is wrong with one case; channels = 0 where the dataset has no images."""
     offences = _missing_files(case, channels=channels)
@@ -90,7 +148,7 @@ def check_case(
     found_channels = 0
     for path in case.images:
         try:
-            volume = read_stored(path)
+            volume = files.image(path)
         except UserError as error:
             offences.extend(error.offences)
             found_channels = channels  # the unreadable file has been reported; how many channels it has is unknown
@@ -108,7 +166,7 @@ def check_case(
         found, expected = f"{found_channels} channels", f"{channels}"
         offences.append(_offence(case.images[0], found, expected, "Give every case the same channels."))
     if case.label is not None:
-        grid = _check_label(case.label, values, offences)
+        grid = _check_label(case.label, values, offences, files)
         if grid is not None:
             grids.append((case.label, grid))
     if grids:
@@ -152,10 +210,10 @@ def _missing_files(case: Case, *, channels: int) -> list[Offence]:
     return offences
 
 
-def _check_label(path: Path, values: frozenset[int], offences: list[Offence]) -> Grid | None:
+def _check_label(path: Path, values: frozenset[int], offences: list[Offence], files: CaseReader) -> Grid | None:
     """The label map's grid, or None if it cannot be read; what is wrong is added to offences."""
     try:
-        labels, affine = read_label_map(path)
+        labels, affine = files.label_map(path)
     except UserError as error:
         offences.extend(error.offences)
         return None
@@ -166,8 +224,6 @@ def _check_label(path: Path, values: frozenset[int], offences: list[Offence]) ->
         declared = ", ".join(map(str, sorted(values)[:20])) + (", …" if len(values) > 20 else "")
         mend = "Declare the value under labels in dataset.json, or correct the label map."
         offences.append(_offence(path, f"the label value {counts}", f"the declared values {declared}", mend))
-    if found == [0]:
-        offences.append(_offence(path, "an empty label map (0 everywhere)", "labelled voxels", "Remove the case."))
     return labels.shape, affine
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from l2s_auto.core.counting import counts_of, moments, number_of, values_of
-from l2s_auto.core.plan import CaseFingerprint, Fingerprint, Statistics, Triple
+from l2s_auto.core.plan import SMOOTHING_ENDS, CaseFingerprint, Fingerprint, Statistics, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.parallel import map_cases
 from l2s_auto.planning.modality import Modality, guess, usual
@@ -62,7 +62,9 @@ class _Moments:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class MeasuredCase:
+    """Of one case; `fingerprint_of` puts them together."""
+
     case: CaseFingerprint
     foreground: _Moments
     unlabelled: np.ndarray
@@ -87,12 +89,24 @@ def take_fingerprint(
     content   what `content_of` gives
     progress  called with (cases done, cases in all)
     """
-    n = len(dataset.cases)
-    jobs = [(index, case) for index, case in enumerate(dataset.cases)]
-    measure = partial(
-        _measure, read=read, seed=seed, unlabelled=max(1, _UNLABELLED // n), foreground=max(1, _FOREGROUND // n)
-    )
+    jobs = list(enumerate(dataset.cases))
+    measure = partial(_read_and_measure, read=read, seed=seed, cases=len(jobs))
     measured = map_cases(measure, jobs, name=lambda job: job[1].id, workers=workers, progress=progress)
+    return fingerprint_of(dataset, measured, content=content)
+
+
+def _read_and_measure(
+    job: tuple[int, Case], *, read: Callable[[Case], MeasurableCase], seed: int, cases: int
+) -> MeasuredCase:
+    number, case = job
+    return measure_case(number, case, read(case), seed=seed, cases=cases)
+
+
+def fingerprint_of(dataset: Dataset, measured: Sequence[MeasuredCase], *, content: str = "") -> Fingerprint:
+    """What was measured of each case, in the dataset's order -> the fingerprint.
+
+    content  what `content_of` gives
+    """
     sample = np.concatenate([m.unlabelled for m in measured])
     return Fingerprint(
         dataset=dataset.name,
@@ -122,17 +136,14 @@ def content_of(dataset: Dataset) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _measure(
-    job: tuple[int, Case],
-    *,
-    read: Callable[[Case], MeasurableCase],
-    seed: int,
-    unlabelled: int,
-    foreground: int,
-) -> _Measured:
-    index, case = job
+def measure_case(index: int, case: Case, data: MeasurableCase, *, cases: int, seed: int = 0) -> MeasuredCase:
+    """All that the fingerprint wants to know of one case.
+
+    index  of the case in the dataset
+    cases  how many the dataset has
+    seed   of the random samples
+    """
     rng = np.random.default_rng([seed, index])
-    data = read(case)
     image, labels = data.image, data.labels
     voxel = float(np.prod(data.spacing))
     values = values_of(labels)
@@ -158,10 +169,10 @@ def _measure(
         touching=touching_labels(number, values),
         orientation=data.orientation,
     )
-    sample, residual = _unlabelled(image, labels, data.spacing, rng, size=unlabelled)
-    return _Measured(
+    sample, residual = _unlabelled(image, labels, data.spacing, rng, size=max(1, _UNLABELLED // cases))
+    return MeasuredCase(
         case=fingerprint,
-        foreground=_moments(data.raw[:, labels != 0], rng, size=foreground),
+        foreground=_moments(data.raw[:, labels != 0], rng, size=max(1, _FOREGROUND // cases)),
         unlabelled=sample,
         residual=residual,
         modalities=tuple(guess(channel) for channel in data.raw),
@@ -201,10 +212,12 @@ def _unlabelled(
     if not any((labels[slab] == 0).any() for slab in slabs):
         slabs = [slice(0, len(labels))]
     smooth, rough = [], []
-    reach = math.ceil(4 * sigma[0])
+    reach = math.ceil(SMOOTHING_ENDS * sigma[0])
     for slab in slabs:
         first = max(0, slab.start - reach)
-        around = ndimage.gaussian_filter(image[0, first : slab.stop + reach], sigma, mode="nearest")
+        around = ndimage.gaussian_filter(
+            image[0, first : slab.stop + reach], sigma, mode="nearest", truncate=SMOOTHING_ENDS
+        )
         outside = labels[slab] == 0
         smooth.append(around[slab.start - first :][: len(outside)][outside])
         rough.append(image[0, slab][outside])

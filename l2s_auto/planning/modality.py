@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Dataset, Volume
 
 Modality = Literal["CT", "MRI", "other"]
@@ -42,14 +43,21 @@ def usual(guesses: Sequence[Modality]) -> Modality:
 def with_named_channels(dataset: Dataset, *, read: Callable[[Case], Volume]) -> Dataset:
     """The dataset whose channels without a name of their own are called CT where a few cases look like it.
 
-    read  the channels of a case in original units
+    read  the channels of a case in original units; where it raises UserError, nothing is renamed
     """
     unnamed = [number for number, name in enumerate(dataset.channels) if _UNNAMED.fullmatch(name)]
     if not unnamed:
         return dataset
     with_images = [case for case in dataset.cases if case.images]
+    if not with_images:
+        return dataset
     some = [with_images[i] for i in np.unique(np.linspace(0, len(with_images) - 1, LOOKED_AT).round().astype(int))]
-    looks = [[guess(channel) for channel in read(case).data] for case in some]
+    try:
+        looks = [[guess(channel) for channel in read(case).data] for case in some]
+    except UserError:  # verification names every such case
+        return dataset
+    if any(len(look) != len(dataset.channels) for look in looks):
+        return dataset
     names = [
         CT if number in unnamed and all(look[number] == CT for look in looks) else name
         for number, name in enumerate(dataset.channels)

@@ -85,6 +85,14 @@ def determine_patch(
     """
     if wanted is not None:
         topology, patch = fit.topology(spacing, wanted)
+        if len(topology.strides) < 2:
+            raise UserError.single(
+                "The patch is too small for a U-Net.",
+                where="--patch",
+                found=f"{times(wanted)} voxels, which cannot be halved",
+                expected="8 voxels or more along two axes, or 12 along one",
+                mend="Ask for a larger patch, or leave the option out.",
+            )
         if not fit.holds(topology, patch, fit.smallest_batch):
             raise too_little_memory(fit, topology, patch)
         if patch == wanted:
@@ -123,8 +131,8 @@ def too_little_memory(fit: Fit, topology: Topology, patch: Voxels) -> UserError:
     """The error of a patch that does not fit."""
     return UserError.single(
         "There is not enough memory for the smallest training.",
-        where="--memory-gb, or the memory that is free",
-        found=f"{fit.memory_gb or 0:g} GB",
+        where="--memory-gb, or the memory that is free, less what the program itself was measured to need",
+        found=f"{fit.memory_gb or 0:.2g} GB",
         expected=f"at least {fit.needs(topology, patch, fit.smallest_batch):.2g} GB for patches of "
         f"{times(patch)} voxels",
         mend="Give more memory, or free some.",

@@ -31,7 +31,7 @@ def label_pieces(number: np.ndarray, values: np.ndarray, voxel: float) -> Pieces
     for index, value in enumerate(values.tolist()):
         own = sizes[1:][owner[1:] == index]
         if value != 0 and len(own):
-            counts[int(value)], usual[int(value)] = len(own), round(float(np.median(own)) * voxel, 3)
+            counts[int(value)], usual[int(value)] = len(own), float(f"{float(np.median(own)) * voxel:.6g}")
     return counts, usual
 
 

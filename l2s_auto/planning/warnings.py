@@ -16,9 +16,22 @@ def warnings_of(fingerprint: Fingerprint, plan: Plan) -> list[str]:
     """Sentences, the most important first."""
     return [
         *unnamed_ct(fingerprint),
+        *empty_cases(fingerprint),
         *rare_labels(fingerprint),
         *tiny_labels(fingerprint, plan),
         *few_cases(fingerprint),
+    ]
+
+
+def empty_cases(fingerprint: Fingerprint) -> list[str]:
+    """Cases in which nothing is labelled: healthy, or not drawn yet."""
+    empty = [case.id for case in fingerprint.cases if not set(case.label_volume) - {0}]
+    if not empty:
+        return []
+    names = ", ".join(empty[:10]) + (", …" if len(empty) > 10 else "")
+    return [
+        f"nothing is labelled in {len(empty)} of {len(fingerprint.cases)} cases ({names}): the network learns that "
+        "nothing is there. If they have not been drawn yet, remove them."
     ]
 
 

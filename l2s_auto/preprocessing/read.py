@@ -9,6 +9,7 @@ import numpy as np
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.plan import Normalisation, Triple
 from l2s_auto.core.types import Case, Volume
+from l2s_auto.io.case_reader import CaseReader
 from l2s_auto.preprocessing.geometry import geometry_of
 from l2s_auto.preprocessing.pipeline import prepare_native
 
@@ -31,14 +32,14 @@ class PreparedForFingerprint:
     orientation: str = ""
 
 
-def read_image(case: Case) -> Volume:
+def read_image(case: Case, files: CaseReader | None = None) -> Volume:
     """All channels of a case as one volume, on the grid of the first, in the files' own type where nothing is scaled.
 
+    files  the reader that may have read them before
     Raises UserError if the channels' grids have different shapes.
     """
-    from l2s_auto.io.volumes import read_stored
-
-    volumes = [read_stored(path) for path in case.images]
+    files = files or CaseReader()
+    volumes = [files.image(path) for path in case.images]
     first = volumes[0]
     offences = [
         Offence(
@@ -57,12 +58,16 @@ def read_image(case: Case) -> Volume:
     return Volume(data=np.concatenate([volume.data for volume in volumes]), affine=first.affine)
 
 
-def read_for_fingerprint(case: Case, *, normalisation: tuple[Normalisation, ...]) -> PreparedForFingerprint:
-    """A case as `planning.fingerprint.take_fingerprint` wants it; one normalisation a channel."""
-    from l2s_auto.io.volumes import read_label_map
+def read_for_fingerprint(
+    case: Case, *, normalisation: tuple[Normalisation, ...], files: CaseReader | None = None
+) -> PreparedForFingerprint:
+    """A case as `planning.fingerprint.measure_case` wants it; one normalisation a channel.
 
+    files  the reader that may have read it before
+    """
+    files = files or CaseReader()
     assert case.label is not None, f"case {case.id} has no label map"
-    labels, affine = read_label_map(case.label)
+    labels, affine = files.label_map(case.label)
     if not case.images:
         x, y, z = labels.shape
         geometry = geometry_of((x, y, z), affine, None)
@@ -70,5 +75,5 @@ def read_for_fingerprint(case: Case, *, normalisation: tuple[Normalisation, ...]
         return PreparedForFingerprint(
             nothing, nothing, geometry.enter(labels), geometry.spacing, geometry.orientation.codes
         )
-    image, raw, geometry = prepare_native(read_image(case), normalisation, spacing=None)
+    image, raw, geometry = prepare_native(read_image(case, files), normalisation, spacing=None)
     return PreparedForFingerprint(image, raw, geometry.enter(labels), geometry.spacing, geometry.orientation.codes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from l2s_auto.preprocessing.pipeline import prepare, prepare_grid, prepare_label
 from l2s_auto.preprocessing.places import Places, as_table, from_table, some_voxels
 from l2s_auto.preprocessing.read import read_image
 
-FORMAT = 4  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
+LOGGER = logging.getLogger("l2s_auto")
+FORMAT = 5  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
 
 IMAGE, ENRICHED, PLACES = "image.b2nd", "enriched.b2nd", "places.npy"
 ABOUT, KEY = "about.json", "key.json"
@@ -69,7 +71,9 @@ def store_cases(
     progress  called with (cases done, cases in all)
     """
     make = partial(_store_case, plan=plan, folder=folder, enrich=enrich)
-    map_cases(make, dataset.cases, name=lambda case: case.id, workers=workers, progress=progress)
+    made = map_cases(make, dataset.cases, name=lambda case: case.id, workers=workers, progress=progress)
+    if not all(made):
+        LOGGER.info("%d of %d cases were preprocessed already", made.count(False), len(made))
     return [open_case(case.id, folder) for case in dataset.cases]
 
 
@@ -96,7 +100,8 @@ def open_case(case_id: str, folder: Path) -> StoredCase:
 def key_of(case: Case, plan: Plan) -> dict[str, Any]:
     """What a stored case depends on: a hash of the plan's parts that preprocessing reads, and the source files.
 
-    -> {"plan": hash, "files": [{"name", "size", "time", "hash"}]}; a file is read for its hash.
+    -> {"plan": hash, "files": [{"name", "size", "time", "hash"}]}, images first, the label map last; a file is read for
+    its hash.
     """
     return {"plan": _plan_hash(plan), "files": [_described(path, hashed=True) for path in _sources(case)]}
 
@@ -124,19 +129,16 @@ def _is_valid(case: Case, plan: Plan, key_file: Path) -> bool:
     """Whether what is stored is of this plan and of files with this content, though they were copied."""
     try:
         known = json.loads(key_file.read_text(encoding="utf-8"))
-        stored = {about["name"]: about for about in known["files"]}
-        if known["plan"] != _plan_hash(plan) or set(stored) != {path.name for path in _sources(case)}:
+        stored, sources = known["files"], _sources(case)  # an image and its label map may have the same name
+        if known["plan"] != _plan_hash(plan) or [about["name"] for about in stored] != [path.name for path in sources]:
             return False
         if known["stored"] != _sizes(key_file.parent):  # after a power failure a file may be shorter than it was
             return False
-        same = True
-        for path in _sources(case):
-            about = _described(path, hashed=False)
-            same = same and all(stored[path.name][name] == value for name, value in about.items())
-        if same:
+        now = [_described(path, hashed=False) for path in sources]
+        if now == [{name: about[name] for name in ("name", "size", "time")} for about in stored]:
             return True
         found = key_of(case, plan)
-        if any(about["hash"] != stored[about["name"]]["hash"] for about in found["files"]):
+        if [about["hash"] for about in found["files"]] != [about["hash"] for about in stored]:
             return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -149,13 +151,16 @@ def _sizes(place: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(place.glob("[!.]*")) if path.name != KEY}
 
 
-def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> None:
-    """Write one case; its key last, so that an interrupted write is never taken for a whole one."""
+def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> bool:
+    """Write one case; its key last, so that an interrupted write is never taken for a whole one.
+
+    Returns whether there was anything to do.
+    """
     assert case.label is not None, f"case {case.id} has no label map"
     place = folder / case.id
     key_file = place / KEY
     if _is_valid(case, plan, key_file):
-        return
+        return False
     key = key_of(case, plan)
     if place.exists():
         key_file.unlink(missing_ok=True)
@@ -184,6 +189,7 @@ def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> None
         about["intensities"] = found.tolist()
     _write(place / ABOUT, about)
     _write(key_file, {**key, "stored": _sizes(place)})
+    return True
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from l2s_auto.core.counting import box_of, values_of
-from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, Triple
+from l2s_auto.core.plan import SMOOTHING_ENDS, EnrichedLabel, GenerationPlan, Triple
 from l2s_auto.synthesis.regions import regular
 
 _ROUNDS = 5  # Lloyd iterations a case
@@ -58,8 +58,9 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
     if not split:
         return enriched
     assert image is not None and len(image), "clusters of tissue need an image"
+    sigma = [generation.smoothing_mm / s for s in spacing]
     smooth = ndimage.gaussian_filter(
-        np.asarray(image[0], dtype=np.float32), [generation.smoothing_mm / s for s in spacing], mode="nearest"
+        np.asarray(image[0], dtype=np.float32), sigma, mode="nearest", truncate=SMOOTHING_ENDS
     )
     for value in split:
         where = target == value

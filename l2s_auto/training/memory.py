@@ -28,13 +28,17 @@ def step_memory(recipe: Recipe, *, hyper_steps: bool) -> StepMemory:
     return StepMemory(hyper, recipe.hyper_part, recipe.micro_batch, checkpointing)
 
 
+#: A plan that is estimated to need this many times what is free is not tried.
+HOPELESS = 3.0
+
+
 def check_memory(
     plan: Plan, step: StepMemory, *, memory_gb: float | None, free_gb: float | None, path: Path, processes: int = 1
 ) -> None:
     """Whether a plan that was made before, or by hand, fits into the memory.
 
     memory_gb  what the user allows each process: beyond it the plan is an error. None: what is free for it, `free_gb`,
-               beyond which it is a warning
+               beyond which it is a warning, and beyond HOPELESS times as much an error
     path       the plan's file
     """
     allowed = free_gb if memory_gb is None else memory_gb
@@ -43,13 +47,14 @@ def check_memory(
         return
     patch = " x ".join(map(str, plan.patch))
     needs = f"about {needed:.2g} GB for patches of {patch} voxels and a batch of {plan.batch}"
-    if memory_gb is None:
+    if memory_gb is None and needed <= HOPELESS * allowed:
         LOGGER.warning("Warning: the plan in %s needs %s; %.2g GB are free.", path, needs, allowed)
         return
     raise UserError.single(
         "The plan in the run folder needs more memory than is allowed.",
         where=str(path),
         found=needs,
-        expected=f"at most {allowed:.2g} GB, as --memory-gb says",
-        mend="Allow more, take fewer samples at a time (--micro-batch), or plan anew in another folder (-o).",
+        expected=f"at most {allowed:.2g} GB, " + ("which are free" if memory_gb is None else "as --memory-gb says"),
+        mend="Correct patch and batch, allow more, take fewer samples at a time (--micro-batch), or plan anew in "
+        "another folder (-o).",
     )

@@ -5,13 +5,26 @@ from __future__ import annotations
 import textwrap
 
 from l2s_auto.core.plan import Plan
+from l2s_auto.core.recipe import Recipe
 
 WIDTH = 118
 
 
-def plan_table(plan: Plan) -> str:
-    """A line a choice: its name, its value, its reason; long reasons go on below themselves."""
-    rows = [(name, value, plan.why.get(name, "")) for name, value in told(plan).items()]
+def plan_table(plan: Plan, recipe: Recipe | None = None) -> str:
+    """A line a choice: its name, its value, its reason; long reasons go on below themselves.
+
+    recipe  of the training, whose length goes before the plan's
+    """
+    shown, reasons_of = told(plan), dict(plan.why)
+    if recipe is not None and recipe.iterations is not None:
+        shown["iterations"], reasons_of["iterations"] = f"{recipe.iterations:,}", "as asked for (--iterations)"
+    if recipe is not None and recipe.time_budget is not None:
+        budget = f"{recipe.time_budget / 60:.3g} min"
+        if recipe.iterations is None:
+            shown["iterations"], reasons_of["iterations"] = f"as many as {budget} allow", "as asked for (--time-budget)"
+        else:
+            reasons_of["iterations"] += f"; fewer where {budget} are over before (--time-budget)"
+    rows = [(name, value, reasons_of.get(name, "")) for name, value in shown.items()]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     second = min(second, 40)
     lines = ["Plan (every line can be chosen otherwise by an option, or in plan.json):"]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.core.types import Dataset
+from l2s_auto.core.types import Case, Dataset
+from l2s_auto.io.case_reader import CaseReader
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.networks.device import free_memory_gb
 from l2s_auto.planning.choices import Choices
-from l2s_auto.planning.fingerprint import content_of, take_fingerprint
+from l2s_auto.planning.fingerprint import MeasuredCase, content_of, fingerprint_of, measure_case
 from l2s_auto.planning.memory import StepMemory, plan_memory_gb
 from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.planning.topology import padded
@@ -25,10 +25,11 @@ from l2s_auto.training.memory import check_memory, step_memory
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
 from l2s_auto.training.run_folder import RunFolder
-from l2s_auto.training.show import progress_to
 from l2s_auto.training.trial import Measured, TrialFailed, try_plan
 
 LOGGER = logging.getLogger("l2s_auto")
+#: Fields of a plan that a training may go on with other values of.
+MAY_BE_EDITED = {"batch", "iterations", "why", "dataset"}
 #: Plans that are tried on the device, at most.
 TRIALS = 4
 #: A plan that is limited by the memory and takes less than this share of it is tried again with more.
@@ -66,40 +67,80 @@ class Planning:
         return bool(self.recipe.micro_batch or self.recipe.network.options.get("checkpointing"))
 
 
-def obtain_plan(dataset: Dataset, run: RunFolder, planning: Planning) -> Plan:
-    """The plan in the run folder if the dataset is still what it was made for, else a new one.
+def known_plan(dataset: Dataset, run: RunFolder, planning: Planning) -> Plan | None:
+    """The plan in the run folder, if the dataset is still what it was made for and the user chooses nothing else.
 
-    Where there is a model in the run folder, a new plan would make it useless: then a changed dataset, or a choice
-    that is not the plan's, is an error.
+    Where there is a model in the run folder, a new plan would make it useless: then a choice that is not the plan's is
+    an error.
     """
-    options, trained = planning.options, run.has_models()
-    free = options.team.part_of(free_memory_gb(options.device), options.device)
-    check = functools.partial(
-        check_memory,
-        step=planning.step,
-        memory_gb=planning.memory_gb,
-        free_gb=free,
-        path=run.plan,
-        processes=options.team.size,
-    )
-    plan = run.known_plan()
-    known = read_model(run.fingerprint, Fingerprint) if plan is not None and run.fingerprint.exists() else None
-    content = content_of(dataset)
-    differing = differences(plan, planning.choices, run.plan, residual=planning.residual) if plan is not None else []
-    if differing and trained:
+    plan, known = require_trained_plan(run), known_fingerprint(run)
+    if plan is None:
+        return None
+    differing = differences(plan, planning.choices, run.plan, residual=planning.residual)
+    if differing and run.has_models():
         raise UserError("This run was begun with another plan.", differing)
-    if plan is not None and known is not None and known.content == content and not differing:
-        LOGGER.info("Using the plan in %s; delete it to plan anew", run.plan)
-        check(plan)
-        return plan
     if differing:
         LOGGER.info("Planning anew: other options than those of %s", run.plan)
-    read = functools.partial(read_for_fingerprint, normalisation=determine_normalisation(dataset.channels))
-    fingerprint = take_fingerprint(
-        dataset, read=read, workers=options.workers, content=content, progress=progress_to("Fingerprint")
-    )
-    if plan is not None and known is not None and trained:
-        if known.model_copy(update={"content": content}) != fingerprint:
+        return None
+    if known is None or known.content != content_of(dataset):
+        return None
+    LOGGER.info("Using the plan in %s; delete it to plan anew", run.plan)
+    require_memory(plan, run, planning)
+    return plan
+
+
+def require_trained_plan(run: RunFolder) -> Plan | None:
+    """The plan in the run folder; where there are models, UserError unless it is the one that they were trained by.
+
+    What a model does not depend on may have been edited. A plan that was deleted is written again.
+    """
+    plan, trained = run.known_plan(), run.trained_plan()
+    if trained is None:
+        return plan
+    if plan is None:
+        LOGGER.info("plan.json is gone; %s is trained on by the plan that its models were begun with", run.path)
+        write_json(run.plan, trained)
+        return trained
+    old, new = (p.model_dump(exclude=MAY_BE_EDITED) for p in (trained, plan))
+    changed = [name for name in old if old[name] != new[name]]
+    if changed:
+        raise UserError(
+            "The plan is not the one that the models in the run folder were trained by.",
+            [
+                Offence(
+                    where=f"{run.plan}, field {name}",
+                    found="another value than in the training",
+                    expected=f"that of {next(iter(sorted(run.path.glob('fold_*/trained_by.json'))))}",
+                    mend="Put it back, delete plan.json to have it put back, or choose another folder with -o.",
+                )
+                for name in changed
+            ],
+        )
+    return plan
+
+
+def known_fingerprint(run: RunFolder) -> Fingerprint | None:
+    """That of the run folder."""
+    return read_model(run.fingerprint, Fingerprint) if run.fingerprint.exists() else None
+
+
+def measure(number: int, case: Case, files: CaseReader, *, dataset: Dataset) -> MeasuredCase:
+    """What the fingerprint wants to know of one case, of the reader that has its files."""
+    data = read_for_fingerprint(case, normalisation=determine_normalisation(dataset.channels), files=files)
+    return measure_case(number, case, data, cases=len(dataset.cases))
+
+
+def new_plan(dataset: Dataset, measured: Sequence[MeasuredCase], run: RunFolder, planning: Planning) -> Plan:
+    """A plan, tried on the device, in the run folder beside the fingerprint that it is for.
+
+    measured  what `measure` gives, of each case in the dataset's order
+    Where there is a model in the run folder, its plan is kept, and a dataset that measures differently is an error.
+    """
+    fingerprint = fingerprint_of(dataset, measured, content=content_of(dataset))
+    plan, known = run.known_plan(), known_fingerprint(run)
+    same = known is not None and known.model_copy(update={"content": fingerprint.content}) == fingerprint
+    if plan is not None and run.has_models():
+        if known is not None and not same:
             raise UserError.single(
                 "The run folder belongs to another dataset, or the dataset has changed since.",
                 where=str(run.fingerprint),
@@ -107,14 +148,39 @@ def obtain_plan(dataset: Dataset, run: RunFolder, planning: Planning) -> Plan:
                 expected=f"that of the {len(dataset.cases)} cases of {dataset.name} as they are now",
                 mend="Choose another folder with -o, or delete this one.",
             )
-        check(plan)
+        same = True
+    if plan is not None and same and not differences(plan, planning.choices, run.plan, residual=planning.residual):
+        LOGGER.info("Using the plan in %s; the files are of another time, and measure the same", run.plan)
+        require_memory(plan, run, planning)
+        write_json(run.fingerprint, fingerprint)
         return plan
+    if plan is not None:
+        run.plan.replace(run.former_plan)
+        LOGGER.info("The plan that was there is now %s", run.former_plan)
+    free = free_gb(planning.options)
     plan = tried_plan(fingerprint, planning, allowed=free if planning.memory_gb is None else planning.memory_gb)
     for warning in warnings_of(fingerprint, plan):
         LOGGER.warning("Warning: %s", warning)
     write_json(run.fingerprint, fingerprint)
     write_json(run.plan, plan)
     return plan
+
+
+def free_gb(options: Options) -> float | None:
+    """Memory that each process may take; None where the system does not tell."""
+    return options.team.part_of(free_memory_gb(options.device), options.device)
+
+
+def require_memory(plan: Plan, run: RunFolder, planning: Planning) -> None:
+    """UserError if the plan needs more than there is, or than the user allows."""
+    check_memory(
+        plan,
+        step=planning.step,
+        memory_gb=planning.memory_gb,
+        free_gb=free_gb(planning.options),
+        path=run.plan,
+        processes=planning.options.team.size,
+    )
 
 
 def differences(plan: Plan, choices: Choices, path: Path, *, residual: bool = False) -> list[Offence]:
@@ -230,6 +296,7 @@ def with_measurement(plan: Plan, measured: Measured, recipe: Recipe, *, first: M
         steps += f", one that looks at theta {measured.hyper:.2g} s"
     iterations = recipe.iterations or plan.iterations
     minutes = sum(stage.seconds(recipe, iterations) for stage in (measured, first) if stage is not None) / 60
+    length = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
     memory = max(stage.memory_gb for stage in (measured, first) if stage is not None)
-    told = f"tried on the device: {memory:.2f} GB; a step takes {steps}, training about {minutes:.0f} min"
+    told = f"tried on the device: {memory:.2f} GB; a step takes {steps}, training {length}"
     return plan.model_copy(update={"why": {**plan.why, "memory": told}})

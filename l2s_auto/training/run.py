@@ -19,9 +19,10 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
 from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.load import load_model, remember_model
-from l2s_auto.io.dataset import find_dataset, verify_dataset
+from l2s_auto.io.dataset import find_dataset, verify_and_look, verify_dataset
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
+from l2s_auto.io.verify import MINIMUM_CASES
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.measured import with_measured_clusters
@@ -35,11 +36,12 @@ from l2s_auto.synthesis.classes import enrich
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.checks import build_method, check_recipe
+from l2s_auto.training.leaks import leaks
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
 from l2s_auto.training.plan_table import plan_table
-from l2s_auto.training.plans import Planning, obtain_plan
+from l2s_auto.training.plans import Planning, known_plan, measure, new_plan
 from l2s_auto.training.preview import write_preview
 from l2s_auto.training.run_folder import RunFolder, be_quiet, start_logging
 from l2s_auto.training.show import progress_to
@@ -146,13 +148,23 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
     LOGGER.info(
         "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
     )
-    verify_dataset(found, workers=options.workers, progress=progress_to("Checking"))
     named = with_named_channels(found, read=read_image)
     if named.channels != found.channels:
         LOGGER.info("By their intensities, the scans are CT in Hounsfield units: %s", ", ".join(named.channels))
     found = named
-    plan = obtain_plan(found, run, planning)
-    LOGGER.info("%s", plan_table(plan))
+    minimum = 1 if folds == ["all"] else MINIMUM_CASES
+    plan = known_plan(found, run, planning)
+    if plan is not None:
+        verify_dataset(found, minimum=minimum, workers=options.workers, progress=progress_to("Checking"))
+    else:
+        look = functools.partial(measure, dataset=found)
+        measured = verify_and_look(
+            found, look, minimum=minimum, workers=options.workers, progress=progress_to("Checking and measuring")
+        )
+        plan = new_plan(found, measured, run, planning)
+    for warning in leaks(found, splits):
+        LOGGER.warning("Warning: %s", warning)
+    LOGGER.info("%s", plan_table(plan, recipe))
     require_samples(options.team, plan.batch)
     warn_of_kinks(plan, recipe, planning.method)
     write_json(run.recipe, recipe)
@@ -332,6 +344,8 @@ def train_fold(
         time_budget=recipe.time_budget,
     )
     LOGGER.info("Fold %s: %d cases to learn from, %d held out", name, len(learn), len(held_out))
+    if team.leader:
+        write_json(run.plan_of_fold(name), plan)
     state = train(
         parts,
         method,

@@ -134,6 +134,23 @@ class RunFolder:
         """The plan that a former call wrote here, or that the user edited."""
         return read_model(self.plan, Plan) if self.plan.exists() else None
 
+    @property
+    def former_plan(self) -> Path:
+        """Where a plan stands that another took the place of."""
+        return self.path / "plan.old.json"
+
+    def plan_of_fold(self, name: str) -> Path:
+        """A copy of the plan that a fold is trained by."""
+        return self.fold(name) / "trained_by.json"
+
+    def trained_plan(self) -> Plan | None:
+        """The plan that the models here were trained by; None where there is none, or that is not known."""
+        for weights in sorted(self.path.glob("fold_*/weights.safetensors")):
+            copy = weights.parent / "trained_by.json"
+            if copy.exists():
+                return read_model(copy, Plan)
+        return None
+
     def resumable(self, name: str) -> bool:
         return has_checkpoint(self.fold(name) / "checkpoint")
 

@@ -87,6 +87,8 @@ def test_every_command_is_listed_and_has_a_script(capsys) -> None:
         (["data", "--patch", "64", "64"], "expected 3 arguments"),
         (["data", "--patch", "64", "0", "64"], "expected a whole number, at least 1"),
         (["data", "--spacing", "1", "1", "-1"], "expected a number greater than 0"),
+        (["data", "--spacing", "1", "1", "501"], "expected millimetres, at most 500"),
+        (["data", "--features", "321"], "expected a whole number from 1 to 320"),
         (["data", "--seed", "9" * 20], "expected a whole number, at most 2147483647"),
         (["data", "--fold", "1", "--cv"], "not allowed with"),
         ([], "DATASET"),
@@ -175,6 +177,17 @@ def test_internal_error_ends_with_1_one_line_and_a_log(run_exists, monkeypatch, 
     log = tmp_path / ("run/log.txt" if run_exists else "l2s_error.log")
     assert str(log) in line and "RuntimeError: broken" in line
     assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), RuntimeError("Error while serializing: I/O: No space left on device")],
+)
+def test_a_full_disk_is_told_without_a_traceback(error, monkeypatch, trained, capsys, tmp_path) -> None:
+    monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", raises(error))
+    monkeypatch.chdir(tmp_path)
+    assert cli.plan_and_train(["data", "--device", "cpu"]) == 2
+    assert "The disk is full" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_internal_error_appends_to_the_log(monkeypatch, trained, tmp_path) -> None:

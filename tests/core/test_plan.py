@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, LabelPlan, Plan, Topology
+from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology
 
 
 def test_pairs_are_values_in_the_plan_and_indices_for_the_network(make_plan):
@@ -19,6 +19,51 @@ def test_a_plan_survives_json(make_plan):
 def test_an_unknown_field_is_refused(make_plan):
     with pytest.raises(ValidationError, match="patsh"):
         type(make_plan(values=(0, 1))).model_validate({**make_plan(values=(0, 1)).model_dump(), "patsh": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": (0, 0)}, "greater than or equal to 1"),
+        ({"kernels": ((2, 2, 2), (3, 3, 3))}, "kernels need extents of 1, 3, 5 or 7"),
+        ({"strides": ((1, 1, 1), (9, 2, 2))}, "strides need to be 8 at most"),
+        ({"strides": ((1, 1, 1), (0, 2, 2))}, "greater than or equal to 1"),
+        ({"convolutions_encoder": (0, 2)}, "greater than or equal to 1"),
+    ],
+)
+def test_a_topology_that_cannot_work_is_refused(changes, message):
+    good = {"features": (4, 8), "kernels": ((3,) * 3,) * 2, "strides": ((1,) * 3, (2,) * 3)}
+    good |= {"convolutions_encoder": (2, 2), "convolutions_decoder": (2,)}
+    Topology(**good)
+    with pytest.raises(ValidationError, match=message):
+        Topology(**{**good, **changes})
+
+
+@pytest.mark.parametrize(
+    ("scheme", "lower", "upper", "message"),
+    [
+        ("fixed", 5.0, 5.0, "lower needs to be less than upper"),
+        ("percentile", 0.5, 250.0, "percentiles lie between 0 and 100"),
+        ("percentile", float("nan"), 99.5, "finite number"),
+    ],
+)
+def test_a_normalisation_that_cannot_work_is_refused(scheme, lower, upper, message):
+    with pytest.raises(ValidationError, match=message):
+        Normalisation(scheme=scheme, lower=lower, upper=upper)
+
+
+def test_generation_classes_have_no_gap():
+    with pytest.raises(ValidationError, match="0 to 1, without a gap"):
+        GenerationPlan(enriched=tuple(EnrichedLabel(name=str(c), target=0, generation_class=c) for c in (0, 2)))
+
+
+def test_priors_have_one_number_a_channel(make_plan):
+    plan = make_plan(values=(0, 1)).model_dump()
+    prior = dict.fromkeys(("mean", "mean_spread", "std", "std_spread"), (0.5, 0.5))
+    classes = 1 + max(label["generation_class"] for label in plan["generation"]["enriched"])
+    plan["generation"]["priors"] = (prior,) * classes
+    with pytest.raises(ValidationError, match="priors need one number a channel: 1"):
+        Plan(**plan)
 
 
 @pytest.mark.parametrize("changes", [{"kernels": ()}, {"convolutions_decoder": (2, 2, 2)}])
@@ -53,6 +98,14 @@ def test_parts_of_the_same_labels_are_one_structure_and_tissues_are_their_own():
         ({"pairs": ((1, 9),)}, "pairs names .9., which are not among the labels"),
         ({"regions": {"both": (1, 8)}}, "regions names .8., which are not among the labels"),
         ({"ignore": 2}, "ignore 2 is a label too"),
+        ({"spacing": (float("nan"), 1.0, 1.0)}, "finite number"),
+        ({"spacing": (1000.0, 1.0, 1.0)}, "at most 500"),
+        ({"labels": [LabelPlan(value=v, name="a") for v in (0, 1, 2)]}, "labels need different names"),
+        ({"pairs": ((1, 1),)}, "pairs need labels other than background"),
+        ({"pairs": ((0, 1),)}, "pairs need labels other than background"),
+        ({"regions": {"none": ()}}, "regions need one label or more"),
+        ({"version": 99}, "Input should be 1"),
+        ({"iterations": 10**15}, "less than or equal to"),
     ],
 )
 def test_an_edited_plan_must_fit_together(make_plan, changes, message):

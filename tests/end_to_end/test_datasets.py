@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import nibabel as nib
 import numpy as np
@@ -86,7 +87,41 @@ def test_an_edited_plan_that_does_not_fit_together_names_the_field(nnunet, tmp_p
     capsys.readouterr()
     assert cli.plan_and_train(arguments) == 2
     message = capsys.readouterr().err
-    assert "plan.json" in message and "patch (7, 16, 8) needs multiples of" in message
+    assert "plan.json, field patch: found [7, 16, 8]; expected patch (7, 16, 8) needs multiples of" in message
+
+
+def test_an_edited_plan_lasts_while_the_dataset_measures_the_same_and_is_kept_when_it_is_replaced(
+    nnunet, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    arguments = [str(nnunet), "-o", str(run), "--device", "cpu", "--dry-run"]
+    assert cli.plan_and_train(arguments) == 0
+    plan = json.loads((run / "plan.json").read_text())
+    (run / "plan.json").write_text(json.dumps({**plan, "batch": 3}))
+    for path in nnunet.rglob("*.nii.gz"):
+        os.utime(path, ns=(1, 1))
+    assert cli.plan_and_train(arguments) == 0 and "measure the same" in capsys.readouterr().out
+    assert json.loads((run / "plan.json").read_text())["batch"] == 3
+    assert cli.plan_and_train([*arguments, "--features", "4"]) == 0
+    assert f"The plan that was there is now {run / 'plan.old.json'}" in capsys.readouterr().out
+    assert json.loads((run / "plan.old.json").read_text())["batch"] == 3
+
+
+def test_models_go_on_with_the_plan_that_they_were_begun_with(nnunet, tmp_path, capsys):
+    run = tmp_path / "run"
+    arguments = [str(nnunet), "-o", str(run), "--device", "cpu", "--iterations", "2"]
+    assert cli.plan_and_train(arguments) == 0
+    text = (run / "plan.json").read_text()
+    (run / "plan.json").write_text(json.dumps({**json.loads(text), "spacing": [2.0, 2.0, 2.0]}))
+    capsys.readouterr()
+    again = [*arguments[:-1], "3", "--resume"]
+    assert cli.plan_and_train(again) == 2
+    message = capsys.readouterr().err
+    assert "field spacing: found another value than in the training" in message and "trained_by.json" in message
+    (run / "plan.json").unlink()
+    (run / "fingerprint.json").unlink()
+    assert cli.plan_and_train(again) == 0 and "plan.json is gone" in capsys.readouterr().out
+    assert json.loads((run / "plan.json").read_text()) == json.loads(text) and (run / "fingerprint.json").exists()
 
 
 def test_one_channel_cannot_be_missing(nnunet, tmp_path, capsys):

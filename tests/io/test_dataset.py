@@ -131,6 +131,18 @@ def test_subjects_table(tmp_path: Path, name: str, text: str) -> None:
     assert [case.subject for case in find_dataset(folder).cases] == ["p1", "p1"]
 
 
+def test_subjects_of_cases_that_are_not_there(tmp_path: Path) -> None:
+    (nnunet(tmp_path) / "subjects.csv").write_text("case,subject\na.nii.gz,p1\nB,p1\n")
+    with pytest.raises(UserError, match=r"subjects.csv: found B; expected names of cases of the dataset, such as a"):
+        find_dataset(tmp_path)
+    (tmp_path / "subjects.csv").write_text("case,subject\na.nii.gz,p1\n")
+    assert [case.subject for case in find_dataset(tmp_path).cases] == ["p1", ""]
+
+
+def test_numbers_as_text_are_numbers(tmp_path: Path) -> None:
+    assert find_dataset(nnunet(tmp_path, labels={"background": "0", "a": "1"})).labels == {0: "background", 1: "a"}
+
+
 def test_subjects_table_without_its_columns(tmp_path: Path) -> None:
     (nnunet(tmp_path) / "subjects.csv").write_text("id,person\na,p1\n")
     with pytest.raises(UserError, match=r"subjects.csv: found the columns id, person"):
@@ -154,6 +166,11 @@ def test_subjects_table_without_its_columns(tmp_path: Path) -> None:
         ({"labels": {"background": 0, "a": 1.5}}, "labels, a: found 1.5; expected a whole number"),
         ({"labels": {"background": 0, "a": 1, "b": 1}}, "found 1, which is also a"),
         ({"labels": {"0": "background", "1": "a", "2": "a"}}, "the name a a second time"),
+        ({"labels": {"background": 0, "a": 99999999999}}, "a: found 99999999999; expected numbers from -2147483647"),
+        ({"labels": {"background": 1, "a": 2}}, "background: found 1; expected 0"),
+        ({"labels": {"background": 0, "": 1}}, "a name that cannot be read"),
+        ({"labels": {"background": 0, "a\nb": 1}}, "a name that cannot be read"),
+        ({"channel_names": {"0": {"x": 1}}}, "channel_names, 0: found .*expected a name in one line"),
         ({"file_ending": ".png"}, r"file_ending: found '\.png'"),
         ({"file_ending": ".nrrd"}, r"has no label maps(.|\n)*correct file_ending"),
     ],
@@ -186,6 +203,9 @@ def test_no_dataset(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(UserError, match="No dataset is there"):
             find_dataset(path)
+    (tmp_path / "Dataset001" / "labelsTr").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"Give one of the datasets in it: .*Dataset001"):
+        find_dataset(tmp_path)
     (tmp_path / "labels").mkdir()
     with pytest.raises(UserError, match="an empty folder"):
         find_dataset(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -146,12 +147,28 @@ def test_labels_that_are_not_whole(folder: Path) -> None:
         _only(folder, "good1.nii.gz", text)
 
 
-def test_undeclared_and_empty_labels(folder: Path) -> None:
+def test_undeclared_labels(folder: Path) -> None:
     _label(folder, "good1", value=7)
-    _label(folder, "good2", value=0)
-    first, second = _offences(folder)
+    (first,) = _offences(folder)
     assert "the label value 7 (8 voxels); expected the declared values 0, 1" in first
-    assert "an empty label map" in second and "Remove the case." in second
+
+
+def test_cases_without_a_label_pass_where_others_have_some(folder: Path) -> None:
+    for path in sorted((folder / "labelsTr").glob("*.nii.gz"))[1:]:
+        _label(folder, path.name.removesuffix(".nii.gz"), value=0)
+    verify_dataset(find_dataset(folder))
+    for path in (folder / "labelsTr").glob("*.nii.gz"):
+        _label(folder, path.name.removesuffix(".nii.gz"), value=0)
+    (only,) = _offences(folder)
+    assert "label maps that are 0 everywhere; expected labelled voxels in some" in only
+
+
+def test_one_case_is_enough_where_nothing_is_held_out(folder: Path) -> None:
+    dataset = find_dataset(folder)
+    one = replace(dataset, cases=dataset.cases[:1], test_cases=())
+    with pytest.raises(UserError, match=r"unless all are trained on \(--fold all\)"):
+        verify_dataset(one)
+    verify_dataset(one, minimum=1)
 
 
 def test_nan_in_images(folder: Path) -> None:

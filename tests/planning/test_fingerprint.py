@@ -69,9 +69,9 @@ def test_measures_what_brute_force_measures() -> None:
 
 
 def test_is_the_same_for_one_seed_whatever_the_workers(monkeypatch) -> None:
+    assert take_fingerprint(dataset(), read=read, seed=4, workers=2) == take_fingerprint(dataset(), read=read, seed=4)
     monkeypatch.setattr("l2s_auto.planning.fingerprint._UNLABELLED", 300)
     one = take_fingerprint(dataset(), read=read, seed=4)
-    assert take_fingerprint(dataset(), read=read, seed=4, workers=2) == one
     assert len(one.unlabelled_sample) == 300
     assert take_fingerprint(dataset(), read=read, seed=5).unlabelled_sample != one.unlabelled_sample
 

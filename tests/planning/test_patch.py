@@ -59,3 +59,9 @@ def test_the_batch_and_its_reason(cases, memory_gb, most, batch, why):
 def test_the_users_batch_is_taken():
     chosen = determine_patch([(64,) * 3], ONE, fit=fit(), voxels=64**3)
     assert determine_batch([(64,) * 3], chosen, fit=fit(), most=2, wanted=7) == (7, "as asked for")
+
+
+def test_a_patch_that_cannot_be_halved_is_refused():
+    for wanted in ((1, 1, 1), (4, 4, 4), (8, 1, 1)):
+        with pytest.raises(UserError, match=r"--patch: found .* voxels, which cannot be halved"):
+            determine_patch([(64,) * 3], ONE, fit=fit(), voxels=64**3, wanted=wanted)

@@ -43,3 +43,11 @@ def test_a_ct_of_another_name(fingerprint_of):
     assert "'MRI' looks like CT" in told(fingerprint.model_copy(update={"modalities": ("CT",)}))
     named = fingerprint.model_copy(update={"modalities": ("CT",), "channels": ("ct",)})
     assert told(named) == ""
+
+
+def test_cases_in_which_nothing_is_labelled(fingerprint_of):
+    fingerprint = fingerprint_of(shapes=[(36, 50, 35)] * 6, means=MEANS, stds=MEANS)
+    nothing = {"label_volume": {0: 9.0}, "label_mean": {0: (0.5,)}, "label_std": {0: (0.5,)}}
+    first = fingerprint.cases[0].model_copy(update=nothing)
+    text = told(fingerprint.model_copy(update={"cases": (first, *fingerprint.cases[1:])}))
+    assert "nothing is labelled in 1 of 6 cases" in text and first.id in text

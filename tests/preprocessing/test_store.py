@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 
 import nibabel as nib
@@ -92,6 +93,23 @@ def test_what_is_valid_is_used_again_and_what_is_not_is_made_again(dataset, plan
         "about.json",
         "key.json",
     }
+
+
+def test_an_image_and_a_label_map_of_the_same_name_are_told_apart(dataset, plan_at, tmp_path, caplog) -> None:
+    cases = []
+    for case in dataset.cases:
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        image, label = tmp_path / f"{case.id}.nii.gz", tmp_path / "labels" / f"{case.id}.nii.gz"
+        label.write_bytes(case.label.read_bytes())
+        image.write_bytes(case.images[0].read_bytes())
+        cases.append(Case(case.id, (image,), label))
+    again = partial(store_cases, replace(dataset, cases=tuple(cases)), plan_at(), tmp_path / "store", enrich=plain)
+    again()
+    keys = [place.stat().st_mtime_ns for place in sorted((tmp_path / "store").glob("*/key.json"))]
+    with caplog.at_level("INFO", logger="l2s_auto"):
+        again()
+    assert [place.stat().st_mtime_ns for place in sorted((tmp_path / "store").glob("*/key.json"))] == keys
+    assert "2 of 2 cases were preprocessed already" in caplog.text
 
 
 def test_label_maps_without_images(dataset, plan_at, tmp_path) -> None:

@@ -41,6 +41,8 @@ def test_a_plan_beyond_what_the_user_allows_is_an_error_and_beyond_what_is_free_
     with caplog.at_level("WARNING", logger="l2s_auto"):
         check_memory(plan, step, memory_gb=None, **given)
     assert str(path) in caplog.text and "GB are free" in caplog.text
+    with pytest.raises(UserError, match="GB, which are free"):
+        check_memory(plan, step, memory_gb=None, free_gb=needed / 4, path=path)
     caplog.clear()
     check_memory(plan, step, memory_gb=None, free_gb=None, path=path)
     assert not caplog.records

@@ -135,3 +135,11 @@ def test_the_table_has_a_line_a_choice_and_its_reason(plan):
     text = plan_table(with_measurement(plan, Measured(1.5, 0.5, 2.5), Recipe()))
     assert "8 x 8 x 8 voxels  " in text and "the device's usual" in text and "1.50 GB; a step takes 0.5 s" in text
     assert max(map(len, text.splitlines())) < 125
+
+
+def test_the_table_tells_the_length_that_was_asked_for(plan):
+    assert "2,000" in plan_table(plan.model_copy(update={"iterations": 2000}), Recipe())
+    assert "asked for (--iterations)" in plan_table(plan, Recipe(iterations=5))
+    assert "as many as 2 min allow" in plan_table(plan, Recipe(time_budget=120.0))
+    both = " ".join(plan_table(plan, Recipe(iterations=5, time_budget=120.0)).split())
+    assert "fewer where 2 min are over before" in both

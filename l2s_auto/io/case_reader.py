@@ -1,0 +1,30 @@
+"""A case's files, each read once however many want to see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from l2s_auto.core.types import Volume
+from l2s_auto.io.volumes import read_label_map, read_stored
+
+
+class CaseReader:
+    """Reads files as `io.volumes` does and keeps what it has read; for one case, and gone with it."""
+
+    def __init__(self) -> None:
+        self._images: dict[Path, Volume] = {}
+        self._label_maps: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
+
+    def image(self, path: Path) -> Volume:
+        """What `read_stored` gives; nobody may write to it."""
+        if path not in self._images:
+            self._images[path] = read_stored(path)
+        return self._images[path]
+
+    def label_map(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        """What `read_label_map` gives; nobody may write to it."""
+        if path not in self._label_maps:
+            self._label_maps[path] = read_label_map(path)
+        return self._label_maps[path]
