@@ -76,7 +76,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
             print(f"Plan: {run / 'plan.json'}" if args.dry_run else f"Segment with: l2s_predict -i IN -o OUT -m {run}")
 
     advice = "What is trained so far predicts; go on with the same command and --resume."
-    return run_command(body, command="l2s_plan_and_train", log=_run_log(args), advice=advice)
+    return run_command(body, leaves=arguments is None, command="l2s_plan_and_train", log=_run_log(args), advice=advice)
 
 
 def predict(arguments: Arguments = None) -> int:
@@ -109,7 +109,7 @@ def predict(arguments: Arguments = None) -> int:
         return INTERNAL_ERROR if summary.failures else DONE
 
     advice = "What is written is whole; go on with the same command and --skip-existing."
-    return run_command(body, command="l2s_predict", advice=advice)
+    return run_command(body, leaves=arguments is None, command="l2s_predict", advice=advice)
 
 
 def evaluate(arguments: Arguments = None) -> int:
@@ -131,7 +131,7 @@ def evaluate(arguments: Arguments = None) -> int:
         write_json(output, metrics)
         print(f"{format_metrics(metrics)}\nMetrics: {output}")
 
-    return run_command(body, command="l2s_evaluate")
+    return run_command(body, leaves=arguments is None, command="l2s_evaluate")
 
 
 def demo(arguments: Arguments = None) -> int:
@@ -144,7 +144,7 @@ def demo(arguments: Arguments = None) -> int:
         seconds = args.time_budget or TRAINING_SECONDS
         run_demo(args.output, seed=args.seed, time_budget=seconds, device=args.device)
 
-    return run_command(body, command="l2s_demo", log=args.output / "log.txt")
+    return run_command(body, leaves=arguments is None, command="l2s_demo", log=args.output / "log.txt")
 
 
 def export_model(arguments: Arguments = None) -> int:
@@ -152,13 +152,11 @@ def export_model(arguments: Arguments = None) -> int:
     args = parsers.export_model().parse(arguments)
 
     def body() -> None:
-        from l2s_auto.commands.availability import require_export_format
         from l2s_auto.inference.export import export_model
 
-        require_export_format(args.format)
-        print(f"Written: {export_model(args.model, args.output)}")
+        print(f"Written: {export_model(args.model, args.output, format=args.format)}")
 
-    return run_command(body, command="l2s_export")
+    return run_command(body, leaves=arguments is None, command="l2s_export")
 
 
 def import_model(arguments: Arguments = None) -> int:
@@ -173,7 +171,7 @@ def import_model(arguments: Arguments = None) -> int:
         remember_model(folder)
         print(f"Model: {folder}")
 
-    return run_command(body, command="l2s_import")
+    return run_command(body, leaves=arguments is None, command="l2s_import")
 
 
 def experiment(arguments: Arguments = None) -> int:
@@ -196,7 +194,7 @@ def experiment(arguments: Arguments = None) -> int:
         )
         print(f"Figure: {figure}")
 
-    return run_command(body, command="l2s_experiment")
+    return run_command(body, leaves=arguments is None, command="l2s_experiment")
 
 
 def list_commands() -> int:

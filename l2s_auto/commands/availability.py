@@ -8,8 +8,6 @@ from pathlib import Path
 from l2s_auto.commands import parsers
 from l2s_auto.core.errors import UserError
 
-_FORMATS = ("l2s",)
-
 
 def require_method(name: str) -> None:
     """Raise UserError if the method is announced but not built; other names are resolved where they are used."""
@@ -17,12 +15,6 @@ def require_method(name: str) -> None:
 
     if name in parsers.METHODS and name not in METHODS:
         raise _not_available("method", name, METHODS)
-
-
-def require_export_format(name: str) -> None:
-    """Raise UserError if models cannot be exported in this form."""
-    if name not in _FORMATS:
-        raise _not_available("export format", name, _FORMATS)
 
 
 def find_experiment(name: str) -> Callable[..., Path]:

@@ -199,16 +199,17 @@ def export_model() -> Parser:
         description="Pack a trained model into one file that predicts on any machine with l2s_auto.",
         examples="""
         l2s_export l2s_runs/my_dataset my_model.zip
+        l2s_export l2s_runs/my_dataset for_nnunet --format nnunet
         """,
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="run folder or fold folder")
-    add("output", type=Path, metavar="OUT.zip", help="file to write")
+    add("output", type=Path, metavar="OUT.zip", help="file to write; with --format nnunet a new folder, or a zip")
     add(
         "--format",
         choices=("l2s", "nnunet"),
         default="l2s",
-        help="form of the file (default: %(default)s; nnunet: not in this version)",
+        help="l2s: one zip (default); nnunet: a folder that nnU-Net 2 predicts with, or the zip that it installs",
     )
     return parser
 

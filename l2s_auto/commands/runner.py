@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import errno
 import os
@@ -11,9 +12,10 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from l2s_auto import __version__
 from l2s_auto.core.errors import ProcessLost, UserError
@@ -21,15 +23,21 @@ from l2s_auto.core.errors import ProcessLost, UserError
 DONE, INTERNAL_ERROR, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
-def run_command(body: Callable[[], int | None], *, command: str, log: Path | None = None, advice: str = "") -> int:
+def run_command(
+    body: Callable[[], int | None], *, command: str, log: Path | None = None, advice: str = "", leaves: bool = False
+) -> int:
     """Call `body` and return the exit code; a number that `body` returns is the exit code.
 
     log     file that a traceback is appended to; None, or where it cannot be written: `l2s_error.log` in the working
             folder, else in the folder for temporary files
     advice  what to do after an interruption, or where another process has ended, for the terminal
+    leaves  whether the process ends with the command, instead of a return
     """
     with _sigterm_restored():
-        return _report(body, command=command, log=log, advice=advice)
+        code = _report(body, command=command, log=log, advice=advice)
+        if leaves:
+            leave(code)
+        return code
 
 
 def _report(body: Callable[[], int | None], *, command: str, log: Path | None, advice: str) -> int:
@@ -61,6 +69,21 @@ def _report(body: Callable[[], int | None], *, command: str, log: Path | None, a
 def is_first_process() -> bool:
     """Whether this process speaks for those that torchrun started with it; alone, it does."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code, once all is written and its threads have ended.
+
+    Python would go on to take its libraries apart, which is a second of waiting for nothing.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -14,6 +15,7 @@ from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.load import ModelFiles, find_model, load_model, read_plan
 from l2s_auto.inference.model_zip import LICENSE, LOW_RESOLUTION, PLAN, README, RECIPE, WEIGHTS, extract_model
+from l2s_auto.inference.nnunet import MODEL_FOLDER, write_nnunet
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.json_files import read_model
 
@@ -32,10 +34,14 @@ TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = "l2s") -> Path:
     """Run folder or fold folder -> one zip with weights, plan, recipe, a licence note and a text that explains it.
 
-    The zip appears whole or not at all. Raises UserError for what is not a model and for a format that is not there.
+    format  "nnunet": a folder that nnU-Net predicts with, or, where the name ends with .zip, what it installs
+    The zip, or folder, appears whole or not at all. Raises UserError for what is not a model, and for a format that is
+    not there.
     """
     _check_format(format)
     model_path, zip_path = Path(model_path), Path(zip_path)
+    if format == "nnunet":
+        return _export_to_nnunet(model_path, zip_path)
     _check_target(zip_path)
     files = find_model(model_path)
     plan, recipe = read_plan(files.plan), read_model(files.recipe, Recipe)
@@ -47,6 +53,28 @@ def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = 
         if files.low_resolution is not None:
             _add_model(archive, files.low_resolution, folder=f"{LOW_RESOLUTION}/")
     return zip_path
+
+
+def _export_to_nnunet(model_path: Path, target: Path) -> Path:
+    _check_empty(target)
+    model = load_model(model_path)
+    packed = target.suffix.lower() == ".zip"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}_", dir=target.parent) as temporary:
+        name = (
+            model.plan.dataset if re.match(r"Dataset\d{3}_", model.plan.dataset) else f"Dataset999_{model.plan.dataset}"
+        )
+        folder = write_nnunet(model, Path(temporary) / name / MODEL_FOLDER)
+        if not packed:
+            if target.is_dir():
+                target.rmdir()
+            os.replace(folder, target)
+            return target
+        with atomic_path(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(Path(temporary).rglob("*")):
+                if path.is_file():
+                    archive.write(path, path.relative_to(temporary).as_posix())
+    return target
 
 
 def _add_model(archive: zipfile.ZipFile, files: ModelFiles, *, folder: str = "") -> None:
@@ -72,14 +100,7 @@ def import_model(zip_path: Path | str, folder: Path | str) -> Path:
             expected="a zip written by l2s_export",
             mend="Correct the path.",
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError.single(
-            "The model would overwrite something.",
-            where=str(folder),
-            found="a folder that is not empty" if folder.is_dir() else "a file",
-            expected="a new or empty folder",
-            mend="Name another folder, or remove this one.",
-        )
+    _check_empty(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}_", dir=folder.parent) as temporary:
         unpacked = Path(temporary) / folder.name
@@ -91,15 +112,18 @@ def import_model(zip_path: Path | str, folder: Path | str) -> Path:
     return folder
 
 
-def _check_format(format: str) -> None:
-    if format == "nnunet":
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError.single(
-            "Export to nnU-Net is not available yet.",
-            where="--format",
-            found="nnunet",
-            expected="l2s",
-            mend="Use --format l2s.",
+            "The model would overwrite something.",
+            where=str(folder),
+            found="a folder that is not empty" if folder.is_dir() else "a file",
+            expected="a new or empty folder",
+            mend="Name another folder, or remove this one.",
         )
+
+
+def _check_format(format: str) -> None:
     if format not in FORMATS:
         raise UserError.single(
             "There is no such format of export.",

@@ -13,6 +13,11 @@ from l2s_auto.core.plan import Topology
 from l2s_auto.networks.checkpointing import checkpoint_stages
 
 ACTIVATIONS = {"elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "leaky-relu": nn.LeakyReLU, "relu": nn.ReLU}
+#: Network -> the class that it is of, and what that calls the convolutions of its encoder.
+PARTS = {
+    "unet": ("PlainConvUNet", "n_conv_per_stage"),
+    "residual-unet": ("ResidualEncoderUNet", "n_blocks_per_stage"),
+}
 
 
 def unet(

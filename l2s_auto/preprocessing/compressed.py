@@ -1,4 +1,4 @@
-"""Arrays on disk, compressed without loss (Blosc2: zstd on shuffled bits), any box of which is read by itself."""
+"""Arrays on disk, compressed without loss (Blosc2 on shuffled bits), any box of which is read by itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def write_array(path: Path, array: np.ndarray) -> None:
         name: tuple(min(n, edge) for n, edge in zip(array.shape, [*edges, longest, longest, longest], strict=True))
         for name, longest in (("blocks", BLOCK), ("chunks", CHUNK))
     }
-    compression = {"codec": blosc2.Codec.ZSTD, "clevel": 1, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1}
+    # Noise hardly compresses, so intensities go the quick way; label maps compress well.
+    codec = blosc2.Codec.LZ4 if array.dtype.kind == "f" else blosc2.Codec.ZSTD
+    compression = {"codec": codec, "clevel": 1, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1}
     with atomic_path(path, durable=False) as temporary:
         blosc2.asarray(np.ascontiguousarray(array), urlpath=str(temporary), mode="w", cparams=compression, **sizes)
 

@@ -32,10 +32,14 @@ def finite(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def normalise(image: np.ndarray, schemes: tuple[Normalisation, ...]) -> np.ndarray:
-    """(C, *S) original units, one scheme a channel -> (C, *S) float32 in [-0.5, 1.5], most of it in [0, 1]."""
+def normalise(image: np.ndarray, schemes: tuple[Normalisation, ...], *, in_place: bool = False) -> np.ndarray:
+    """(C, *S) original units, one scheme a channel -> (C, *S) float32 in [-0.5, 1.5], most of it in [0, 1].
+
+    in_place  the image may be overwritten; it then has to be finite float32, as `finite` gives it
+    """
     assert len(image) == len(schemes), f"{len(image)} channels need as many schemes, not {len(schemes)}"
-    image = finite(image)
+    if not (in_place and image.dtype == np.float32 and image.flags.writeable):
+        image = finite(image)
     for channel, scheme in zip(image, schemes, strict=True):
         lower, upper = _bounds(channel, scheme)
         if upper > lower:

@@ -64,7 +64,7 @@ def prepare(volume: Volume, plan: Plan) -> Prepared:
             mend="Give one file a channel, in the order of the training data.",
         )
     schemes = plan.normalisation or (Normalisation(scheme="percentile", lower=0.5, upper=99.5),)
-    image, _, geometry = prepare_native(volume, schemes, spacing=plan.spacing)
+    image, _, geometry = prepare_native(volume, schemes, spacing=plan.spacing, in_place=True)
     if math.prod(geometry.resampled) > MOST_VOXELS:
         raise UserError.single(
             "The scan is too large for the model once it is resampled.",
@@ -84,14 +84,18 @@ def _times(numbers: tuple[float, ...]) -> str:
 
 
 def prepare_native(
-    volume: Volume, schemes: tuple[Normalisation, ...], *, spacing: Triple | None
+    volume: Volume, schemes: tuple[Normalisation, ...], *, spacing: Triple | None, in_place: bool = False
 ) -> tuple[np.ndarray, np.ndarray, Geometry]:
-    """The steps before resampling: (normalised image, the same in original units, geometry)."""
+    """The steps before resampling: (normalised image, the same in original units, geometry).
+
+    in_place  the image in original units is not wanted: both are the normalised one, and memory is saved
+    """
     canonical = to_canonical(finite(volume.data), orientation_of(volume.affine))
     box = nonzero_box(canonical)
     x, y, z = volume.data.shape[1:]
     raw = contiguous(crop(canonical, box))
-    return normalise(raw, schemes), raw, geometry_of((x, y, z), volume.affine, spacing, box=box)
+    del canonical
+    return normalise(raw, schemes, in_place=in_place), raw, geometry_of((x, y, z), volume.affine, spacing, box=box)
 
 
 def prepare_grid(shape: tuple[int, int, int], affine: np.ndarray, plan: Plan) -> Geometry:

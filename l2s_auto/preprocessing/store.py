@@ -165,14 +165,15 @@ def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> bool
     if place.exists():
         key_file.unlink(missing_ok=True)
         shutil.rmtree(place)
-    labels, affine = read_label_map(case.label)
+    image, geometry = None, None
     if case.images:
         prepared = prepare(read_image(case), plan)
         image, geometry = prepared.image, prepared.geometry
         write_array(place / IMAGE, image)
-    else:
+    labels, affine = read_label_map(case.label)  # behind the image, whose preparation takes the most memory
+    if geometry is None:
         x, y, z = labels.shape
-        image, geometry = None, prepare_grid((x, y, z), affine, plan)
+        geometry = prepare_grid((x, y, z), affine, plan)
     try:
         target = prepare_labels(labels, geometry, plan)
     except UserError as error:

@@ -71,7 +71,7 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
         settled = regular(part, where, assign(part, adapted), adapted, width=_width(spacing))
         table = np.zeros(256, dtype=kind)  # whatever stands outside of `where`
         table[: len(indices)] = indices
-        enriched[box] = np.where(where, table[settled], enriched[box])
+        np.copyto(enriched[box], table[settled], where=where)
     return enriched
 
 

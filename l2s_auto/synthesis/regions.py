@@ -81,8 +81,9 @@ def regular(
         if changed <= _SETTLED * place.size:
             break
     found = np.ascontiguousarray(inner)
+    del wider, image, clusters, inner, settled, tiles
     for _ in range(2):  # what joins may be a speck in its turn
-        before, found = found, _without_specks(found, image, centres)
+        before, found = found, _without_specks(found, values[box], centres)
         if found is before:
             break
     whole = index.copy()

@@ -142,18 +142,12 @@ def test_announced_method_that_is_not_built(name: str, trained: list[dict], caps
     assert len(text.splitlines()) == 1 and not trained
 
 
-def test_experiments_and_formats_that_are_not_built(capsys) -> None:
+def test_experiments_that_are_not_built(capsys) -> None:
     for name in set(parsers.EXPERIMENTS) - {"recovery"}:
         assert cli.experiment([name]) == 2
         assert "not available in this version; available: recovery." in capsys.readouterr().err
     assert cli.experiment(["recovry"]) == 2
     assert "no such experiment" in capsys.readouterr().err
-
-
-def test_nnunet_export_is_not_built(monkeypatch, capsys) -> None:
-    stand_in(monkeypatch, "l2s_auto.inference.export", export_model=raises(AssertionError("must not be called")))
-    assert cli.export_model(["run", "out.zip", "--format", "nnunet"]) == 2
-    assert "'nnunet' is not available in this version; available: l2s." in capsys.readouterr().err
 
 
 def test_user_error_ends_with_2_and_no_traceback(monkeypatch, trained, capsys, tmp_path) -> None:

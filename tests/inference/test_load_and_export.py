@@ -180,7 +180,6 @@ def test_import_overwrites_nothing_and_leaves_nothing_behind(tmp_path):
 @pytest.mark.parametrize(
     ("name", "format", "message"),
     [
-        ("model.zip", "nnunet", "not available yet"),
         ("model.zip", "onnx", "no such format"),
         ("model.tar", "l2s", "ends with .zip"),
     ],
