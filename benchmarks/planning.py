@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -66,18 +67,26 @@ print(json.dumps(plans))
 def measured(command: list[str], environment: dict[str, str]) -> dict[str, float]:
     """Seconds and peak memory in MB of a command with everything that it starts."""
     with tempfile.TemporaryFile() as log:
-        started, most = time.monotonic(), 0.0
+        started, most = time.monotonic(), [0.0]
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-        while process.poll() is None:
-            most = max(most, sum(map(share_of, family(process.pid))))
-            time.sleep(0.5)  # looking takes a moment too, on cores that the command would use
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(0.5):  # looking takes a moment too, on cores that the command would use
+                most.append(sum(map(share_of, family(process.pid))))
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        process.wait()
         seconds = time.monotonic() - started
+        ended.set()
+        looking.join()
         if process.returncode:
             log.seek(0)
             sys.exit(log.read().decode(errors="replace")[-3000:])
-    return {"seconds": round(seconds, 2), "peak_mb": round(most)}
+    return {"seconds": round(seconds, 2), "peak_mb": round(max(most))}
 
 
 def family(root: int) -> list[int]:

@@ -14,7 +14,16 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.load import ModelFiles, find_model, load_model, read_plan
-from l2s_auto.inference.model_zip import LICENSE, LOW_RESOLUTION, PLAN, README, RECIPE, WEIGHTS, extract_model
+from l2s_auto.inference.model_zip import (
+    CALIBRATION,
+    LICENSE,
+    LOW_RESOLUTION,
+    PLAN,
+    README,
+    RECIPE,
+    WEIGHTS,
+    extract_model,
+)
 from l2s_auto.inference.nnunet import MODEL_FOLDER, write_nnunet
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.json_files import read_model
@@ -80,6 +89,8 @@ def _export_to_nnunet(model_path: Path, target: Path) -> Path:
 def _add_model(archive: zipfile.ZipFile, files: ModelFiles, *, folder: str = "") -> None:
     _add_text(archive, folder + PLAN, files.plan.read_text(encoding="utf-8"))
     _add_text(archive, folder + RECIPE, files.recipe.read_text(encoding="utf-8"))
+    for calibration in files.calibrations:
+        _add_text(archive, f"{folder}{calibration.parent.name}/{CALIBRATION}", calibration.read_text(encoding="utf-8"))
     for weights in files.weights:
         member = zipfile.ZipInfo(f"{folder}{weights.parent.name}/{WEIGHTS}", TIMESTAMP)
         with weights.open("rb") as source, archive.open(member, "w", force_zip64=True) as sink:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,8 +13,9 @@ import torch
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.inference.calibration import Calibration, read_calibration
 from l2s_auto.inference.last_model import last_model, remember_model
-from l2s_auto.inference.model_zip import LOW_RESOLUTION, PLAN, RECIPE, WEIGHTS, extract_model
+from l2s_auto.inference.model_zip import CALIBRATION, LOW_RESOLUTION, PLAN, RECIPE, WEIGHTS, extract_model
 from l2s_auto.io.json_files import read_json, read_model
 from l2s_auto.networks import load_weights, network_for
 from l2s_auto.networks.device import choose_device
@@ -40,6 +41,12 @@ class ModelFiles:
     low_resolution: ModelFiles | None = None
 
     @property
+    def calibrations(self) -> tuple[Path, ...]:
+        """Of the folds that were validated."""
+        paths = [weights.parent / CALIBRATION for weights in self.weights]
+        return tuple(path for path in paths if path.is_file())
+
+    @property
     def folds(self) -> tuple[str, ...]:
         return tuple(path.parent.name for path in self.weights)
 
@@ -53,6 +60,7 @@ class Model:
     folds   names of the folds, in the order of the networks
     notes   what a user should know, such as folds without weights
     low_resolution  the first networks of a cascade, of the same folds; None: there is no cascade
+    calibration  what the networks were found to be like on the cases that they were validated on
     """
 
     plan: Plan
@@ -63,6 +71,7 @@ class Model:
     folds: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     low_resolution: Model | None = None
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def load_model(path: Path | str, device: torch.device | str = "cpu") -> Model:
@@ -149,13 +158,14 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
         folds=files.folds,
         notes=files.notes,
         low_resolution=low,
+        calibration=read_calibration(files.calibrations),
     )
 
 
 def _all_of(files: ModelFiles) -> list[Path]:
     """Every file that the prediction depends on."""
     first = [] if files.low_resolution is None else _all_of(files.low_resolution)
-    return [files.plan, files.recipe, *files.weights, *first]
+    return [files.plan, files.recipe, *files.weights, *files.calibrations, *first]
 
 
 def _hash(*paths: Path) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
 
-PLAN, RECIPE, WEIGHTS = "plan.json", "recipe.json", "weights.safetensors"
+PLAN, RECIPE, WEIGHTS, CALIBRATION = "plan.json", "recipe.json", "weights.safetensors", "calibration.json"
 LICENSE, README = "LICENSE.txt", "README.txt"
 #: The folder of a cascade's first network, a model of its own.
 LOW_RESOLUTION = "low_resolution"
-_OF_A_MODEL = rf"({PLAN}|{RECIPE}|fold_\w+/{WEIGHTS})"
+_OF_A_MODEL = rf"({PLAN}|{RECIPE}|fold_\w+/({WEIGHTS}|{CALIBRATION}))"
 MEMBER = re.compile(rf"({LICENSE}|{README}|({LOW_RESOLUTION}/)?{_OF_A_MODEL})".replace(".", r"\."), re.ASCII)
 #: Weights barely compress and texts compress tenfold; more than this, in a large file, is a decompression bomb.
 HIGHEST_RATIO = 100

@@ -28,7 +28,7 @@ class Segmentation:
     labels   (X, Y, Z) int32 original label values, on the scan's own grid
     affine   (4, 4) voxel -> RAS+ mm
     volumes  name of a label or region -> mm³
-    scores   name of a label -> how sure the model says it is, in (0, 1]; None where there is none of it
+    scores   name of a label -> the Dice to be expected of it, in [0, 1]; None where there is none of it
     """
 
     labels: np.ndarray
@@ -89,6 +89,6 @@ class Predictor:
             labels=found.labels,
             affine=ready.affine,
             volumes={**volumes, **region_volumes(volumes, self.model.plan)},
-            scores={name: found.scores[value] for value, name in names.items()},
+            scores={name: self.model.calibration.dice(value, found.scores[value]) for value, name in names.items()},
             like=like,
         )

@@ -2,62 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import cc3d
 import numpy as np
 import torch
 
+from l2s_auto.inference.calibration import Calibration
+from l2s_auto.inference.sliding_window import Slab
+
 COLUMNS = ("case", "label", "score", "touches_border", "components", "flag", "reason")
 #: A separate part counts as large from this share of its label's voxels on.
 LARGE_PART = 0.1
+#: A Dice below this, to be expected of a label, is a reason to look at it.
+LOW = 0.7
 #: Voxels of a slab times classes, so that softmax needs 64 MiB whatever the volume.
 SLAB = 1 << 24
 
 
 class Scores:
-    """How sure the networks say they are of each label: gathered slab by slab.
+    """The Dice of each label that the networks themselves expect: gathered slab by slab.
 
-    The score of a label is, for now, the mean of the largest softmax probability over the label's voxels. It is not
-    calibrated: a network can be surely wrong on scans unlike its training data.
+    With p_k the softmax probability of class k and S_k the voxels that it wins, the expected Dice is
+    2 sum_{S_k} p_k / (sum p_k + |S_k|): what the class is not sure to have, and what it may have missed, count alike.
+    Networks expect too much; `Calibration` takes off what they expected too much of the cases that they were validated
+    on.
     """
 
     def __init__(self, classes: int) -> None:
-        self.total, self.count = torch.zeros(2, classes, dtype=torch.float64)
+        self.won, self.all, self.count = torch.zeros(3, classes, dtype=torch.float64)
 
     def add(self, logits: torch.Tensor) -> None:
         """Logits (K, *slab)."""
         rows = max(1, SLAB // max(1, logits[:, 0].numel()))
+        classes = len(self.all)
         for part in logits.split(rows, dim=1):
-            highest, index = part.float().max(dim=0)
-            probability = (highest - part.float().logsumexp(dim=0)).exp()
-            flat = index.flatten().cpu()
-            self.total += torch.bincount(flat, probability.flatten().double().cpu(), minlength=len(self.total))
-            self.count += torch.bincount(flat, minlength=len(self.count))
+            flat = part.reshape(classes, -1).float()
+            highest, index = flat.max(dim=0)
+            share = (flat - highest).exp_()
+            probability = share.sum(dim=0).reciprocal_()  # of the class that wins, whose share is 1
+            self.all += (share @ probability).double().cpu()
+            won, index = probability.double().cpu(), index.cpu()
+            self.won += torch.bincount(index, won, minlength=classes)
+            self.count += torch.bincount(index, minlength=classes)
+
+    def noting(self, slabs: Iterable[Slab]) -> Iterator[Slab]:
+        """The slabs as they are, each noted on its way."""
+        for planes, logits in slabs:
+            self.add(logits)
+            yield planes, logits
 
     def means(self) -> list[float | None]:
-        """K scores in (1/K, 1], None for a class that no voxel has."""
-        return [float(t / n) if n else None for t, n in zip(self.total, self.count, strict=True)]
+        """K expected Dice in (0, 1], None for a class that no voxel has."""
+        return [
+            float(2 * won / (every + count)) if count else None
+            for won, every, count in zip(self.won, self.all, self.count, strict=True)
+        ]
 
 
 def quality_rows(
-    case: str, labels: np.ndarray, names: Mapping[int, str], scores: Mapping[int, float | None]
+    case: str,
+    labels: np.ndarray,
+    names: Mapping[int, str],
+    scores: Mapping[int, float | None],
+    *,
+    calibration: Calibration | None = None,
+    voxel: float = 1.0,
 ) -> list[dict[str, object]]:
     """One row a label of a segmentation, flagged with the reason where a person should look.
 
     labels  (X, Y, Z) original values, on the scan's own grid
     names   value -> name, background left out
-    scores  value -> score of `Scores`
+    scores  value -> expected Dice of `Scores`
+    calibration  what the model was found to be like on the cases that it was validated on
+    voxel   mm³
     """
+    known = calibration or Calibration()
     border = _values_on_border(labels)
-    parts = _part_sizes(labels)
-    return [
-        _row(case, name, scores.get(value), touches=value in border, parts=parts.get(value, []))
-        for value, name in names.items()
-    ]
+    sizes = _part_sizes(labels)
+    rows: list[dict[str, object]] = []
+    for value, name in names.items():
+        parts = sizes.get(value, [])
+        score = known.dice(value, scores.get(value)) if parts else None
+        reasons = _reasons(parts, touches=value in border)
+        if score is not None and known.knows(value) and score < LOW:
+            reasons.append(f"a Dice of about {score:.2f} is to be expected, by what the model reached in validation")
+        if strange := known.strange_volume(value, sum(parts) * voxel):
+            reasons.append(strange)
+        rows.append(
+            {
+                "case": case,
+                "label": name,
+                "score": None if score is None else round(score, 4),
+                "touches_border": value in border,
+                "components": len(parts),
+                "flag": bool(reasons),
+                "reason": "; ".join(reasons),
+            }
+        )
+    return rows
 
 
-def _row(case: str, name: str, score: float | None, *, touches: bool, parts: list[int]) -> dict[str, object]:
+def _reasons(parts: list[int], *, touches: bool) -> list[str]:
     """parts: voxels of each connected component, the largest first."""
     reasons = []
     large = [size for size in parts if size >= LARGE_PART * sum(parts)]
@@ -67,15 +113,7 @@ def _row(case: str, name: str, score: float | None, *, touches: bool, parts: lis
         reasons.append("touches the border of the image: the volume may be cut off")
     if len(large) > 1:
         reasons.append(f"{len(large)} separate large parts")
-    return {
-        "case": case,
-        "label": name,
-        "score": None if score is None or not parts else round(score, 4),
-        "touches_border": touches,
-        "components": len(parts),
-        "flag": bool(reasons),
-        "reason": "; ".join(reasons),
-    }
+    return reasons
 
 
 def _values_on_border(labels: np.ndarray) -> set[int]:

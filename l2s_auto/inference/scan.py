@@ -44,7 +44,7 @@ class Segmented:
     """What the networks found.
 
     labels         (X, Y, Z) int32 original values on the scan's own grid
-    scores         original value -> how sure the networks say they are, None where there is none of it
+    scores         original value -> the Dice that the networks expect of it, None where there is none of it
     probabilities  (K, X, Y, Z) float32, if they are wanted
     """
 
@@ -185,8 +185,7 @@ def segment(
     scores, kept = Scores(len(plan.labels)), []
 
     def noted() -> Iterator[Slab]:
-        for planes, logits in slabs:
-            scores.add(logits)
+        for planes, logits in scores.noting(slabs):
             if probabilities:
                 kept.append(logits.cpu())
             yield planes, logits
@@ -212,5 +211,12 @@ def finish(
     write_label_map(job.output, labels, scan.affine, like=job.like)  # last: where it is, the rest is too
     return Result(
         volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
-        quality=quality_rows(job.case.id, labels, names, found.scores),
+        quality=quality_rows(
+            job.case.id,
+            labels,
+            names,
+            found.scores,
+            calibration=model.calibration,
+            voxel=abs(float(np.linalg.det(scan.affine[:3, :3]))),
+        ),
     )

@@ -21,6 +21,8 @@ from l2s_auto.networks.context import exchanged
 Progress = Callable[[int, int], None]
 #: Planes along the axis of the slabs, and their (K, *slab) float32 logits.
 Slab = tuple[slice, torch.Tensor]
+#: Logits that are handed out at a time, about: 64 MiB.
+PIECE = 1 << 24
 LEFT_RIGHT_AXIS = 0  # the plan's grid is closest to R, A, S
 
 
@@ -101,8 +103,9 @@ def sliding_window_slabs(
             if progress is not None:
                 progress(done, total)
         last = starts[axis][number + 1] if number + 1 < len(starts[axis]) else shape[axis]
-        if (slab := sums.take(slice(first, last), inner)) is not None:
-            yield slab
+        for planes in sums.pieces(slice(first, last)):
+            if (slab := sums.take(planes, inner)) is not None:
+                yield slab
 
 
 def sliding_window_logits(
@@ -132,7 +135,6 @@ class _Sums:
         weight = torch.ones((), device=weights[0].device)
         for own in weights:
             weight = weight[..., None] * own
-        weighted = logits * weight
         begin = window[self.axis].start % self.size
         place = list(window)
         for planes, source in (
@@ -141,21 +143,39 @@ class _Sums:
         ):
             if planes.stop - (planes.start or 0) > 0:
                 place[self.axis] = planes
-                self.values[(slice(None), *place)] += self._part(weighted, source)
+                own = self._part(weight[None], source)
+                self.values[(slice(None), *place)].addcmul_(self._part(logits, source), own)
+
+    def pieces(self, planes: slice) -> Iterator[slice]:
+        """The planes in slabs of about PIECE values, since each is copied."""
+        thickness = max(1, PIECE * self.size // self.values.numel())
+        for start in range(planes.start, planes.stop, thickness):
+            yield slice(start, min(planes.stop, start + thickness))
 
     def take(self, planes: slice, inner: tuple[slice, ...]) -> Slab | None:
         """The finished planes of the volume, as those of what lies inside of its padding; they become 0 here."""
-        number = torch.arange(planes.start, planes.stop, device=self.values.device) % self.size
-        finished = self.values.index_select(self.axis + 1, number)
-        self.values.index_fill_(self.axis + 1, number, 0.0)
         inside = inner[self.axis]
         kept = slice(max(planes.start, inside.start), min(planes.stop, inside.stop))
-        if kept.stop <= kept.start:
-            return None
         place = list(inner)
-        place[self.axis] = slice(kept.start - planes.start, kept.stop - planes.start)
-        own = slice(kept.start - inside.start, kept.stop - inside.start)
-        return own, finished[(slice(None), *place)].contiguous()
+        finished = []
+        for part in self._turns(kept):
+            place[self.axis] = part
+            finished.append(self.values[(slice(None), *place)])
+        whole = torch.cat(finished, self.axis + 1) if finished else None
+        for part in self._turns(planes):
+            self.values.narrow(self.axis + 1, part.start, part.stop - part.start).zero_()
+        if whole is None:
+            return None
+        return slice(kept.start - inside.start, kept.stop - inside.start), whole
+
+    def _turns(self, planes: slice) -> Iterator[slice]:
+        """Planes of the volume, no more than the sums hold -> one or two runs of planes of the sums."""
+        start = planes.start
+        while start < planes.stop:
+            begin = start % self.size
+            stop = min(planes.stop, start + self.size - begin)
+            yield slice(begin, begin + stop - start)
+            start = stop
 
     def _part(self, logits: torch.Tensor, planes: slice) -> torch.Tensor:
         return logits[(slice(None),) * (self.axis + 1) + (planes,)]
@@ -205,7 +225,8 @@ class _Seen:
                     logits = _flipped_logits(network, shown, flip, own.pairs).float()
                     total = logits if total is None else total + logits
             assert total is not None, "a model has at least one network"
-            return (total / (len(self.flips) * len(self.networks))).to(self.store)
+            looks = len(self.flips) * len(self.networks)
+            return (total / looks if looks > 1 else total).to(self.store)
 
 
 def _check(image: torch.Tensor, windowing: Windowing) -> None:

@@ -71,6 +71,7 @@ class Prepared:
     splits: Splits
     folds: list[str]
     run: RunFolder
+    fingerprint: Fingerprint
     first: Prepared | None = None
 
     def stored(self) -> list[StoredCase]:
@@ -171,13 +172,15 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
     write_json(run.splits, splits)
     report_disk_use(plan, run)
     plan = preprocess(found, plan, run, workers=options.workers)
-    first = None
+    first, fingerprint = None, read_model(run.fingerprint, Fingerprint)
     if plan.low_resolution is not None:
         own = run.low_resolution
         own.path.mkdir(exist_ok=True)
         write_json(own.recipe, recipe)
-        first = Prepared(found, preprocess(found, plan.first_stage, own, workers=options.workers), splits, folds, own)
-    return Prepared(found, plan, splits, folds, run, first)
+        first = Prepared(
+            found, preprocess(found, plan.first_stage, own, workers=options.workers), splits, folds, own, fingerprint
+        )
+    return Prepared(found, plan, splits, folds, run, fingerprint, first)
 
 
 def preprocess(found: Dataset, plan: Plan, run: RunFolder, *, workers: int) -> Plan:
@@ -359,7 +362,8 @@ def train_fold(
         parts,
         state.phi,
         [case for case in dataset.cases if case.id in held_out],
-        run.fold(name) / "validation",
+        run.fold(name),
+        fingerprint=prepared.fingerprint,
         progress=progress_to("Validating") if team.leader else lambda done, total: None,
     )
     if metrics["mean"]["dice"] is not None:

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from l2s_auto.core.plan import Fingerprint
 from l2s_auto.core.protocols import Network, Params
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
 from l2s_auto.evaluation.overlap import dice
+from l2s_auto.inference.calibration import calibrate
 from l2s_auto.inference.ensemble import windowing_of
+from l2s_auto.inference.model_zip import CALIBRATION
+from l2s_auto.inference.qc import Scores
 from l2s_auto.inference.sliding_window import (
     Windowing,
     slab_axis,
@@ -31,6 +35,9 @@ from l2s_auto.training.build import Parts
 
 #: Cases that are looked at while training goes on; all of them are at the end.
 LOOKED_AT = 12
+
+#: Value of a label -> the Dice that the network expects of it, and the one that it reaches.
+Expected = dict[int, tuple[float | None, float | None]]
 
 
 def network_with(parts: Parts, phi: Params) -> Network:
@@ -80,20 +87,32 @@ def evenly(cases: Sequence[StoredCase], count: int) -> list[StoredCase]:
 
 
 def validate_fold(
-    parts: Parts, phi: Params, cases: Sequence[Case], folder: Path, *, progress: Callable[[int, int], None]
+    parts: Parts,
+    phi: Params,
+    cases: Sequence[Case],
+    folder: Path,
+    *,
+    fingerprint: Fingerprint,
+    progress: Callable[[int, int], None],
 ) -> dict:
-    """Predict held-out cases on their own grids and write `folder`/metrics.json; returns its content.
+    """Predict held-out cases on their own grids and write metrics.json and calibration.json; returns the metrics.
 
+    folder       of the fold; metrics.json stands in `validation` there
+    fingerprint  tells which volumes are usual
     The processes of a team share the cases; the leader writes.
     """
     results: list[dict] = []
+    seen: list[Expected] = []
     notes: list[str] = []
     mine = parts.team.some_of(cases)
     for number, case in enumerate(mine):
         if case.images and case.label is not None:
-            results.append({"case": case.id, "labels": segment_and_compare(parts, phi, case)})
+            scores, expected = segment_and_compare(parts, phi, case)
+            results.append({"case": case.id, "labels": scores})
+            seen.append(expected)
         progress(number + 1, len(mine))
     order = {case.id: number for number, case in enumerate(cases)}
+    seen = parts.team.gather(seen)
     results = sorted(parts.team.gather(results), key=lambda result: order[result["case"]])
     if not cases:
         notes.append("no case was held out, so there is nothing to validate on")
@@ -102,12 +121,17 @@ def validate_fold(
     metrics = summarise(results)
     metrics["notes"] = notes + metrics["notes"]
     if parts.team.leader:
-        write_json(folder / "metrics.json", metrics)
+        write_json(folder / "validation" / "metrics.json", metrics)
+        known = [case for case in fingerprint.cases if case.id not in order]
+        values = [value for value in parts.plan.label_values if value != 0]
+        volumes = {v: [case.label_volume[v] for case in known if v in case.label_volume] for v in values}
+        pieces = {v: [case.label_pieces[v] for case in known if v in case.label_pieces] for v in values}
+        write_json(folder / CALIBRATION, calibrate(seen, volumes, pieces))
     return metrics
 
 
-def segment_and_compare(parts: Parts, phi: Params, case: Case) -> dict:
-    """Metrics of one case, on the grid of its label map."""
+def segment_and_compare(parts: Parts, phi: Params, case: Case) -> tuple[dict, Expected]:
+    """Metrics of one case, on the grid of its label map; and of each label the Dice that is expected and reached."""
     plan = parts.plan
     assert case.label is not None
     volume = read_image(case)
@@ -115,7 +139,12 @@ def segment_and_compare(parts: Parts, phi: Params, case: Case) -> dict:
     image, windowing = shown(parts, prepared.image)
     axis = slab_axis(image.shape[1:], plan.patch)
     slabs = sliding_window_slabs([network_with(parts, phi)], image, windowing, axis=axis)
-    prediction = restore_slabs(slabs, prepared.geometry, plan, axis=axis)
+    tally = Scores(len(plan.labels))
+    prediction = restore_slabs(tally.noting(slabs), prepared.geometry, plan, axis=axis)
     reference, _ = read_label_map(case.label)
     names = {label.value: label.name for label in plan.labels}
-    return evaluate_case(prediction, reference, volume.spacing, names, regions=plan.regions, ignore=plan.ignore)
+    metrics = evaluate_case(prediction, reference, volume.spacing, names, regions=plan.regions, ignore=plan.ignore)
+    if plan.ignore is not None:
+        prediction = np.where(reference == plan.ignore, 0, prediction)
+    means = zip(plan.label_values, tally.means(), strict=True)
+    return metrics, {v: (mean, dice(prediction == v, reference == v)) for v, mean in means if v != 0}

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.inference.calibration import calibrate
 from l2s_auto.inference.export import export_model, import_model
 from l2s_auto.inference.last_model import last_model, remember_model, state_file
 from l2s_auto.inference.load import load_model
+from l2s_auto.io.json_files import write_json
 from tests.inference.tiny_models import write_run
 
 
@@ -46,6 +48,14 @@ def test_export_and_import_keep_the_model(tmp_path):
         assert b"Left part" in archive.read("README.txt") and b"Apache" in archive.read("LICENSE.txt")
     assert export_model(folder, tmp_path / "again.zip").read_bytes() == path.read_bytes()
     assert load_model(export_model(run / "fold_all", tmp_path / "one.zip")).folds == ("fold_all",)
+
+
+def test_an_export_keeps_the_calibration(tmp_path):
+    run = write_run(tmp_path / "run", folds=("fold_0", "fold_1"))
+    write_json(run / "fold_1" / "calibration.json", calibrate([{2: (0.9, 0.8)}] * 3, {2: [5.0]}, {2: [1]}))
+    model = load_model(export_model(run, tmp_path / "model.zip"))
+    assert model.calibration == load_model(run).calibration and model.calibration.knows(2)
+    assert model.hash == load_model(run).hash
 
 
 def test_a_fold_more_changes_the_hash(tmp_path):

@@ -12,25 +12,65 @@ import torch
 
 from l2s_auto.core.plan import LabelPlan
 from l2s_auto.inference import qc
+from l2s_auto.inference.calibration import calibrate, read_calibration
 from l2s_auto.inference.qc import Scores, quality_rows
 from l2s_auto.inference.tables import locked, merge_rows, read_table
 from l2s_auto.inference.volumes import label_columns, label_volumes
+from l2s_auto.io.json_files import write_json
 from tests.inference.tiny_models import make_plan
 
 
 @pytest.mark.parametrize("slab", [1, 50, 1 << 24])
-def test_scores_are_the_mean_of_the_highest_softmax_by_brute_force(monkeypatch, slab):
+def test_scores_are_the_expected_dice_by_brute_force(monkeypatch, slab):
     monkeypatch.setattr(qc, "SLAB", slab)
     logits = torch.randn((4, 5, 6, 7), generator=torch.Generator().manual_seed(0))
     logits[3] -= 100
-    probability, index = logits.softmax(0).max(0)
+    probability, index = logits.softmax(0), logits.argmax(0)
     tally = Scores(len(logits))
     for part in logits.split(2, dim=1):
         tally.add(part)
     scores = tally.means()
     assert scores[3] is None
     for k in range(3):
-        assert scores[k] == pytest.approx(float(probability[index == k].mean()), rel=1e-5)
+        own = index == k
+        expected = 2 * probability[k][own].sum() / (probability[k].sum() + own.sum())
+        assert scores[k] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_sure_network_expects_a_dice_of_one_and_an_unsure_one_less():
+    index = torch.zeros(6, 6, 6, dtype=torch.long)
+    index[2:4] = 1
+    scores = []
+    for sharpness in (50.0, 2.0):
+        tally = Scores(2)
+        tally.add(torch.nn.functional.one_hot(index).movedim(-1, 0) * sharpness)
+        scores.append(tally.means()[1])
+    assert scores[0] == pytest.approx(1.0) and 0.5 < scores[1] < 0.9
+
+
+def test_scores_are_calibrated_on_validated_cases():
+    results = [{1: (0.95, 0.75), 2: (0.9, None)}, {1: (0.9, 0.72)}, {1: (0.97, 0.75)}]
+    found = calibrate(results, {1: [90.0, 110.0], 2: []}, {1: [1, 2]})
+    assert found.labels[1].excess == pytest.approx(0.2, abs=1e-3) and found.labels[1].error < 0.02
+    assert found.dice(1, 0.9) == pytest.approx(0.7, abs=1e-3) and found.dice(1, 0.1) == 0.0
+    assert found.knows(1) and not found.knows(2) and found.dice(2, 0.9) == 0.9 and found.dice(7, 0.4) == 0.4
+    labels = np.zeros((9, 9, 9), np.int32)
+    labels[3:5, 3:5, 3:5] = 1
+    names = {1: "one"}
+    (good,) = quality_rows("a", labels, names, {1: 0.99}, calibration=found, voxel=12.0)
+    assert good["score"] == pytest.approx(0.79, abs=1e-3) and not good["flag"]
+    (low,) = quality_rows("a", labels, names, {1: 0.8}, calibration=found, voxel=12.0)
+    assert low["flag"] and "a Dice of about 0.60 is to be expected" in low["reason"]
+    (small,) = quality_rows("a", labels, names, {1: 0.99}, calibration=found, voxel=1.0)
+    assert small["flag"] and "8 mm³, while the training cases have 90 to 110 mm³" in small["reason"]
+
+
+def test_folds_calibrate_together(tmp_path):
+    for fold, reached in (("fold_0", 0.7), ("fold_1", 0.5)):
+        results = [{1: (0.9, reached)}] * 4
+        write_json(tmp_path / fold / "calibration.json", calibrate(results, {1: [5.0]}, {1: [1]}))
+    found = read_calibration([tmp_path / f"fold_{k}" / "calibration.json" for k in range(3)])
+    assert found.labels[1].excess == pytest.approx(0.3) and found.labels[1].cases == 8
 
 
 def test_components_are_26_connected_and_small_crumbs_raise_no_flag():

@@ -1,0 +1,123 @@
+"""What a model was found to be like on the cases that it was validated on, so that its own opinion can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from pydantic import Field
+
+from l2s_auto.core.plan import Strict
+from l2s_auto.io.json_files import read_model
+
+#: Cases below which a mean says nothing.
+FEWEST = 3
+#: A volume outside of what was labelled in training by more than this factor is implausible.
+BEYOND = 2.0
+
+
+class LabelCalibration(Strict):
+    """Of one label.
+
+    excess  by how much, on average, the networks expected a higher Dice than the one they reached
+    error   mean absolute difference between what is expected after that, and what was reached
+    cases   that this was seen in
+    smallest, largest  mm³ of the label in the training cases that have it; None where none has
+    pieces  most connected pieces of it in one of these cases
+    """
+
+    excess: float
+    error: float = Field(ge=0)
+    cases: int = Field(ge=0)
+    smallest: float | None = None
+    largest: float | None = None
+    pieces: int | None = None
+
+
+class Calibration(Strict):
+    """Original value of a label -> its calibration."""
+
+    labels: dict[int, LabelCalibration] = Field(default_factory=dict)
+
+    def dice(self, value: int, expected: float | None) -> float | None:
+        """The Dice of a label to be expected, from what the networks expect."""
+        own = self.labels.get(value)
+        if expected is None or own is None:
+            return expected
+        return min(1.0, max(0.0, expected - own.excess))
+
+    def knows(self, value: int) -> bool:
+        """Whether enough validated cases have the label."""
+        return value in self.labels and self.labels[value].cases >= FEWEST
+
+    def strange_volume(self, value: int, volume: float) -> str:
+        """Why a volume in mm³ is implausible; empty where it is not, or nothing is known."""
+        own = self.labels.get(value)
+        if own is None or own.smallest is None or own.largest is None or volume == 0:
+            return ""
+        if own.smallest / BEYOND <= volume <= own.largest * BEYOND:
+            return ""
+        return f"{volume:.0f} mm³, while the training cases have {own.smallest:.0f} to {own.largest:.0f} mm³"
+
+
+def calibrate(
+    results: Sequence[Mapping[int, tuple[float | None, float | None]]],
+    volumes: Mapping[int, Sequence[float]],
+    pieces: Mapping[int, Sequence[int]],
+) -> Calibration:
+    """The calibration of a model.
+
+    results  a mapping a validated case: value -> (expected Dice, Dice reached), None where there is none
+    volumes  value -> mm³ of it in each training case that has it
+    pieces   value -> connected pieces of it in each of these cases
+    """
+    values = sorted({value for result in results for value in result} | set(volumes))
+    return Calibration(labels={value: _of_label(value, results, volumes, pieces) for value in values})
+
+
+def _of_label(
+    value: int,
+    results: Sequence[Mapping[int, tuple[float | None, float | None]]],
+    volumes: Mapping[int, Sequence[float]],
+    pieces: Mapping[int, Sequence[int]],
+) -> LabelCalibration:
+    found = [result[value] for result in results if value in result]
+    both = [(expected, reached) for expected, reached in found if expected is not None and reached is not None]
+    excess = fmean(expected - reached for expected, reached in both) if len(both) >= FEWEST else 0.0
+    seen = volumes.get(value, ())
+    return LabelCalibration(
+        excess=round(excess, 4),
+        error=round(fmean(abs(expected - excess - reached) for expected, reached in both), 4) if both else 0.0,
+        cases=len(both),
+        smallest=round(min(seen), 3) if seen else None,
+        largest=round(max(seen), 3) if seen else None,
+        pieces=max(pieces[value]) if pieces.get(value) else None,
+    )
+
+
+def read_calibration(paths: Iterable[Path]) -> Calibration:
+    """The mean over the folds whose files are there."""
+    known = [read_model(path, Calibration) for path in paths if path.is_file()]
+    values = sorted({value for one in known for value in one.labels})
+    return Calibration(labels={v: _mean([one.labels[v] for one in known if v in one.labels]) for v in values})
+
+
+def _mean(of_folds: Sequence[LabelCalibration]) -> LabelCalibration:
+    weights = [max(one.cases, 1e-9) for one in of_folds]
+    total = sum(weights)
+
+    def mean(values: Iterable[float]) -> float:
+        return sum(value * weight for value, weight in zip(values, weights, strict=True)) / total
+
+    smallest = [one.smallest for one in of_folds if one.smallest is not None]
+    largest = [one.largest for one in of_folds if one.largest is not None]
+    pieces = [one.pieces for one in of_folds if one.pieces is not None]
+    return LabelCalibration(
+        excess=mean(one.excess for one in of_folds),
+        error=mean(one.error for one in of_folds),
+        cases=sum(one.cases for one in of_folds),
+        smallest=min(smallest, default=None),
+        largest=max(largest, default=None),
+        pieces=max(pieces, default=None),
+    )
