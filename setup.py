@@ -33,7 +33,7 @@ setup(
     packages=find_packages(include=["l2s_auto", "l2s_auto.*"]),
     python_requires=">=3.10",
     install_requires=[
-        "torch>=2.4",
+        "torch>=2.6",
         "numpy>=1.26",
         "scipy>=1.11",
         "nibabel>=5.2",

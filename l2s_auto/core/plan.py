@@ -154,11 +154,26 @@ class Normalisation(Strict):
 
     percentile  each scan's own lower and upper percentile become 0 and 1 (MRI: units are arbitrary)
     fixed       the given values, in original units, become 0 and 1 (CT: Hounsfield units mean something)
+
+    and, of models that nnU-Net trained, whose numbers lie elsewhere:
+
+    z-score             less the scan's mean, in its standard deviations
+    z-score of nonzero  the same where the scan is not 0; elsewhere 0 stays
+    clipped z-score     clipped to lower and upper, less `mean`, in units of `std`
+    range               the scan's smallest and largest value become 0 and 1
+    none                as it is
     """
 
-    scheme: Literal["percentile", "fixed"]
+    scheme: Literal["percentile", "fixed", "z-score", "z-score of nonzero", "clipped z-score", "range", "none"]
     lower: float
     upper: float
+    mean: float = 0.0
+    std: float = Field(default=1.0, gt=0)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether normalised intensities are cut off a little beyond [0, 1]."""
+        return self.scheme in ("percentile", "fixed")
 
     @model_validator(mode="after")
     def _rising(self) -> Normalisation:
@@ -247,6 +262,8 @@ class Plan(Strict):
     regions  name -> original values that make it up together, and are learned and scored together too
     ignore  original value of voxels that nobody labelled: what is found there costs nothing
     low_resolution  the first network of a cascade; None: there is one network
+    orientation  "canonical": scans are turned to R, A, S; "stored": networks see them as their files store them
+    padding  what stands beside a scan that is smaller than the patch: the voxels at its edge again, or 0
     why    field -> one sentence: what it follows from
     """
 
@@ -265,6 +282,8 @@ class Plan(Strict):
     ignore: int | None = None
     iterations: int = Field(ge=1, le=10**9)
     low_resolution: LowResolution | None = None
+    orientation: Literal["canonical", "stored"] = "canonical"
+    padding: Literal["edge", "zero"] = "edge"
     why: dict[str, str] = {}
 
     @model_validator(mode="after")

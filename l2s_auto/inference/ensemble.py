@@ -28,6 +28,7 @@ def windowing_of(
         store=_store(device, shape, plan),
         flip_axes=(LEFT_RIGHT_AXIS,) if tta else (),
         pairs=plan.pair_classes,
+        zeros=plan.padding == "zero",
         context=plan.low_resolution is not None,
         bfloat16=fast_dtype(device) is torch.bfloat16,
     )

@@ -14,10 +14,11 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.calibration import Calibration, read_calibration
+from l2s_auto.inference.from_nnunet import DATASET, PLANS, checkpoints_in, is_nnunet, read_nnunet
 from l2s_auto.inference.last_model import last_model, remember_model
 from l2s_auto.inference.model_zip import CALIBRATION, LOW_RESOLUTION, PLAN, RECIPE, WEIGHTS, extract_model
 from l2s_auto.io.json_files import read_json, read_model
-from l2s_auto.networks import load_weights, network_for
+from l2s_auto.networks import load_weights, network_for, put_weights
 from l2s_auto.networks.device import choose_device
 
 KNOWN_VERSION = Plan.model_fields["version"].default
@@ -78,6 +79,8 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> Model:
     """Run folder, fold folder or exported zip -> Model on the device. UserError if it is none of them."""
     path = Path(path)
     device = choose_device(device)
+    if path.is_dir() and is_nnunet(path):
+        return _from_nnunet(path, device)
     if not path.is_file():
         return _load(find_model(path), source=path, device=device)
     if path.name == WEIGHTS and path.parent.name.startswith("fold_"):
@@ -159,6 +162,26 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
         notes=files.notes,
         low_resolution=low,
         calibration=read_calibration(files.calibrations),
+    )
+
+
+def _from_nnunet(path: Path, device: torch.device) -> Model:
+    folder = path if (path / PLANS).is_file() else path.parent
+    checkpoints = checkpoints_in(path)
+    plan, recipe, weights = read_nnunet(folder, checkpoints)
+    networks = []
+    for own, checkpoint in zip(weights, checkpoints, strict=True):
+        network = network_for(plan, recipe.network)
+        put_weights(network, own, source=checkpoint)
+        networks.append(network.to(device).eval().requires_grad_(False))
+    return Model(
+        plan=plan,
+        recipe=recipe,
+        networks=tuple(networks),
+        source=path,
+        hash=_hash(folder / PLANS, folder / DATASET, *checkpoints),
+        folds=tuple(checkpoint.parent.name for checkpoint in checkpoints),
+        notes=("A model of nnU-Net.", *_ensemble_note(checkpoints)),
     )
 
 

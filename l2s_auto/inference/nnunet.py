@@ -62,6 +62,8 @@ def _require_counterparts(model: Model) -> None:
     found = None
     if model.plan.low_resolution is not None:
         found = "a cascade, whose second network is told what the first finds"
+    elif model.plan.orientation == "stored":
+        found = "a model that nnU-Net trained itself"
     elif model.recipe.missing_share:
         found = "channels that may be missing"
     elif model.recipe.network.name not in PARTS:
@@ -140,7 +142,8 @@ def nnunet_plans(plan: Plan, recipe: Recipe) -> dict[str, Any]:
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
         "foreground_intensity_properties_per_channel": {
-            str(number): _intensities(norm.lower, norm.upper) for number, norm in enumerate(plan.normalisation)
+            **{str(number): _intensities(0.0, 1.0) for number in range(channels)},
+            **{str(number): _intensities(norm.lower, norm.upper) for number, norm in enumerate(plan.normalisation)},
         },
     }
 
@@ -175,7 +178,7 @@ def _architecture(topology: Topology, recipe: Recipe) -> dict[str, Any]:
             "strides": [list(stride) for stride in topology.strides],
             convolutions: list(topology.convolutions_encoder),
             "n_conv_per_stage_decoder": list(topology.convolutions_decoder),
-            "conv_bias": False,
+            "conv_bias": bool(recipe.network.options.get("bias", False)),
             "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
             "norm_op_kwargs": {"eps": 1e-5, "affine": True},
             "dropout_op": None,

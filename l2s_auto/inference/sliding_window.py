@@ -38,6 +38,7 @@ class Windowing:
     store      where the sums are kept and the results lie; None = device
     flip_axes  test-time augmentation: mean over all combinations of flips of these spatial axes
     pairs      output classes (left, right), exchanged when the left-right axis is flipped
+    zeros      whether a volume smaller than the patch stands among zeros, instead of its repeated border
     context    whether the last channel holds class indices, whose pairs are exchanged too
     bfloat16   run the networks in mixed precision; sums stay float32
     """
@@ -50,6 +51,7 @@ class Windowing:
     store: torch.device | None = None
     flip_axes: Sequence[int] = ()
     pairs: Sequence[tuple[int, int]] = ()
+    zeros: bool = False
     context: bool = False
     bfloat16: bool = False
 
@@ -82,7 +84,7 @@ def sliding_window_slabs(
     _check(image, windowing)
     patch = tuple(windowing.patch)
     store = windowing.store or windowing.device
-    padded, inner = _pad(image.to(store, torch.float32), patch)
+    padded, inner = _pad(image.to(store, torch.float32), patch, zeros=windowing.zeros)
     shape = padded.shape[1:]
     starts = [window_starts(s, p, overlap=windowing.overlap) for s, p in zip(shape, patch, strict=True)]
     weights = [[w.to(store) for w in shares(*given)] for given in zip(shape, patch, starts, strict=True)]
@@ -238,7 +240,7 @@ def _check(image: torch.Tensor, windowing: Windowing) -> None:
     check_overlap(windowing.overlap)
 
 
-def _pad(image: torch.Tensor, patch: Sequence[int]) -> tuple[torch.Tensor, tuple[slice, ...]]:
+def _pad(image: torch.Tensor, patch: Sequence[int], *, zeros: bool) -> tuple[torch.Tensor, tuple[slice, ...]]:
     """The image centred in a volume at least as large as the patch, and where it lies in it."""
     missing = [max(0, p - s) for p, s in zip(patch, image.shape[1:], strict=True)]
     before = [m // 2 for m in missing]
@@ -247,7 +249,7 @@ def _pad(image: torch.Tensor, patch: Sequence[int]) -> tuple[torch.Tensor, tuple
         return image, inner
     sides = [(b, m - b) for b, m in zip(before, missing, strict=True)]
     amounts = list(chain.from_iterable(reversed(sides)))
-    return functional.pad(image[None], amounts, mode="replicate")[0], inner
+    return functional.pad(image[None], amounts, mode="constant" if zeros else "replicate")[0], inner
 
 
 def _flips(axes: Sequence[int]) -> list[tuple[int, ...]]:

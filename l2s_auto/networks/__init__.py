@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from l2s_auto.core.component import Component, build
 from l2s_auto.networks.context import OneHotContext
 from l2s_auto.networks.unet import residual_unet, unet
-from l2s_auto.networks.weights import call, call_method, load_weights, parameters, save_weights, trainable
+from l2s_auto.networks.weights import call, call_method, load_weights, parameters, put_weights, save_weights, trainable
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,7 @@ __all__ = [
     "load_weights",
     "network_for",
     "parameters",
+    "put_weights",
     "save_weights",
     "trainable",
 ]

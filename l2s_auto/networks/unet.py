@@ -21,30 +21,43 @@ PARTS = {
 
 
 def unet(
-    *, channels: int, classes: int, topology: Topology, activation: str = "elu", checkpointing: bool = False
+    *,
+    channels: int,
+    classes: int,
+    topology: Topology,
+    activation: str = "elu",
+    bias: bool = False,
+    checkpointing: bool = False,
 ) -> PlainConvUNet:
     """U-Net with instance normalisation: (B, channels, *S) -> (B, classes, *S).
 
     activation  smooth by default: with a kinked one the second derivative, which the hypergradient is made of,
                 lacks the kinks' share
+    bias  of convolutions, as nnU-Net's own models have it
     checkpointing  compute a stage's activations again in the backward pass: less memory, more time
     """
     require_topology(topology, residual=False, name="unet")
     network = PlainConvUNet(
         n_conv_per_stage=list(topology.convolutions_encoder),
-        **_common(channels=channels, classes=classes, topology=topology, activation=activation),
+        **_common(channels=channels, classes=classes, topology=topology, activation=activation, bias=bias),
     )
     return _finished(network, checkpointing=checkpointing)
 
 
 def residual_unet(
-    *, channels: int, classes: int, topology: Topology, activation: str = "elu", checkpointing: bool = False
+    *,
+    channels: int,
+    classes: int,
+    topology: Topology,
+    activation: str = "elu",
+    bias: bool = False,
+    checkpointing: bool = False,
 ) -> ResidualEncoderUNet:
     """`unet` with a deep encoder of residual blocks, nnU-Net's "ResEnc"; the same arguments."""
     require_topology(topology, residual=True, name="residual-unet")
     network = ResidualEncoderUNet(
         n_blocks_per_stage=list(topology.convolutions_encoder),
-        **_common(channels=channels, classes=classes, topology=topology, activation=activation),
+        **_common(channels=channels, classes=classes, topology=topology, activation=activation, bias=bias),
     )
     network.apply(init_last_bn_before_add_to_0)
     return _finished(network, checkpointing=checkpointing)
@@ -63,7 +76,7 @@ def require_topology(topology: Topology, *, residual: bool, name: str) -> None:
     )
 
 
-def _common(*, channels: int, classes: int, topology: Topology, activation: str) -> dict[str, Any]:
+def _common(*, channels: int, classes: int, topology: Topology, activation: str, bias: bool) -> dict[str, Any]:
     """What both kinds are made of. UserError for an unknown activation."""
     if activation not in ACTIVATIONS:
         raise UserError.single(
@@ -83,7 +96,7 @@ def _common(*, channels: int, classes: int, topology: Topology, activation: str)
         "num_classes": classes,
         "n_conv_per_stage_decoder": list(topology.convolutions_decoder),
         # Normalisation takes a bias out again, and Adam would turn the rounding of its gradient into steps.
-        "conv_bias": False,
+        "conv_bias": bias,
         "norm_op": nn.InstanceNorm3d,
         "norm_op_kwargs": {"eps": 1e-5, "affine": True},
         "nonlin": ACTIVATIONS[activation],

@@ -70,12 +70,21 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
             expected="a safetensors file written by l2s_auto",
             mend="Copy the model again, or train it again.",
         ) from error
+    put_weights(network, loaded, source=path)
+
+
+def put_weights(network: torch.nn.Module, loaded: Mapping[str, torch.Tensor], *, source: Path) -> None:
+    """Put weights into the network. Tensors of a second name that it has for a weight are left out. UserError if they
+    are not this network's; `source` is named.
+    """
     own = dict(network.named_parameters())
+    doubled = {name for name, _ in network.named_parameters(remove_duplicate=False)} - set(own)
+    loaded = {name: value for name, value in loaded.items() if name not in doubled}
     wrong = sorted({*own, *loaded} - {name for name in {*own} & {*loaded} if own[name].shape == loaded[name].shape})
     if wrong:
         raise UserError.single(
             "The weights do not fit the network of the plan.",
-            where=str(path),
+            where=str(source),
             found=f"{len(wrong)} tensors that are missing, too many or of another shape, such as {wrong[0]}",
             expected="the tensors of the network that plan.json and recipe.json describe",
             mend="Use plan.json, recipe.json and weights.safetensors of one training.",

@@ -11,6 +11,7 @@ from l2s_auto.core.contiguous import contiguous
 from l2s_auto.core.plan import Triple, Voxels
 from l2s_auto.preprocessing.crop import Box, crop, full_box, uncrop
 from l2s_auto.preprocessing.orient import (
+    AS_STORED,
     Orientation,
     canonical_spacing,
     from_canonical,
@@ -87,13 +88,16 @@ class Geometry:
         )
 
 
-def geometry_of(shape: Voxels, affine: np.ndarray, spacing: Triple | None, *, box: Box | None = None) -> Geometry:
+def geometry_of(
+    shape: Voxels, affine: np.ndarray, spacing: Triple | None, *, box: Box | None = None, stored: bool = False
+) -> Geometry:
     """The Geometry of a volume of this (X, Y, Z) shape and affine.
 
     spacing  mm on the grid aimed at; None: not resampled
     box      what to keep, canonical axes; None: all
+    stored   whether the axes stay as the file has them
     """
-    orientation = orientation_of(affine)
+    orientation = AS_STORED if stored else orientation_of(affine)
     own = canonical_spacing(affine, orientation)
     x, y, z = (shape[axis] for axis in orientation.permutation)
     kept = box or full_box((x, y, z))

@@ -32,6 +32,10 @@ class Orientation:
         return "".join(letters)
 
 
+#: Of axes that are left as they are.
+AS_STORED = Orientation(permutation=(0, 1, 2), flips=(False, False, False))
+
+
 def orientation_of(affine: np.ndarray) -> Orientation:
     """(4, 4) voxel -> RAS+ mm affine -> the Orientation that brings it closest to R, A, S.
 

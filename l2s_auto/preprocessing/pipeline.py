@@ -15,7 +15,7 @@ from l2s_auto.core.types import Volume
 from l2s_auto.preprocessing.crop import crop, nonzero_box
 from l2s_auto.preprocessing.geometry import Geometry, geometry_of
 from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST, finite, normalise
-from l2s_auto.preprocessing.orient import orientation_of, to_canonical
+from l2s_auto.preprocessing.orient import AS_STORED, orientation_of, to_canonical
 from l2s_auto.preprocessing.resample import coarse_axes, resample_image, resample_labels
 from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities, restore_slabs
 
@@ -64,7 +64,8 @@ def prepare(volume: Volume, plan: Plan) -> Prepared:
             mend="Give one file a channel, in the order of the training data.",
         )
     schemes = plan.normalisation or (Normalisation(scheme="percentile", lower=0.5, upper=99.5),)
-    image, _, geometry = prepare_native(volume, schemes, spacing=plan.spacing, in_place=True)
+    stored = plan.orientation == "stored"
+    image, _, geometry = prepare_native(volume, schemes, spacing=plan.spacing, in_place=True, stored=stored)
     if math.prod(geometry.resampled) > MOST_VOXELS:
         raise UserError.single(
             "The scan is too large for the model once it is resampled.",
@@ -75,7 +76,9 @@ def prepare(volume: Volume, plan: Plan) -> Prepared:
         )
     resampled = resample_image(image, geometry.resampled, coarse=coarse_axes(geometry.spacing))
     if resampled is not image:
-        np.clip(resampled, LOWEST, HIGHEST, out=resampled)  # cubic interpolation overshoots at edges
+        for channel, scheme in zip(resampled, schemes, strict=True):
+            if scheme.bounded:
+                np.clip(channel, LOWEST, HIGHEST, out=channel)  # cubic interpolation overshoots at edges
     return Prepared(image=resampled, geometry=geometry)
 
 
@@ -84,18 +87,28 @@ def _times(numbers: tuple[float, ...]) -> str:
 
 
 def prepare_native(
-    volume: Volume, schemes: tuple[Normalisation, ...], *, spacing: Triple | None, in_place: bool = False
+    volume: Volume,
+    schemes: tuple[Normalisation, ...],
+    *,
+    spacing: Triple | None,
+    in_place: bool = False,
+    stored: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, Geometry]:
     """The steps before resampling: (normalised image, the same in original units, geometry).
 
     in_place  the image in original units is not wanted: both are the normalised one, and memory is saved
+    stored    whether the axes stay as the file has them
     """
-    canonical = to_canonical(finite(volume.data), orientation_of(volume.affine))
+    canonical = to_canonical(finite(volume.data), AS_STORED if stored else orientation_of(volume.affine))
     box = nonzero_box(canonical)
     x, y, z = volume.data.shape[1:]
     raw = contiguous(crop(canonical, box))
     del canonical
-    return normalise(raw, schemes, in_place=in_place), raw, geometry_of((x, y, z), volume.affine, spacing, box=box)
+    return (
+        normalise(raw, schemes, in_place=in_place),
+        raw,
+        geometry_of((x, y, z), volume.affine, spacing, box=box, stored=stored),
+    )
 
 
 def prepare_grid(shape: tuple[int, int, int], affine: np.ndarray, plan: Plan) -> Geometry:
