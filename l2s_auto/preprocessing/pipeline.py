@@ -21,6 +21,9 @@ from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities
 
 #: Voxels of a scan on the plan's grid, at most: a CT of 512 x 512 x 800 has 210 million.
 MOST_VOXELS = 400_000_000
+#: Voxels on the plan's grid for each of the scan's, at most: beyond it the header is most likely wrong.
+MOST_GROWTH = 512
+TOO_LARGE = "The scan is too large for the model once it is resampled."
 
 __all__ = [
     "Geometry",
@@ -66,12 +69,14 @@ def prepare(volume: Volume, plan: Plan) -> Prepared:
     schemes = plan.normalisation or (Normalisation(scheme="percentile", lower=0.5, upper=99.5),)
     stored = plan.orientation == "stored"
     image, _, geometry = prepare_native(volume, schemes, spacing=plan.spacing, in_place=True, stored=stored)
-    if math.prod(geometry.resampled) > MOST_VOXELS:
+    size = math.prod(geometry.resampled)
+    if size > MOST_VOXELS or size > MOST_GROWTH * math.prod(geometry.cropped):
         raise UserError.single(
-            "The scan is too large for the model once it is resampled.",
+            "The scan is too coarse for the model." if size <= MOST_VOXELS else TOO_LARGE,
             where="voxel edges",
             found=f"{_times(geometry.spacing)} mm, which makes {_times(geometry.resampled)} voxels",
-            expected=f"about the {_times(plan.spacing)} mm of the training data, at most {MOST_VOXELS:,} voxels",
+            expected=f"about the {_times(plan.spacing)} mm of the training data; at most {MOST_VOXELS:,} voxels, and "
+            f"{MOST_GROWTH} for each of the scan's",
             mend="Correct the spacing in the file's header, or cut the scan.",
         )
     resampled = resample_image(image, geometry.resampled, coarse=coarse_axes(geometry.spacing))

@@ -153,3 +153,14 @@ def test_unknown_label_values_are_named(scan, label_map, plan_at) -> None:
 def test_wrong_number_of_channels_is_named(scan, plan_at) -> None:
     with pytest.raises(UserError, match=r"number of channels: found 2; expected 1 \(MRI\)"):
         prepare(Volume(np.repeat(scan.data, 2, axis=0), scan.affine), plan_at())
+
+
+@pytest.mark.parametrize(
+    ("edge", "message"),
+    [(20.0, "too coarse for the model(.|\n)*20 x 20 x 20 mm"), (300.0, "too large for the model once it is resampled")],
+)
+def test_a_header_that_would_make_a_scan_huge_is_refused(plan_at, edge, message) -> None:
+    data = np.random.default_rng(0).random((1, 9, 9, 9)).astype(np.float32)
+    with pytest.raises(UserError, match=message):
+        prepare(Volume(data, np.diag([edge, edge, edge, 1.0])), plan_at((1.0, 1.0, 1.0)))
+    prepare(Volume(data, np.diag([5.0, 5.0, 5.0, 1.0])), plan_at((1.0, 1.0, 1.0)))
