@@ -6,10 +6,10 @@ nnU-Net 2.8 is installed in a virtual environment of its own, whose Python is gi
 
 Two made-up scans, a head of 160 x 192 x 224 voxels of 1 mm and a CT-like one of 512 x 512 x 300 voxels of
 0.8 x 0.8 x 2 mm (the networks' voxels there are 1.6 x 1.6 x 2 mm), are segmented by networks that were trained on them
-for a minute. Networks of 60 classes are those of 3 with heads for 57 more that are never found. Both programs run as
-a user runs them, one after the other on the same machine; ours also writes its tables and pictures. nnU-Net runs the
-weights through `l2s_export --format nnunet`. Peak memory is the largest sum, over the command and all that it started,
-of the memory that is a process's own share (PSS).
+for a minute or two. Networks of 60 classes are those of 3 with heads for 57 more that are never found. Both programs
+run as a user runs them, one after the other on the same machine; ours also writes its tables and pictures. nnU-Net
+runs the weights through `l2s_export --format nnunet`. Peak memory is the largest sum, over the command and all that it
+started, of the memory that is a process's own share (PSS).
 
 A folder of small scans (`--folder`, with a model in nnU-Net's and our form of the same weights) is timed too.
 """
@@ -43,7 +43,7 @@ from l2s_auto.networks import build_network, save_weights
 from l2s_auto.planning.topology import determine_topology
 from l2s_auto.preprocessing.pipeline import prepare, prepare_labels
 
-FEATURES, STEPS, NEVER = 16, 60, -30.0
+FEATURES, STEPS, NEVER = 16, 100, -30.0
 MANY = 60
 
 
@@ -73,7 +73,7 @@ def make_scan(scan: Scan, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
     grid = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in field.shape), indexing="ij", sparse=True)
     body = (grid[0] / 0.85) ** 2 + (grid[1] / 0.8) ** 2 + (0.7 * grid[2]) ** 2 < 1
     labels = np.where(body, np.digitize(field, np.quantile(field[body], [0.5, 0.8])), 0).astype(np.uint8)
-    air, tissue, step, noise = (-1000, 0, 150, 25) if scan.fixed else (0, 300, 250, 40)
+    air, tissue, step, noise = (-1000, 0, 200, 20) if scan.fixed else (0, 300, 400, 40)
     image = np.where(body, tissue + step * labels.astype(np.float32), air)
     image += noise * rng.standard_normal(image.shape, dtype=np.float32)
     if not scan.fixed:

@@ -149,11 +149,16 @@ def _work(
     return lambda: finish(job, ready, values, model, overlay=overlay, probabilities=maps)
 
 
+def entry_of(job: Job) -> dict[str, Any]:
+    """What the manifest says of a case: its output, and the hashes of its files."""
+    hashes = {str(path): attempt(lambda path=path: hash_input(path)).value for path in job.case.images}  # type: ignore[misc]
+    return {"output": str(job.output), "inputs": hashes}
+
+
 def _record(folder: Path, job: Job, outcome: Outcome[Result], model: Model, tally: Tally, *, seconds: float) -> None:
     """Note a case in the tables at once, so that a job that is killed leaves tables that fit its results."""
     case = job.case.id
-    entry: dict[str, Any] = {"output": str(job.output), "seconds": round(seconds, 3)}
-    entry["inputs"] = {str(path): attempt(lambda path=path: hash_input(path)).value for path in job.case.images}  # type: ignore[misc]
+    entry: dict[str, Any] = {**entry_of(job), "seconds": round(seconds, 3)}
     if outcome.value is None:
         failure = Failure(case, str(job.case.images[0]), _reason(outcome.error))
         tally.failures.append(failure)
@@ -163,15 +168,23 @@ def _record(folder: Path, job: Job, outcome: Outcome[Result], model: Model, tall
             tally.entries[case]["traceback"] = traceback.format_exception(outcome.error)
         return
     result = outcome.value
+    _note(folder, case, result, model)
+    if (refused := attempt(result.publish)).error is not None:  # such as a folder that took its name meanwhile
+        _record(folder, job, Outcome(error=refused.error), model, tally, seconds=seconds)
+        return
+    tally.done.append(case)
+    tally.entries[case] = entry
+    if result.flagged:
+        tally.flagged.append(case)
+
+
+def _note(folder: Path, case: str, result: Result, model: Model) -> None:
+    """Put a case's rows into the tables, and it out of the list of failures."""
     columns = ["case", *label_columns(model.plan).values(), *region_columns(model.plan)]
     merge_rows(folder / VOLUMES, columns, [result.volumes], replace=[case])
     merge_rows(folder / QUALITY, qc.COLUMNS, result.quality, replace=[case])
     if (folder / FAILURES).exists():
         merge_rows(folder / FAILURES, FAILURE_COLUMNS, [], replace=[case])
-    tally.done.append(case)
-    tally.entries[case] = entry
-    if result.flagged:
-        tally.flagged.append(case)
 
 
 def _reason(error: Exception | None) -> str:

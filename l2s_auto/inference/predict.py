@@ -12,7 +12,18 @@ import torch
 from l2s_auto.core.errors import UserError
 from l2s_auto.inference.jobs import Job, Jobs, find_jobs
 from l2s_auto.inference.load import Model, last_model, load_model
-from l2s_auto.inference.loop import FAILURES, MANIFEST, QUALITY, VOLUMES, Failure, Options, Progress, Tally, segment_all
+from l2s_auto.inference.loop import (
+    FAILURES,
+    MANIFEST,
+    QUALITY,
+    VOLUMES,
+    Failure,
+    Options,
+    Progress,
+    Tally,
+    entry_of,
+    segment_all,
+)
 from l2s_auto.inference.manifest import describe_run, read_manifest, update_manifest
 from l2s_auto.inference.tables import read_table
 from l2s_auto.inference.windows import check_overlap
@@ -113,6 +124,10 @@ def predict(
         },
     )
     tally = Tally()
+    known = read_manifest(found.folder / MANIFEST)["cases"]
+    for job in skipped:  # done by a job that was killed before it could write its manifest
+        if job.case.id not in known:
+            tally.entries[job.case.id] = entry_of(job)
     try:
         segment_all(Jobs(found.folder, tuple(todo)), model, options, tally, workers=workers, progress=progress)
     finally:  # also when interrupted: what was done stays documented

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +57,14 @@ class Segmented:
 
 @dataclass(frozen=True)
 class Result:
-    """Rows of the tables for one case."""
+    """Rows of the tables for one case, and the segmentation, which is written but not yet under its name.
+
+    publish  gives it its name: where it is, rows and overlay are too, whenever the program is killed
+    """
 
     volumes: dict[str, object]
     quality: list[dict[str, object]]
+    publish: Callable[[], None] = lambda: None
 
     @property
     def flagged(self) -> bool:
@@ -195,10 +201,18 @@ def segment(
     return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), maps)
 
 
+def _publish(staged: Path, output: Path) -> None:
+    try:
+        os.replace(staged, output)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
+
+
 def finish(
     job: Job, scan: Scan, found: Segmented, model: Model, *, overlay: Path, probabilities: Path | None
 ) -> Result:
-    """Write everything but the tables' rows, which are returned."""
+    """Write everything but the tables' rows, which are returned, and the name of the segmentation."""
     from l2s_auto.report.figures import overlay as draw_overlay
 
     names = label_columns(model.plan)
@@ -208,8 +222,10 @@ def finish(
         write_volume(probabilities, Volume(found.probabilities, scan.affine))
     draw_overlay(scan.picture, labels, names, scan.affine, overlay, title=job.case.id)
     volumes = label_volumes(labels, scan.affine, names)
-    write_label_map(job.output, labels, scan.affine, like=job.like)  # last: where it is, the rest is too
+    staged = job.output.with_name(f".{os.getpid()}-{job.output.name}")
+    write_label_map(staged, labels, scan.affine, like=job.like)
     return Result(
+        publish=partial(_publish, staged, job.output),
         volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
         quality=quality_rows(
             job.case.id,
