@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -127,3 +128,15 @@ def test_models_go_on_with_the_plan_that_they_were_begun_with(nnunet, tmp_path, 
 def test_one_channel_cannot_be_missing(nnunet, tmp_path, capsys):
     arguments = [str(nnunet), "-o", str(tmp_path / "run"), "--device", "cpu", "--missing-channels"]
     assert cli.plan_and_train(arguments) == 2 and "cannot lack any" in capsys.readouterr().err
+
+
+def test_a_disk_without_room_for_the_preprocessed_cases_is_told_before_they_are_made(
+    nnunet, tmp_path, capsys, monkeypatch
+):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("l2s_auto.training.run.shutil.disk_usage", lambda path: usage._replace(free=10))
+    arguments = [str(nnunet), "-o", str(tmp_path / "run"), "--device", "cpu", "--dry-run"]
+    assert cli.plan_and_train(arguments) == 2
+    message = capsys.readouterr().err
+    assert "not enough room on the disk" in message and "Free some" in message
+    assert not (tmp_path / "run" / "preprocessed").exists()
