@@ -138,7 +138,13 @@ def predict() -> Parser:
     add = parser.add_argument
     add("-i", "--input", type=Path, required=True, metavar="IN", help="a scan, or a folder of scans")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="file or folder for the segmentations")
-    add("-m", "--model", type=Path, metavar="MODEL", help="run folder, fold folder or exported zip (default: the last)")
+    add(
+        "-m",
+        "--model",
+        type=Path,
+        metavar="MODEL",
+        help="run, fold, exported zip, or nnU-Net's model folder (default: the last)",
+    )
     _add_device(parser)
     add("--tta", action="store_true", help="average over mirrored copies of the scan: slower, slightly better")
     share = "share of a window that overlaps the next, in [0, 1) (default: 0.5)"

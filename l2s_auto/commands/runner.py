@@ -76,9 +76,8 @@ def leave(code: int) -> NoReturn:
 
     Python would go on to take its libraries apart, which is a second of waiting for nothing.
     """
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    # As the interpreter ends: pools are told to, other threads are waited for, then the functions of atexit run.
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more
@@ -90,7 +89,7 @@ def disk_is_full(error: BaseException) -> bool:
     """Whether an error comes from a disk without room, or a quota; libraries wrap it in errors of their own."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
             return True
         if os.strerror(errno.ENOSPC) in str(seen):
             return True

@@ -8,12 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from l2s_auto.core.limits import MOST_FEATURES, WIDEST
+
 #: Largest whole number that every library takes as a seed or a count.
 MOST = 2**31 - 1
-#: Features of a first stage, at most: what deeper stages have at most.
-MOST_FEATURES = 320
-#: mm of a voxel's edge, at most.
-WIDEST = 500.0
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 

@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from l2s_auto.core.limits import WIDEST
+
 Triple = tuple[float, float, float]
 _Count = Annotated[int, Field(ge=1)]
 Voxels = tuple[_Count, _Count, _Count]
-#: mm of a voxel's edge, at most.
-WIDEST = 500.0
 #: Where the bell that scans are smoothed with before tissue is clustered ends, in its standard deviations.
 SMOOTHING_ENDS = 3.0
 

@@ -51,6 +51,11 @@ class Calibration(Strict):
         """Whether enough validated cases have the label."""
         return value in self.labels and self.labels[value].cases >= FEWEST
 
+    def usual_pieces(self, value: int) -> int:
+        """Most connected pieces of the label in a training case; 1 where nothing is known."""
+        own = self.labels.get(value)
+        return 1 if own is None or own.pieces is None else max(1, own.pieces)
+
     def strange_volume(self, value: int, volume: float) -> str:
         """Why a volume in mm³ is implausible; empty where it is not, or nothing is known."""
         own = self.labels.get(value)

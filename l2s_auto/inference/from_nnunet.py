@@ -23,15 +23,13 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology, Voxels
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.json_files import read_json
+from l2s_auto.networks.unet import ACTIVATIONS, PARTS
 
 PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 #: Names of networks in nnU-Net's plans -> ours, and what they call the convolutions of the encoder.
-_NETWORKS = {
-    "PlainConvUNet": ("unet", "n_conv_per_stage"),
-    "ResidualEncoderUNet": ("residual-unet", "n_blocks_per_stage"),
-}
-_ACTIVATIONS = {"LeakyReLU": "leaky-relu", "ReLU": "relu", "ELU": "elu", "SiLU": "silu", "GELU": "gelu"}
+_NETWORKS = {peer: (own, convolutions) for own, (peer, convolutions) in PARTS.items()}
+_ACTIVATIONS = {kind.__name__: name for name, kind in ACTIVATIONS.items()}
 _STORED, _CANONICAL = ("SimpleITKIO", "NibabelIO"), ("NibabelIOWithReorient", "SimpleITKIOWithReorient")
 
 

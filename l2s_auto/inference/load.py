@@ -151,7 +151,7 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
     for weights in files.weights:
         network = network_for(plan, recipe.network)
         load_weights(network, weights)
-        networks.append(network.to(device).eval().requires_grad_(False))
+        networks.append(_frozen(network, device))
     return Model(
         plan=plan,
         recipe=recipe,
@@ -165,6 +165,10 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
     )
 
 
+def _frozen(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    return network.to(device).eval().requires_grad_(False)
+
+
 def _from_nnunet(path: Path, device: torch.device) -> Model:
     folder = path if (path / PLANS).is_file() else path.parent
     checkpoints = checkpoints_in(path)
@@ -173,7 +177,7 @@ def _from_nnunet(path: Path, device: torch.device) -> Model:
     for own, checkpoint in zip(weights, checkpoints, strict=True):
         network = network_for(plan, recipe.network)
         put_weights(network, own, source=checkpoint)
-        networks.append(network.to(device).eval().requires_grad_(False))
+        networks.append(_frozen(network, device))
     return Model(
         plan=plan,
         recipe=recipe,
@@ -207,6 +211,7 @@ def _refuse(path: Path, found: str) -> NoReturn:
         "This is not a model.",
         where=str(path),
         found=found,
-        expected=f"a run folder ({PLAN}, {RECIPE}, fold_K/{WEIGHTS}), one of its fold folders, or an exported zip",
+        expected=f"a run folder ({PLAN}, {RECIPE}, fold_K/{WEIGHTS}), one of its fold folders, an exported "
+        "zip, or a model folder of nnU-Net 2",
         mend="Name the folder that l2s_plan_and_train wrote, or the zip that l2s_export wrote.",
     )

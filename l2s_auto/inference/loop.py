@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def _work(
 
 def entry_of(job: Job) -> dict[str, Any]:
     """What the manifest says of a case: its output, and the hashes of its files."""
-    hashes = {str(path): attempt(lambda path=path: hash_input(path)).value for path in job.case.images}  # type: ignore[misc]
+    hashes = {str(path): attempt(partial(hash_input, path)).value for path in job.case.images}
     return {"output": str(job.output), "inputs": hashes}
 
 

@@ -62,7 +62,7 @@ def _require_counterparts(model: Model) -> None:
     found = None
     if model.plan.low_resolution is not None:
         found = "a cascade, whose second network is told what the first finds"
-    elif model.plan.orientation == "stored":
+    elif model.plan.padding == "zero":
         found = "a model that nnU-Net trained itself"
     elif model.recipe.missing_share:
         found = "channels that may be missing"

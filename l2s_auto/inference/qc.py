@@ -84,7 +84,7 @@ def quality_rows(
     for value, name in names.items():
         parts = sizes.get(value, [])
         score = known.dice(value, scores.get(value)) if parts else None
-        reasons = _reasons(parts, touches=value in border)
+        reasons = _reasons(parts, touches=value in border, usual=known.usual_pieces(value))
         if score is not None and known.knows(value) and score < LOW:
             reasons.append(f"a Dice of about {score:.2f} is to be expected, by what the model reached in validation")
         if strange := known.strange_volume(value, sum(parts) * voxel):
@@ -103,15 +103,15 @@ def quality_rows(
     return rows
 
 
-def _reasons(parts: list[int], *, touches: bool) -> list[str]:
-    """parts: voxels of each connected component, the largest first."""
+def _reasons(parts: list[int], *, touches: bool, usual: int) -> list[str]:
+    """parts: voxels of each connected component, the largest first; usual: of how many a training case may consist."""
     reasons = []
     large = [size for size in parts if size >= LARGE_PART * sum(parts)]
     if not parts:
         reasons.append("empty: no voxel has this label")
     if touches:
         reasons.append("touches the border of the image: the volume may be cut off")
-    if len(large) > 1:
+    if len(large) > usual:
         reasons.append(f"{len(large)} separate large parts")
     return reasons
 

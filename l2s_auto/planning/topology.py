@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from l2s_auto.core.limits import MOST_FEATURES
 from l2s_auto.core.plan import Topology, Triple, Voxels
 
 SMALLEST = 4  # voxels that an axis keeps at the bottom of the U-Net
 SIMILAR = 2.0  # axes whose spacing is within this factor of the smallest are treated alike
-MOST_FEATURES = 320
 BLOCKS = (1, 3, 4, 6)  # of a residual encoder's first stages; the others have as many as the last of these
 
 

@@ -107,11 +107,9 @@ def key_of(case: Case, plan: Plan) -> dict[str, Any]:
 
 
 def _plan_hash(plan: Plan) -> str:
-    names = {"labels", "spacing", "normalisation", "generation", "channels", "ignore"}
+    names = {"labels", "spacing", "normalisation", "generation", "channels", "ignore", "orientation"}
     read = plan.model_dump(mode="json", include=names)
     del read["generation"]["priors"], read["generation"]["measured"]
-    for scheme in read["normalisation"]:  # of models of nnU-Net alone
-        del scheme["mean"], scheme["std"]
     text = json.dumps([FORMAT, read], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

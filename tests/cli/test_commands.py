@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -227,3 +228,20 @@ def test_sigterm_does_not_cut_short_what_is_said_at_the_end(monkeypatch, trained
     monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", raises(Lost("x")))
     assert cli.plan_and_train(["data", "--device", "cpu"]) == 2
     assert "said all the same" in capsys.readouterr().err
+
+
+def test_a_command_ends_with_its_code_whatever_waits_in_the_background() -> None:
+    """Pools that nobody ended are told to, what they do is done, and what was registered for the end runs."""
+    script = """
+import atexit, time
+from concurrent.futures import ThreadPoolExecutor
+from l2s_auto.commands.runner import run_command
+pool = ThreadPoolExecutor(1)
+pool.submit(print, "idle now").result()
+pool.submit(lambda: (time.sleep(0.2), print("done")))
+atexit.register(print, "registered")
+run_command(lambda: 3, command="test", leaves=True)
+print("never")
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 3 and ended.stdout.split("\n") == ["idle now", "done", "registered", ""]

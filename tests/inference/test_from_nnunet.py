@@ -120,7 +120,6 @@ def test_networks_of_slices_become_networks_of_volumes(tmp_path):
     stored = torch.rand(8, 8, 5)
     with torch.no_grad():
         theirs = network(stored.permute(2, 1, 0)[:, None])[0]  # a batch of slices
-        ours = model.networks[0](stored[None, None])[0]
     # Instance normalisation is over a slice there and over the patch here, which has one slice.
     assert model.plan.patch[2] == 1
     with torch.no_grad():
@@ -136,6 +135,8 @@ def test_an_export_to_nnunet_comes_back_as_the_same_model(tmp_path):
     one, two = (Predictor.load(path, device="cpu").predict(scan).labels for path in (run, back))
     values = np.array([0, 2, 77])
     assert np.array_equal(one, values[two])
+    with pytest.raises(UserError, match="a model that nnU-Net trained itself"):
+        export_model(back, tmp_path / "again", format="nnunet")
 
 
 def test_nnunets_normalisations():

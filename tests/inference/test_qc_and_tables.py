@@ -65,6 +65,15 @@ def test_scores_are_calibrated_on_validated_cases():
     assert small["flag"] and "8 mm³, while the training cases have 90 to 110 mm³" in small["reason"]
 
 
+def test_as_many_large_parts_as_in_training_are_no_reason():
+    labels = np.zeros((20, 9, 9), np.int32)
+    labels[2:6, 3:6, 3:6] = labels[10:14, 3:6, 3:6] = 1
+    for pieces, flagged in ((1, True), (2, False)):
+        found = calibrate([], {1: [72.0]}, {1: [pieces]})
+        (row,) = quality_rows("a", labels, {1: "one"}, {1: 0.9}, calibration=found)
+        assert row["flag"] is flagged
+
+
 def test_folds_calibrate_together(tmp_path):
     for fold, reached in (("fold_0", 0.7), ("fold_1", 0.5)):
         results = [{1: (0.9, reached)}] * 4
