@@ -19,6 +19,7 @@ from made_up import make_cases, make_plan, peak
 from memory_model import present
 
 from common import finish, in_a_process, machine, parser
+from l2s_auto.core.allocator import start_without_cache
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.networks.device import fast_dtype
@@ -83,6 +84,7 @@ def trained(name: str, device_name: str, iterations: int, queue) -> None:
 
 
 def main() -> None:
+    start_without_cache()  # as the command does
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--plans", nargs="+", choices=PLANS, default=list(PLANS))
     options.add_argument("--iterations", type=int, default=40)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from l2s_auto.commands import parsers
 from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
-from l2s_auto.core.allocator import spare_memory
+from l2s_auto.core.allocator import spare_memory, start_without_cache
 
 Arguments = Sequence[str] | None
 #: Of the training images that lack channels, where scans may lack some.
@@ -20,6 +20,8 @@ WORKERS_NEED = ("l2s_auto.training.trial", "l2s_auto.synthesis.classes", "l2s_au
 def plan_and_train(arguments: Arguments = None) -> int:
     """`l2s_plan_and_train`: from a dataset to a model."""
     args = parsers.plan_and_train().parse(arguments)
+    if arguments is None:
+        start_without_cache()
 
     def body() -> None:
         if args.micro_batch or args.checkpointing:
@@ -137,6 +139,8 @@ def evaluate(arguments: Arguments = None) -> int:
 def demo(arguments: Arguments = None) -> int:
     """`l2s_demo`: everything, on phantoms made on the spot."""
     args = parsers.demo().parse(arguments)
+    if arguments is None:
+        start_without_cache()
 
     def body() -> None:
         from l2s_auto.experiments.demo import TRAINING_SECONDS, run_demo
@@ -177,6 +181,8 @@ def import_model(arguments: Arguments = None) -> int:
 def experiment(arguments: Arguments = None) -> int:
     """`l2s_experiment`: an experiment of the method's paper."""
     args = parsers.experiment().parse(arguments)
+    if arguments is None:
+        start_without_cache()
 
     def body() -> None:
         from l2s_auto.commands.availability import find_experiment

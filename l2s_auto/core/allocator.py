@@ -5,9 +5,34 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from contextlib import suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
 _LARGE = 1_000_000  # bytes
+_TUNABLES, _NO_CACHE = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
+
+
+def start_without_cache() -> None:
+    """Start this program again, in the same process, without glibc's cache of small blocks. Call it before anything.
+
+    PyTorch asks for aligned blocks; glibc cuts them out of larger ones, and keeps the small rest in that cache, where
+    it separates the free blocks beside it for good. Trainings held a quarter more memory for that, and how much more
+    was chance. Only the environment of a program that starts turns the cache off. Programs that are started from here
+    have none either.
+    """
+    if not _is_glibc() or not cache_is_on() or not _can_start_again():
+        return
+    told = os.environ.get(_TUNABLES)
+    os.environ[_TUNABLES] = f"{told}:{_NO_CACHE}" if told else _NO_CACHE
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with suppress(OSError):  # then as it is
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def cache_is_on() -> bool:
+    """Whether this program runs with the C library's cache of small blocks, as far as its environment tells."""
+    return _NO_CACHE not in os.environ.get(_TUNABLES, "").split(":")
 
 
 def spare_memory() -> bool:
@@ -32,6 +57,18 @@ def keep_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     return _told((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def _can_start_again() -> bool:
+    """Whether the command line tells all: not a program from the standard input, nor one under a debugger."""
+    return bool(sys.executable) and sys.argv[:1] not in ([], [""], ["-"]) and sys.gettrace() is None
+
+
+def _is_glibc() -> bool:
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (AttributeError, ValueError, OSError):  # not a Unix; another C library
+        return False
 
 
 def _told(*options: tuple[int, int]) -> bool:

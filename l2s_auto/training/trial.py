@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from l2s_auto.core.allocator import cache_is_on, spare_memory
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.processes import end_with_parent, process_context, without_main
@@ -27,11 +28,11 @@ from l2s_auto.training.shrink import out_of_memory
 PATIENCE = 300.0
 #: Exit code after SIGKILL, which Windows does not know.
 KILLED = -9
-#: Pairs of steps, one that looks at theta and one that does not, are repeated while fewer seconds have passed, but not
-#: oftener: the allocator's peak grows over the first of them, most where arrays are small and steps are short.
+#: Pairs of steps, one that looks at theta after one that does not (as a training begins: what the first leaves behind
+#: decides where the second finds room), are repeated while fewer seconds have passed, but not oftener: the allocator's
+#: peak grows over the first of them, most where arrays are small and steps are short.
 ENOUGH, ROUNDS = 3.0, 4
-#: By how much it grows from then on in a training, where freed memory is kept for the next array
-#: (`benchmarks/trial_memory.py`).
+#: By how much it grows from then on in a training, where small blocks are cached between the large ones.
 KEPT = 1.08
 #: Made-up cases: as many as a batch may need to be of different ones.
 CASES = 4
@@ -110,15 +111,13 @@ def _in_process(
     end_with_parent()
     try:
         if sparing:
-            from l2s_auto.core.allocator import spare_memory
-
             spare_memory()
         torch.set_num_threads(threads)
         cases = made_up_cases(plan)
         before = _resident()
         plain, hyper = _steps(plan, recipe, method, torch.device(device), cases)
         taken = (_peak() - before) / 1e9
-        results.put(Measured(taken if sparing else KEPT * taken, plain, hyper))
+        results.put(Measured(KEPT * taken if cache_is_on() and not sparing else taken, plain, hyper))
     except Exception as error:  # of a user's own parts too: the parent raises it
         results.put(None if out_of_memory(error) else error)
 
@@ -151,7 +150,7 @@ def _steps(
     for number in range(ROUNDS):
         if number and time.monotonic() - begun > ENOUGH:
             break
-        for looks in (True, False):
+        for looks in (False, True):
             # Iteration 0 and its multiples look at theta, once the warm-up is over.
             before = replace(state, step=recipe.hyper_every if looks else 1)
             started = time.monotonic()

@@ -1,9 +1,13 @@
 """What is freed goes back to the system, or stays; in new processes: the allocator cannot be told to forget."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from l2s_auto import cli
+from l2s_auto.commands import runner
 
 PROGRAM = """
 import sys
@@ -61,3 +65,86 @@ print(cleared() - before)
 def test_kept_memory_is_used_again():
     pages = {choice: printed(REUSE, choice) for choice in ("keep", "default")}
     assert pages["keep"] < 100 and pages["default"] > 10 * pages["keep"], pages
+
+
+RESTART = """
+import os, sys
+import l2s_auto.core.allocator as allocator
+{before}
+first = os.environ.get("FIRST")
+os.environ.setdefault("FIRST", str(os.getpid()))
+allocator.start_without_cache()
+print(first == str(os.getpid()), allocator.cache_is_on(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[1:], sep=";")
+"""
+glibc = pytest.mark.skipif(
+    not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's"
+)
+
+
+def restarted(before: str = "", *, script=None, stdin: str | None = None, **env: str) -> list[str]:
+    program = RESTART.format(before=before)
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"} | env
+    if script is not None:
+        script.write_text(program, encoding="utf-8")
+    arguments = [str(script)] if script is not None else ["-"] if stdin is not None else ["-c", program]
+    done = subprocess.run(
+        [sys.executable, *arguments, "a b", "--c=*"],
+        input=None if stdin is None else program,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return done.stdout.strip().split(";")
+
+
+OFF = "glibc.malloc.tcache_count=0"
+
+
+@glibc
+def test_a_program_starts_again_once_without_the_cache_and_is_the_same_process(tmp_path):
+    for script in (None, tmp_path / "a script.py"):
+        assert restarted(script=script) == ["True", "False", OFF, "a b", "--c=*"]
+    assert restarted(GLIBC_TUNABLES=OFF)[:3] == ["False", "False", OFF]
+
+
+@glibc
+def test_tunables_that_were_set_stay():
+    told = "glibc.malloc.arena_max=2"
+    assert restarted(GLIBC_TUNABLES=told)[:3] == ["True", "False", f"{told}:{OFF}"]
+
+
+@glibc
+@pytest.mark.parametrize(
+    "before",
+    [
+        "sys.settrace(lambda *_: None)",
+        "allocator._is_glibc = lambda: False",
+        "sys.executable = ''",
+        "os.confstr = lambda name: None",
+    ],
+)
+def test_a_program_that_cannot_start_again_goes_on_as_it_is(before):
+    assert restarted(before)[:2] == ["False", "True"]
+
+
+@glibc
+def test_a_program_from_the_standard_input_goes_on_as_it_is():
+    assert restarted(stdin="yes")[:2] == ["False", "True"]
+
+
+@glibc
+def test_a_start_that_fails_goes_on():
+    assert restarted("sys.executable = '/nowhere/python'")[0] == "False"
+
+
+def test_only_a_command_starts_again_not_a_call(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(cli, "start_without_cache", lambda: calls.append(1))
+    missing = [str(tmp_path / "no dataset"), "--dry-run"]
+    assert cli.plan_and_train(missing) == 2
+    assert calls == []
+    monkeypatch.setattr(sys, "argv", ["l2s_plan_and_train", *missing])
+    monkeypatch.setattr(runner, "leave", lambda code: code, raising=False)
+    assert cli.plan_and_train() == 2
+    assert calls == [1]
