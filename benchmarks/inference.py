@@ -6,7 +6,7 @@ nnU-Net 2.8 is installed in a virtual environment of its own, whose Python is gi
 
 Two made-up scans, a head of 160 x 192 x 224 voxels of 1 mm and a CT-like one of 512 x 512 x 300 voxels of
 0.8 x 0.8 x 2 mm (the networks' voxels there are 1.6 x 1.6 x 2 mm), are segmented by networks that were trained on them
-for a minute or two. Networks of 60 classes are those of 3 with heads for 57 more that are never found. Both programs
+for a few minutes. Networks of 60 classes are those of 3 with heads for 57 more that are never found. Both programs
 run as a user runs them, one after the other on the same machine; ours also writes its tables and pictures. nnU-Net
 runs the weights through `l2s_export --format nnunet`. Peak memory is the largest sum, over the command and all that it
 started, of the memory that is a process's own share (PSS).
@@ -43,7 +43,7 @@ from l2s_auto.networks import build_network, save_weights
 from l2s_auto.planning.topology import determine_topology
 from l2s_auto.preprocessing.pipeline import prepare, prepare_labels
 
-FEATURES, STEPS, NEVER = 16, 100, -30.0
+FEATURES, STEPS, RATE, NEVER = 16, 300, 3e-3, -30.0
 MANY = 60
 
 
@@ -107,8 +107,10 @@ def trained(plan: Plan, image: np.ndarray, labels: np.ndarray, affine: np.ndarra
     prepared = prepare(Volume(image[None].astype(np.float32), affine), plan)
     target = prepare_labels(labels.astype(np.int32), prepared.geometry, plan)
     network = build_network(Component(name="unet"), channels=1, classes=len(plan.labels), topology=plan.topology)
-    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
-    for _ in range(STEPS):
+    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * (1 - step / STEPS) ** 0.9
         corner = [int(rng.integers(max(1, n - p + 1))) for n, p in zip(target.shape, plan.patch, strict=True)]
         box = tuple(slice(c, c + p) for c, p in zip(corner, plan.patch, strict=True))
         shown = torch.from_numpy(prepared.image[(slice(None), *box)].copy())[None]
