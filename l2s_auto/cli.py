@@ -87,27 +87,35 @@ def predict(arguments: Arguments = None) -> int:
 
     def body() -> int:
         from l2s_auto.commands.prediction import prediction_bar, print_summary
+        from l2s_auto.commands.together import in_parts, part_of
         from l2s_auto.inference.load import last_model
         from l2s_auto.inference.predict import predict
+        from l2s_auto.training.team import team_from_environment
 
+        team, device = team_from_environment(args.device)
         model = args.model or last_model()
-        print(f"Model: {model}", flush=True)
-        with prediction_bar() as progress:
-            summary = predict(
-                args.input,
-                args.output,
-                model=model,
-                device=args.device,
-                tta=args.tta,
-                overlap=args.overlap,
-                probabilities=args.probabilities,
-                part=(args.part.index, args.part.count),
-                skip_existing=args.skip_existing,
-                workers=1 if args.workers is None else args.workers,
-                fast=args.fast,
-                progress=progress,
+        if team.leader:
+            print(f"Model: {model}", flush=True)
+        with prediction_bar(shown=team.leader) as progress:
+            summary = in_parts(
+                lambda: predict(
+                    args.input,
+                    args.output,
+                    model=model,
+                    device=device,
+                    tta=args.tta,
+                    overlap=args.overlap,
+                    probabilities=args.probabilities,
+                    part=part_of((args.part.index, args.part.count), team),
+                    skip_existing=args.skip_existing,
+                    workers=1 if args.workers is None else args.workers,
+                    fast=args.fast,
+                    progress=progress,
+                ),
+                team,
             )
-        print_summary(summary)
+        if team.leader:
+            print_summary(summary)
         return INTERNAL_ERROR if summary.failures else DONE
 
     advice = "What is written is whole; go on with the same command and --skip-existing."

@@ -12,9 +12,11 @@ from l2s_auto.inference.predict import PredictionSummary, Progress
 
 
 @contextmanager
-def prediction_bar() -> Iterator[Callable[[Progress], None]]:
+def prediction_bar(*, shown: bool = True) -> Iterator[Callable[[Progress], None]]:
     """While it is open, the callable draws how far the prediction is; nothing where no terminal watches."""
-    with tqdm(total=1.0, leave=False, disable=not sys.stderr.isatty(), bar_format="{l_bar}{bar}| {elapsed}") as bar:
+    with tqdm(
+        total=1.0, leave=False, disable=not shown or not sys.stderr.isatty(), bar_format="{l_bar}{bar}| {elapsed}"
+    ) as bar:
 
         def show(progress: Progress) -> None:
             bar.total = max(1, progress.total)

@@ -50,16 +50,16 @@ def find_jobs(input: Path, output: Path, *, channels: int, part: tuple[int, int]
     if input.is_file() != to_file and not (input.is_dir() and to_file):
         _refuse_mixture(input, output)
     _check_output(input, output, to_file=to_file)
+    index, count = part
     cases = sorted(find_scans(input, channels), key=lambda case: case.id)
     if to_file:
         if input.is_dir() and not (len(cases) == 1 and cases[0].images == (input,)):
             _refuse_mixture(input, output)
         if len(cases) != 1:
             _refuse_mixture(input, output)
-        return Jobs(output.parent, (_job(cases[0], output),))
+        return Jobs(output.parent, (_job(cases[0], output),) if index == 1 else ())
     _refuse_doubles(cases)
     jobs = [_job(case, output / f"{case.id}{_output_suffix(case)}") for case in cases]
-    index, count = part
     return Jobs(output, tuple(jobs[index - 1 :: count]))
 
 

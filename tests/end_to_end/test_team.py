@@ -14,18 +14,29 @@ import torch
 from safetensors.torch import load_file
 
 from l2s_auto import cli
+from l2s_auto.commands.together import part_of
+from l2s_auto.training.team import Team
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals"),
     pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed training"),
 ]
-PROGRAM = "import sys; from l2s_auto.cli import plan_and_train; sys.exit(plan_and_train(sys.argv[1:]))"
+PROGRAM = "import sys; from l2s_auto.cli import {name}; sys.exit({name}(sys.argv[1:]))"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python")
 
 
-def start(*arguments: str) -> subprocess.Popen:
+def start(*arguments: str, name: str = "plan_and_train") -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *TORCHRUN, sys.executable, "-c", PROGRAM, *arguments, "--device", "cpu"]
+    command = [
+        sys.executable,
+        *TORCHRUN,
+        sys.executable,
+        "-c",
+        PROGRAM.format(name=name),
+        *arguments,
+        "--device",
+        "cpu",
+    ]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -88,6 +99,41 @@ def test_a_killed_process_ends_the_team_with_advice(dataset, tmp_path):
     # Whichever comes first: the message that does not arrive, or torchrun's signal.
     assert re.match("l2s_plan_and_train: (another process of the team ended|interrupted)", said[0])
     assert said[0].endswith("go on with the same command and --resume.")
+
+
+def test_two_processes_segment_a_folder(dataset, tmp_path):
+    """Each scan once; what cannot be read fails alone; one summary, and an error that is said once."""
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert cli.plan_and_train([str(dataset), "-o", str(run), "--iterations", "2", "--device", "cpu"]) == 0
+    scans = dataset / "images"
+    (scans / "broken.nii.gz").write_bytes(b"")
+    predict = ("-i", str(scans), "-o", str(out), "-m", str(run))
+    process = start(*predict, name="predict")
+    said, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said.count("Model: ") == said.count("6 scans segmented") == 1, said
+    assert error.count("1 scan failed") == 1, error
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert sorted(manifest["cases"]) == ["broken", *(f"scan {n}" for n in range(6))]
+    assert sorted(one["options"]["part"] for one in manifest["runs"]) == ["1/2", "2/2"]
+    assert len(list(out.glob("*.nii.gz"))) == 6
+    process = start(*predict, "--overlap", "0.5", "--fast", "--tta", name="predict")
+    _, error = process.communicate(timeout=120)
+    assert process.returncode != 0 and error.count("l2s_predict: ") == 1, error
+
+
+def test_a_single_scan_is_segmented_once(dataset, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out.nii.gz"
+    assert cli.plan_and_train([str(dataset), "-o", str(run), "--iterations", "2", "--device", "cpu"]) == 0
+    one = ["-i", str(dataset / "images" / "scan 0.nii.gz"), "-o", str(out), "-m", str(run), "--device", "cpu"]
+    assert cli.predict([*one, "--part", "2/2"]) == 0 and not out.exists()
+    assert cli.predict([*one, "--part", "1/2"]) == 0 and out.exists()
+
+
+@pytest.mark.parametrize(("jobs", "size"), [(1, 1), (1, 3), (2, 2), (3, 4)])
+def test_the_parts_of_all_processes_of_all_jobs_are_all(jobs, size):
+    parts = [part_of((job, jobs), Team(rank, size)) for job in range(1, jobs + 1) for rank in range(size)]
+    assert sorted(parts) == [(n, jobs * size) for n in range(1, jobs * size + 1)]
 
 
 def children(parent: int) -> list[int]:
