@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -9,24 +10,27 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from l2s_auto import __version__
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.load import ModelFiles, find_model, load_model, read_plan
+from l2s_auto.inference.model_card import model_card, nameless_metrics
 from l2s_auto.inference.model_zip import (
     CALIBRATION,
     LICENSE,
     LOW_RESOLUTION,
+    METRICS,
     PLAN,
     README,
     RECIPE,
+    SUMS,
     WEIGHTS,
     extract_model,
+    hash_file,
+    sums_of,
 )
 from l2s_auto.inference.nnunet import MODEL_FOLDER, write_nnunet
 from l2s_auto.io.atomic import atomic_path
-from l2s_auto.io.json_files import read_model
+from l2s_auto.io.json_files import json_text, read_model
 
 FORMATS = ("l2s", "nnunet")
 LICENSE_NOTE = """\
@@ -56,11 +60,13 @@ def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = 
     plan, recipe = read_plan(files.plan), read_model(files.recipe, Recipe)
     zip_path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(zip_path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        _add_text(archive, LICENSE, LICENSE_NOTE)
-        _add_text(archive, README, _readme(plan, recipe, files))
-        _add_model(archive, files)
+        hashes: dict[str, str] = {}
+        _add_text(archive, LICENSE, LICENSE_NOTE, hashes)
+        _add_text(archive, README, model_card(plan, recipe, files), hashes)
+        _add_model(archive, files, hashes)
         if files.low_resolution is not None:
-            _add_model(archive, files.low_resolution, folder=f"{LOW_RESOLUTION}/")
+            _add_model(archive, files.low_resolution, hashes, folder=f"{LOW_RESOLUTION}/")
+        _add_text(archive, SUMS, sums_of(hashes), {})
     return zip_path
 
 
@@ -86,15 +92,19 @@ def _export_to_nnunet(model_path: Path, target: Path) -> Path:
     return target
 
 
-def _add_model(archive: zipfile.ZipFile, files: ModelFiles, *, folder: str = "") -> None:
-    _add_text(archive, folder + PLAN, files.plan.read_text(encoding="utf-8"))
-    _add_text(archive, folder + RECIPE, files.recipe.read_text(encoding="utf-8"))
-    for calibration in files.calibrations:
-        _add_text(archive, f"{folder}{calibration.parent.name}/{CALIBRATION}", calibration.read_text(encoding="utf-8"))
+def _add_model(archive: zipfile.ZipFile, files: ModelFiles, hashes: dict[str, str], *, folder: str = "") -> None:
+    _add_text(archive, folder + PLAN, files.plan.read_text(encoding="utf-8"), hashes)
+    _add_text(archive, folder + RECIPE, files.recipe.read_text(encoding="utf-8"), hashes)
     for weights in files.weights:
-        member = zipfile.ZipInfo(f"{folder}{weights.parent.name}/{WEIGHTS}", TIMESTAMP)
+        fold = f"{folder}{weights.parent.name}"
+        if (calibration := weights.parent / CALIBRATION).is_file():
+            _add_text(archive, f"{fold}/{CALIBRATION}", calibration.read_text(encoding="utf-8"), hashes)
+        if (metrics := nameless_metrics(weights.parent / METRICS)) is not None:
+            _add_text(archive, f"{fold}/{METRICS}", json_text(metrics), hashes)
+        member = zipfile.ZipInfo(f"{fold}/{WEIGHTS}", TIMESTAMP)
         with weights.open("rb") as source, archive.open(member, "w", force_zip64=True) as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
+        hashes[member.filename] = hash_file(weights)
 
 
 def import_model(zip_path: Path | str, folder: Path | str) -> Path:
@@ -156,30 +166,10 @@ def _check_target(zip_path: Path) -> None:
         )
 
 
-def _add_text(archive: zipfile.ZipFile, name: str, text: str) -> None:
+def _add_text(archive: zipfile.ZipFile, name: str, text: str, hashes: dict[str, str]) -> None:
+    """Add a text, and its hash to the hashes."""
     member = zipfile.ZipInfo(name, TIMESTAMP)
     member.compress_type = zipfile.ZIP_DEFLATED
-    archive.writestr(member, text.encode("utf-8"))
-
-
-def _readme(plan: Plan, recipe: Recipe, files: ModelFiles) -> str:
-    labels = "\n".join(f"  {label.value:>5}  {label.name}" for label in plan.labels)
-    channels = ", ".join(plan.channels) or "one, of any contrast (trained on label maps alone)"
-    spacing = " x ".join(f"{s:.3g}" for s in plan.spacing)
-    return f"""\
-A segmentation model of l2s_auto {__version__}
-
-Dataset    {plan.dataset}
-Method     {recipe.method.name}
-Channels   {channels}
-Spacing    {spacing} mm (scans of any spacing and orientation are accepted)
-Networks   {len(files.weights)} ({", ".join(files.folds)})
-
-Labels (value in the segmentation, name)
-{labels}
-
-To segment a scan, or a folder of scans:
-  l2s_predict -i IN -o OUT -m THIS_FILE.zip
-
-Research software: it is not a medical device, and its output needs the eyes of somebody qualified.
-"""
+    data = text.encode("utf-8")
+    archive.writestr(member, data)
+    hashes[name] = hashlib.sha256(data).hexdigest()

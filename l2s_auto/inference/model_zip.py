@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import stat
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
 
 PLAN, RECIPE, WEIGHTS, CALIBRATION = "plan.json", "recipe.json", "weights.safetensors", "calibration.json"
-LICENSE, README = "LICENSE.txt", "README.txt"
+LICENSE, README, SUMS = "LICENSE.txt", "README.txt", "SHA256SUMS.txt"
+#: In a fold's folder: what it reached on the cases that it was validated on.
+METRICS = "validation/metrics.json"
 #: The folder of a cascade's first network, a model of its own.
 LOW_RESOLUTION = "low_resolution"
-_OF_A_MODEL = rf"({PLAN}|{RECIPE}|fold_\w+/({WEIGHTS}|{CALIBRATION}))"
-MEMBER = re.compile(rf"({LICENSE}|{README}|({LOW_RESOLUTION}/)?{_OF_A_MODEL})".replace(".", r"\."), re.ASCII)
+_OF_A_MODEL = rf"({PLAN}|{RECIPE}|fold_\w+/({WEIGHTS}|{CALIBRATION}|{METRICS}))"
+MEMBER = re.compile(rf"({LICENSE}|{README}|{SUMS}|({LOW_RESOLUTION}/)?{_OF_A_MODEL})".replace(".", r"\."), re.ASCII)
 #: Weights barely compress and texts compress tenfold; more than this, in a large file, is a decompression bomb.
 HIGHEST_RATIO = 100
 SMALL = 1 << 20
@@ -26,7 +30,8 @@ def extract_model(path: Path, target: Path) -> None:
     """Unpack a model's zip into the folder `target`. UserError, before anything is written, if it is not one.
 
     Only the names that an export writes are accepted, so a member can lie neither outside `target` nor over
-    anything else; links, doubled names and decompression bombs are refused.
+    anything else; links, doubled names and decompression bombs are refused. Files are checked by the zip's own list of
+    hashes, if it has one.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -37,6 +42,7 @@ def extract_model(path: Path, target: Path) -> None:
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as source, destination.open("wb") as sink:
                     shutil.copyfileobj(source, sink, SMALL)
+            _check_sums(path, target, [member.filename for member in members])
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise UserError.single(
             "The zip cannot be read.",
@@ -45,6 +51,41 @@ def extract_model(path: Path, target: Path) -> None:
             expected="a zip written by l2s_export",
             mend="Copy or export the model again.",
         ) from error
+
+
+def sums_of(hashes: Mapping[str, str]) -> str:
+    """Name of a member -> its SHA-256, as the text that `sha256sum -c` reads."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(SMALL):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _check_sums(path: Path, target: Path, names: list[str]) -> None:
+    """UserError that names every file of the zip that is not what its list of hashes says."""
+    if SUMS not in names:
+        return
+    lines = (target / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    told = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    found = {name: hash_file(target / name) for name in names if name != SUMS}
+    offences = [
+        Offence(
+            f"{path}, member {name!r}",
+            "nothing" if name not in found else f"SHA-256 {found[name]}",
+            f"SHA-256 {told[name]}" if name in told else f"a line in {SUMS}",
+            "Copy or export the model again.",
+        )
+        for name in sorted({*told, *found})
+        if told.get(name) != found.get(name)
+    ]
+    if offences:
+        raise UserError("The zip has been changed or damaged.", offences)
 
 
 def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -28,11 +28,10 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
     Raises ValueError for NaN and infinity, which JSON does not have.
     """
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    text = _NUMBERS.sub(lambda match: "[" + re.sub(r"\s*\n\s*", " ", match[1]) + "]", text)
+    text = json_text(value)
     try:
         with atomic_path(path) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError.single(
             "A file cannot be written.",
@@ -41,6 +40,12 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
             expected="a place where a file of that name can be written",
             mend="Choose another place, or free the name.",
         ) from error
+
+
+def json_text(value: Any) -> str:
+    """The text that `write_json` writes."""
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    return _NUMBERS.sub(lambda match: "[" + re.sub(r"\s*\n\s*", " ", match[1]) + "]", text) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 import zipfile
@@ -56,6 +57,66 @@ def test_an_export_keeps_the_calibration(tmp_path):
     model = load_model(export_model(run, tmp_path / "model.zip"))
     assert model.calibration == load_model(run).calibration and model.calibration.knows(2)
     assert model.hash == load_model(run).hash
+
+
+FIGURES = {"dice": 0.9123, "hd95_mm": 1.5, "nsd_1mm": None, "volume_error": 0.05}
+
+
+def write_metrics(fold: Path, dice: float) -> None:
+    figures = {**FIGURES, "dice": dice}
+    case = {"case": "Jane Doe", "labels": {"Left part": figures}}
+    metrics = {"mean": figures, "labels": {"Left part": figures}, "cases": [case], "notes": ["Jane Doe: one"]}
+    write_json(fold / "validation" / "metrics.json", metrics)
+
+
+def test_an_export_tells_what_was_reached_and_of_whom_nothing(tmp_path):
+    run = write_run(tmp_path / "run", folds=("fold_0", "fold_1"))
+    for fold, dice in (("fold_0", 0.9), ("fold_1", 0.8)):
+        write_metrics(run / fold, dice)
+    path = export_model(run, tmp_path / "model.zip")
+    with zipfile.ZipFile(path) as archive:
+        card = archive.read("README.txt").decode()
+        texts = [archive.read(name) for name in archive.namelist() if not name.endswith("safetensors")]
+    assert "Left part         0.850         1.500             -         0.050" in card and "each of 2 folds" in card
+    assert not any(b"Jane" in text for text in texts)
+    folder = import_model(path, tmp_path / "imported")
+    assert export_model(folder, tmp_path / "again.zip").read_bytes() == path.read_bytes()
+    assert json.loads((folder / "fold_0" / "validation" / "metrics.json").read_text(encoding="utf-8"))["notes"] == [
+        "over 1 case, whose names and figures are left out"
+    ]
+
+
+def test_an_export_that_was_not_validated_says_so(tmp_path):
+    with zipfile.ZipFile(export_model(write_run(tmp_path / "run"), tmp_path / "model.zip")) as archive:
+        assert "Not validated" in archive.read("README.txt").decode()
+
+
+def test_the_list_of_hashes_is_what_sha256sum_reads(tmp_path):
+    folder = import_model(export_model(write_run(tmp_path / "run"), tmp_path / "model.zip"), tmp_path / "imported")
+    lines = dict(reversed(line.split("  ", 1)) for line in (folder / "SHA256SUMS.txt").read_text().splitlines())
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS.txt"]
+    assert lines == {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+
+
+@pytest.mark.parametrize("change", ["changed", "left out", "added"])
+def test_a_zip_that_does_not_fit_its_hashes_is_refused(tmp_path, change):
+    path = export_model(write_run(tmp_path / "run"), tmp_path / "model.zip")
+    other = tmp_path / "other.zip"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(other, "w") as sink:
+        for name in source.namelist():
+            if name != "LICENSE.txt" or change == "added":
+                sink.writestr(name, source.read(name))
+            elif change == "changed":
+                sink.writestr(name, b"all rights reserved")
+        if change == "added":
+            sink.writestr("fold_7/calibration.json", b"{}")
+    with pytest.raises(UserError, match="changed or damaged") as refused:
+        import_model(other, tmp_path / "imported")
+    name = "fold_7/calibration.json" if change == "added" else "LICENSE.txt"
+    assert [name in str(offence) for offence in refused.value.offences] == [True]
+    assert not (tmp_path / "imported").exists()
 
 
 def test_a_fold_more_changes_the_hash(tmp_path):
