@@ -13,6 +13,10 @@ from l2s_auto.io.json_files import read_model
 
 #: Cases below which a mean says nothing.
 FEWEST = 3
+#: Mean Dice that leaving out all but a label's largest piece must gain, and what it may cost in a single case.
+GAIN, COST = 0.001, 0.002
+#: Share of the training cases in which the label is one piece, at least, where smaller ones are left out.
+SINGLE = 0.95
 #: A volume outside of what was labelled in training by more than this factor is implausible.
 BEYOND = 2.0
 
@@ -25,6 +29,9 @@ class LabelCalibration(Strict):
     cases   that this was seen in
     smallest, largest  mm³ of the label in the training cases that have it; None where none has
     pieces  most connected pieces of it in one of these cases
+    single  share of them in which it is one piece; None where none has it
+    largest_gain, largest_worst  by how much its Dice rises, on average and in the worst validated case, where all but
+            its largest piece is left out; None where nothing is known
     """
 
     excess: float
@@ -33,6 +40,9 @@ class LabelCalibration(Strict):
     smallest: float | None = None
     largest: float | None = None
     pieces: int | None = None
+    single: float | None = None
+    largest_gain: float | None = None
+    largest_worst: float | None = None
 
 
 class Calibration(Strict):
@@ -56,6 +66,10 @@ class Calibration(Strict):
         own = self.labels.get(value)
         return 1 if own is None or own.pieces is None else max(1, own.pieces)
 
+    def only_largest(self) -> tuple[int, ...]:
+        """The labels of which all but the largest piece is better left out, as the validated cases have shown."""
+        return tuple(value for value, own in self.labels.items() if _better_alone(own))
+
     def strange_volume(self, value: int, volume: float) -> str:
         """Why a volume in mm³ is implausible; empty where it is not, or nothing is known."""
         own = self.labels.get(value)
@@ -66,19 +80,37 @@ class Calibration(Strict):
         return f"{volume:.0f} mm³, while the training cases have {own.smallest:.0f} to {own.largest:.0f} mm³"
 
 
+def _better_alone(own: LabelCalibration) -> bool:
+    if own.cases < FEWEST or own.largest_gain is None or own.largest_worst is None:
+        return False
+    single = own.single is not None and own.single >= SINGLE
+    return single and own.largest_gain >= GAIN and own.largest_worst >= -COST
+
+
 def calibrate(
     results: Sequence[Mapping[int, tuple[float | None, float | None]]],
     volumes: Mapping[int, Sequence[float]],
     pieces: Mapping[int, Sequence[int]],
+    alone: Sequence[Mapping[int, float]] = (),
 ) -> Calibration:
     """The calibration of a model.
 
     results  a mapping a validated case: value -> (expected Dice, Dice reached), None where there is none
     volumes  value -> mm³ of it in each training case that has it
     pieces   value -> connected pieces of it in each of these cases
+    alone    a mapping a validated case: value -> by how much its Dice rises where its largest piece alone is kept
     """
     values = sorted({value for result in results for value in result} | set(volumes))
-    return Calibration(labels={value: _of_label(value, results, volumes, pieces) for value in values})
+    labels = {}
+    for value in values:
+        rises = [case[value] for case in alone if value in case]
+        labels[value] = _of_label(value, results, volumes, pieces).model_copy(
+            update={
+                "largest_gain": round(fmean(rises), 5) if rises else None,
+                "largest_worst": round(min(rises), 5) if rises else None,
+            }
+        )
+    return Calibration(labels=labels)
 
 
 def _of_label(
@@ -98,6 +130,7 @@ def _of_label(
         smallest=round(min(seen), 3) if seen else None,
         largest=round(max(seen), 3) if seen else None,
         pieces=max(pieces[value]) if pieces.get(value) else None,
+        single=round(fmean(count == 1 for count in pieces[value]), 4) if pieces.get(value) else None,
     )
 
 
@@ -118,6 +151,8 @@ def _mean(of_folds: Sequence[LabelCalibration]) -> LabelCalibration:
     smallest = [one.smallest for one in of_folds if one.smallest is not None]
     largest = [one.largest for one in of_folds if one.largest is not None]
     pieces = [one.pieces for one in of_folds if one.pieces is not None]
+    gains = [(one.largest_gain, max(one.cases, 1)) for one in of_folds if one.largest_gain is not None]
+    worst = [one.largest_worst for one in of_folds if one.largest_worst is not None]
     return LabelCalibration(
         excess=mean(one.excess for one in of_folds),
         error=mean(one.error for one in of_folds),
@@ -125,4 +160,7 @@ def _mean(of_folds: Sequence[LabelCalibration]) -> LabelCalibration:
         smallest=min(smallest, default=None),
         largest=max(largest, default=None),
         pieces=max(pieces, default=None),
+        single=min((one.single for one in of_folds if one.single is not None), default=None),
+        largest_gain=sum(gain * n for gain, n in gains) / sum(n for _, n in gains) if gains else None,
+        largest_worst=min(worst, default=None),
     )

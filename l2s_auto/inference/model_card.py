@@ -24,7 +24,8 @@ def nameless_metrics(path: Path) -> dict[str, Any] | None:
         return None
     metrics = read_json(path)
     count = len(metrics.get("cases", []))
-    notes = [f"over {count} case{'s' * (count > 1)}, whose names and figures are left out"] if count else metrics.get("notes", [])
+    left = f"over {count} case{'s' * (count > 1)}, whose names and figures are left out"
+    notes = [left] if count else metrics.get("notes", [])
     return {"mean": metrics.get("mean", {}), "labels": metrics.get("labels", {}), "cases": [], "notes": notes}
 
 

@@ -12,7 +12,7 @@ import torch
 
 from l2s_auto.core.types import Case, Volume
 from l2s_auto.inference.load import Model, last_model, load_model
-from l2s_auto.inference.scan import Scan, read_scan, ready_scan, segment
+from l2s_auto.inference.scan import Scan, read_scan, ready_scan, segment, tidied
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.inference.windows import check_overlap
 from l2s_auto.io.volumes import case_name, write_label_map
@@ -84,9 +84,10 @@ class Predictor:
             like = files[0] if files[0].is_file() else None
         found = segment(ready, self.model, device=self.device, overlap=self.overlap, tta=self.tta)
         names = label_columns(self.model.plan)
-        volumes = label_volumes(found.labels, ready.affine, names)
+        labels = tidied(found.labels, self.model).labels
+        volumes = label_volumes(labels, ready.affine, names)
         return Segmentation(
-            labels=found.labels,
+            labels=labels,
             affine=ready.affine,
             volumes={**volumes, **region_volumes(volumes, self.model.plan)},
             scores={name: self.model.calibration.dice(value, found.scores[value]) for value, name in names.items()},

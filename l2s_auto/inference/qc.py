@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-import cc3d
 import numpy as np
 import torch
 
@@ -66,6 +65,8 @@ def quality_rows(
     names: Mapping[int, str],
     scores: Mapping[int, float | None],
     *,
+    parts: Mapping[int, list[int]],
+    lost: Mapping[int, int] | None = None,
     calibration: Calibration | None = None,
     voxel: float = 1.0,
 ) -> list[dict[str, object]]:
@@ -74,20 +75,23 @@ def quality_rows(
     labels  (X, Y, Z) original values, on the scan's own grid
     names   value -> name, background left out
     scores  value -> expected Dice of `Scores`
+    parts   value -> voxels of its connected pieces, the largest first
+    lost    value -> voxels that were left out because they were apart from its largest piece
     calibration  what the model was found to be like on the cases that it was validated on
     voxel   mm³
     """
     known = calibration or Calibration()
     border = _values_on_border(labels)
-    sizes = _part_sizes(labels)
     rows: list[dict[str, object]] = []
     for value, name in names.items():
-        parts = sizes.get(value, [])
-        score = known.dice(value, scores.get(value)) if parts else None
-        reasons = _reasons(parts, touches=value in border, usual=known.usual_pieces(value))
+        sizes = parts.get(value, [])
+        score = known.dice(value, scores.get(value)) if sizes else None
+        reasons = _reasons(sizes, touches=value in border, usual=known.usual_pieces(value))
+        if (gone := (lost or {}).get(value, 0)) >= LARGE_PART * (sum(sizes) + gone) > 0:
+            reasons.append(f"{gone * voxel:.0f} mm³ apart from its largest piece were left out")
         if score is not None and known.knows(value) and score < LOW:
             reasons.append(f"a Dice of about {score:.2f} is to be expected, by what the model reached in validation")
-        if strange := known.strange_volume(value, sum(parts) * voxel):
+        if strange := known.strange_volume(value, sum(sizes) * voxel):
             reasons.append(strange)
         rows.append(
             {
@@ -95,7 +99,7 @@ def quality_rows(
                 "label": name,
                 "score": None if score is None else round(score, 4),
                 "touches_border": value in border,
-                "components": len(parts),
+                "components": len(sizes),
                 "flag": bool(reasons),
                 "reason": "; ".join(reasons),
             }
@@ -124,24 +128,3 @@ def _values_on_border(labels: np.ndarray) -> set[int]:
             for face in (0, -1):
                 values.update(np.unique(labels.take(face, axis=axis)).tolist())
     return values
-
-
-def _part_sizes(labels: np.ndarray) -> dict[int, list[int]]:
-    """Value -> voxels of its 26-connected components, the largest first; value 0 left out."""
-    inside = np.nonzero(labels)
-    if not len(inside[0]):
-        return {}
-    box = tuple(slice(int(index.min()), int(index.max()) + 1) for index in inside)
-    cropped = np.ascontiguousarray(labels[box])
-    # cc3d takes few dtypes and 0 as outside, so the values are numbered from there.
-    values, numbered = np.unique(cropped, return_inverse=True)
-    shifted = numbered.reshape(cropped.shape).astype(np.uint32) + (0 if 0 in values and values[0] == 0 else 1)
-    shifted[cropped == 0] = 0
-    components = cc3d.connected_components(shifted, connectivity=26).ravel()
-    sizes = np.bincount(components)
-    value_of = np.zeros(len(sizes), dtype=np.int64)
-    value_of[components] = cropped.ravel()
-    result: dict[int, list[int]] = {}
-    for size, value in sorted(zip(sizes[1:].tolist(), value_of[1:].tolist(), strict=True), reverse=True):
-        result.setdefault(value, []).append(size)
-    return result

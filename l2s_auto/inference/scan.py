@@ -18,6 +18,7 @@ from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
+from l2s_auto.inference.pieces import keep_largest, pieces_of
 from l2s_auto.inference.qc import Scores, quality_rows
 from l2s_auto.inference.sliding_window import Slab, slab_axis, sliding_window_slabs
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
@@ -53,6 +54,20 @@ class Segmented:
     labels: np.ndarray
     scores: dict[int, float | None]
     probabilities: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Tidy:
+    """A segmentation of whose labels some have lost all but their largest piece.
+
+    labels  (X, Y, Z) int32 original values on the scan's own grid
+    parts   value -> voxels of its connected pieces, the largest first
+    lost    value -> voxels that it lost
+    """
+
+    labels: np.ndarray
+    parts: dict[int, list[int]]
+    lost: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -201,6 +216,14 @@ def segment(
     return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), maps)
 
 
+def tidied(labels: np.ndarray, model: Model) -> Tidy:
+    """What the networks found, without the small pieces that validation has shown to be wrong; in place."""
+    pieces = pieces_of(labels)
+    lost = keep_largest(labels, pieces, model.calibration.only_largest())
+    parts = {value: sizes[:1] if value in lost else sizes for value, sizes in pieces.sizes.items()}
+    return Tidy(labels, parts, lost)
+
+
 def _publish(staged: Path, output: Path) -> None:
     try:
         os.replace(staged, output)
@@ -216,7 +239,8 @@ def finish(
     from l2s_auto.report.figures import overlay as draw_overlay
 
     names = label_columns(model.plan)
-    labels = found.labels
+    tidy = tidied(found.labels, model)
+    labels = tidy.labels
     if probabilities is not None and found.probabilities is not None:
         probabilities.parent.mkdir(parents=True, exist_ok=True)
         write_volume(probabilities, Volume(found.probabilities, scan.affine))
@@ -232,6 +256,8 @@ def finish(
             labels,
             names,
             found.scores,
+            parts=tidy.parts,
+            lost=tidy.lost,
             calibration=model.calibration,
             voxel=abs(float(np.linalg.det(scan.affine[:3, :3]))),
         ),

@@ -17,6 +17,7 @@ from l2s_auto.evaluation.overlap import dice
 from l2s_auto.inference.calibration import calibrate
 from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.model_zip import CALIBRATION
+from l2s_auto.inference.pieces import keep_largest, pieces_of
 from l2s_auto.inference.qc import Scores
 from l2s_auto.inference.sliding_window import (
     Windowing,
@@ -38,6 +39,8 @@ LOOKED_AT = 12
 
 #: Value of a label -> the Dice that the network expects of it, and the one that it reaches.
 Expected = dict[int, tuple[float | None, float | None]]
+#: Value of a label -> by how much its Dice rises where its largest piece alone is kept.
+Alone = dict[int, float]
 
 
 def network_with(parts: Parts, phi: Params) -> Network:
@@ -102,14 +105,14 @@ def validate_fold(
     The processes of a team share the cases; the leader writes.
     """
     results: list[dict] = []
-    seen: list[Expected] = []
+    seen: list[tuple[Expected, Alone]] = []
     notes: list[str] = []
     mine = parts.team.some_of(cases)
     for number, case in enumerate(mine):
         if case.images and case.label is not None:
-            scores, expected = segment_and_compare(parts, phi, case)
+            scores, expected, alone = segment_and_compare(parts, phi, case)
             results.append({"case": case.id, "labels": scores})
-            seen.append(expected)
+            seen.append((expected, alone))
         progress(number + 1, len(mine))
     order = {case.id: number for number, case in enumerate(cases)}
     seen = parts.team.gather(seen)
@@ -126,12 +129,15 @@ def validate_fold(
         values = [value for value in parts.plan.label_values if value != 0]
         volumes = {v: [case.label_volume[v] for case in known if v in case.label_volume] for v in values}
         pieces = {v: [case.label_pieces[v] for case in known if v in case.label_pieces] for v in values}
-        write_json(folder / CALIBRATION, calibrate(seen, volumes, pieces))
+        expectations, rises = [one for one, _ in seen], [one for _, one in seen]
+        write_json(folder / CALIBRATION, calibrate(expectations, volumes, pieces, rises))
     return metrics
 
 
-def segment_and_compare(parts: Parts, phi: Params, case: Case) -> tuple[dict, Expected]:
-    """Metrics of one case, on the grid of its label map; and of each label the Dice that is expected and reached."""
+def segment_and_compare(parts: Parts, phi: Params, case: Case) -> tuple[dict, Expected, Alone]:
+    """Metrics of one case, on the grid of its label map; of each label the Dice that is expected and reached, and by
+    how much it rises where its largest piece alone is kept.
+    """
     plan = parts.plan
     assert case.label is not None
     volume = read_image(case)
@@ -144,7 +150,16 @@ def segment_and_compare(parts: Parts, phi: Params, case: Case) -> tuple[dict, Ex
     reference, _ = read_label_map(case.label)
     names = {label.value: label.name for label in plan.labels}
     metrics = evaluate_case(prediction, reference, volume.spacing, names, regions=plan.regions, ignore=plan.ignore)
+    pieces = pieces_of(prediction)
     if plan.ignore is not None:
         prediction = np.where(reference == plan.ignore, 0, prediction)
     means = zip(plan.label_values, tally.means(), strict=True)
-    return metrics, {v: (mean, dice(prediction == v, reference == v)) for v, mean in means if v != 0}
+    expected = {v: (mean, dice(prediction == v, reference == v)) for v, mean in means if v != 0}
+    alone: Alone = {}
+    for value, (_, reached) in expected.items():
+        largest = prediction.copy()
+        keep_largest(largest, pieces, [value])
+        kept = dice(largest == value, reference == value)
+        if reached is not None and kept is not None and value in pieces.of:
+            alone[value] = kept - reached
+    return metrics, expected, alone

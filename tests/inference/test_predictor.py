@@ -1,5 +1,8 @@
 """Three lines of Python."""
 
+import dataclasses
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import l2s_auto
 from l2s_auto import Predictor
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Volume
+from l2s_auto.inference.calibration import calibrate
 from l2s_auto.inference.predict import predict
 from tests.inference.tiny_models import blocks, expected_labels, write_run
 
@@ -66,3 +70,22 @@ def test_a_run_folder_is_loaded(tmp_path) -> None:
 def test_the_package_has_nothing_else() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         l2s_auto.Nothing  # noqa: B018
+
+
+def test_small_pieces_are_left_out_where_validation_has_shown_that_it_helps(threshold_model, tmp_path) -> None:
+    image = blocks((16, 17, 18))
+    image[14:, 14:, 15:] = 0.5  # apart from the first label's block
+    scan, out = tmp_path / "in" / "scan.nii.gz", tmp_path / "out"
+    scan.parent.mkdir()
+    nib.save(nib.Nifti1Image(image, AFFINE), scan)
+    whole = expected_labels(image)
+    kept = whole.copy()
+    kept[14:, 14:, 15:] = 0
+    calibration = calibrate([{2: (0.9, 0.8)}] * 3, {2: [400.0]}, {2: [1]}, [{2: 0.01}] * 3)
+    model = dataclasses.replace(threshold_model, calibration=calibration)
+    predict(scan.parent, out, model=model, device="cpu")
+    found = np.asanyarray(nib.load(out / "scan.nii.gz").dataobj)
+    assert np.array_equal(found, kept) and not np.array_equal(kept, whole)
+    assert np.array_equal(Predictor(model, device=torch.device("cpu")).predict(scan).labels, kept)
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["runs"][0]["model"]["largest_piece_only"] == [2]

@@ -13,7 +13,9 @@ import torch
 from l2s_auto.core.plan import LabelPlan
 from l2s_auto.inference import qc
 from l2s_auto.inference.calibration import calibrate, read_calibration
-from l2s_auto.inference.qc import Scores, quality_rows
+from l2s_auto.inference.pieces import keep_largest, pieces_of
+from l2s_auto.inference.qc import Scores
+from l2s_auto.inference.qc import quality_rows as rows_of_parts
 from l2s_auto.inference.tables import locked, merge_rows, read_table
 from l2s_auto.inference.volumes import label_columns, label_volumes
 from l2s_auto.io.json_files import write_json
@@ -35,6 +37,10 @@ def test_scores_are_the_expected_dice_by_brute_force(monkeypatch, slab):
         own = index == k
         expected = 2 * probability[k][own].sum() / (probability[k].sum() + own.sum())
         assert scores[k] == pytest.approx(float(expected), rel=1e-5)
+
+
+def quality_rows(case, labels, names, scores, **options):
+    return rows_of_parts(case, labels, names, scores, parts=pieces_of(labels).sizes, **options)
 
 
 def test_a_sure_network_expects_a_dice_of_one_and_an_unsure_one_less():
@@ -80,6 +86,58 @@ def test_folds_calibrate_together(tmp_path):
         write_json(tmp_path / fold / "calibration.json", calibrate(results, {1: [5.0]}, {1: [1]}))
     found = read_calibration([tmp_path / f"fold_{k}" / "calibration.json" for k in range(3)])
     assert found.labels[1].excess == pytest.approx(0.3) and found.labels[1].cases == 8
+
+
+ALONE = [{1: 0.02}, {1: 0.0}, {1: 0.03}]
+SEEN = [{1: (0.9, 0.8)}] * 3
+
+
+def test_only_what_validation_and_training_show_to_be_one_piece_is_cleaned():
+    assert calibrate(SEEN, {}, {1: [1, 1]}, ALONE).only_largest() == (1,)
+    assert calibrate(SEEN, {}, {1: [1, 2]}, ALONE).only_largest() == (), "two pieces are usual"
+    assert calibrate(SEEN, {}, {1: [1] * 39 + [2]}, ALONE).only_largest() == (1,), "one manual crumb is not"
+    assert calibrate(SEEN, {}, {}, ALONE).only_largest() == (), "nothing is known of training"
+    assert calibrate(SEEN[:2], {}, {1: [1]}, ALONE).only_largest() == (), "too few cases"
+    assert calibrate(SEEN, {}, {1: [1]}, [{1: 0.02}, {1: -0.01}, {1: 0.03}]).only_largest() == (), "one loses"
+    assert calibrate(SEEN, {}, {1: [1]}, [{1: 0.0}] * 3).only_largest() == (), "nothing is gained"
+    assert calibrate(SEEN, {}, {1: [1]}).only_largest() == ()
+
+
+def test_folds_decide_together_what_is_cleaned(tmp_path):
+    for fold, rise in (("fold_0", 0.02), ("fold_1", -0.01), ("fold_2", 0.01)):
+        write_json(tmp_path / fold / "calibration.json", calibrate(SEEN, {1: [5.0]}, {1: [1]}, [{1: rise}] * 3))
+    paths = [tmp_path / f"fold_{k}" / "calibration.json" for k in (0, 2, 1)]
+    assert read_calibration(paths[:2]).only_largest() == (1,)
+    assert read_calibration(paths).only_largest() == ()
+
+
+def test_keeping_the_largest_piece_twice_is_keeping_it_once_and_nothing_else_changes():
+    rng = np.random.default_rng(0)
+    labels = (rng.integers(0, 8, (12, 13, 14)) % 4).astype(np.int32) * 100 - 100  # -100, 0, 100, 200
+    before = labels.copy()
+    pieces = pieces_of(labels)
+    assert {value: sum(sizes) for value, sizes in pieces.sizes.items()} == {
+        value: int((labels == value).sum()) for value in (-100, 100, 200)
+    }
+    lost = keep_largest(labels, pieces, [100, 7])
+    assert lost == {100: sum(pieces.sizes[100][1:])} and lost[100] > 0
+    assert (labels == 100).sum() == pieces.sizes[100][0] and pieces_of(labels).sizes[100] == pieces.sizes[100][:1]
+    assert np.array_equal(labels[before != 100], before[before != 100]) and set(labels[before == 100]) == {0, 100}
+    once = labels.copy()
+    assert keep_largest(labels, pieces_of(labels), [100]) == {} and np.array_equal(labels, once)
+
+
+def test_a_map_without_labels_has_no_pieces():
+    pieces = pieces_of(np.zeros((3, 4, 5), np.int32))
+    assert pieces.sizes == {} and keep_largest(np.zeros((3, 4, 5), np.int32), pieces, [1]) == {}
+
+
+def test_a_large_piece_that_was_left_out_is_a_reason_to_look():
+    labels = np.zeros((9, 9, 9), np.int32)
+    labels[3:6, 3:6, 3:6] = 1
+    for lost, flagged in ((2, False), (20, True)):
+        (row,) = quality_rows("a", labels, {1: "one"}, {1: 0.9}, lost={1: lost}, voxel=2.0)
+        assert row["flag"] is flagged and ("40 mm³ apart from its largest piece" in row["reason"]) is flagged
 
 
 def test_components_are_26_connected_and_small_crumbs_raise_no_flag():
