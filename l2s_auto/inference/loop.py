@@ -20,6 +20,7 @@ from l2s_auto.inference.ahead import Outcome, attempt, map_ahead
 from l2s_auto.inference.jobs import Job, Jobs
 from l2s_auto.inference.load import Model
 from l2s_auto.inference.manifest import hash_input
+from l2s_auto.inference.posterior import PROBABILITIES
 from l2s_auto.inference.scan import Result, Scan, finish, read_scan, segment
 from l2s_auto.inference.tables import merge_rows
 from l2s_auto.inference.volumes import label_columns, region_columns
@@ -131,6 +132,7 @@ def _work(
     if scan.value is None:
         return Outcome(error=scan.error)
     ready = scan.value
+    scratch = folder / PROBABILITIES if options.probabilities else None
     found = attempt(
         lambda: segment(
             ready,
@@ -138,16 +140,14 @@ def _work(
             device=options.device,
             overlap=options.overlap,
             tta=options.tta,
-            probabilities=options.probabilities,
+            scratch=scratch,
             progress=lambda done, total: report(job, done / total),
         )
     )
     if found.value is None:
         return Outcome(error=found.error)
     values = found.value
-    overlay = folder / "overlays" / f"{job.case.id}.png"
-    maps = folder / "probabilities" / f"{job.case.id}.nii.gz" if options.probabilities else None
-    return lambda: finish(job, ready, values, model, overlay=overlay, probabilities=maps)
+    return lambda: finish(job, ready, values, model, folder=folder)
 
 
 def entry_of(job: Job) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,13 @@ from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
 from l2s_auto.inference.pieces import keep_largest, pieces_of
+from l2s_auto.inference.posterior import Posterior
 from l2s_auto.inference.qc import Scores, quality_rows
-from l2s_auto.inference.sliding_window import Slab, slab_axis, sliding_window_slabs
+from l2s_auto.inference.sliding_window import slab_axis, sliding_window_slabs
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.io.case_files import channel_of
-from l2s_auto.io.volumes import read_volume, write_label_map, write_volume
-from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_probabilities, restore_slabs
+from l2s_auto.io.volumes import read_volume, write_label_map
+from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ class Segmented:
 
     labels         (X, Y, Z) int32 original values on the scan's own grid
     scores         original value -> the Dice that the networks expect of it, None where there is none of it
-    probabilities  (K, X, Y, Z) float32, if they are wanted
+    posterior      the probabilities, if they are wanted
     """
 
     labels: np.ndarray
     scores: dict[int, float | None]
-    probabilities: np.ndarray | None = None
+    posterior: Posterior | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def segment(
     device: torch.device,
     overlap: float,
     tta: bool,
-    probabilities: bool = False,
+    scratch: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Segmented:
     """Run the networks over a scan, and bring what they find to the scan's own grid.
@@ -191,7 +192,7 @@ def segment(
     The mean of logits is, after softmax, the normalised geometric mean of the networks' probabilities.
     Of a cascade the first networks come first; the second ones are told what they find together.
     tta            also mean over the left-right flip: the one flip whose image is a possible body
-    probabilities  keep them, which takes memory for each class
+    scratch        folder for probabilities until they are written; None: they are not wanted
     """
     options: dict[str, Any] = {"device": device, "overlap": overlap, "tta": tta}
     plan, image = model.plan, scan.image
@@ -199,21 +200,20 @@ def segment(
         context = context_in(image, model.low_resolution, spacing=plan.spacing, **options)
         image = np.concatenate([image, context])
     shape = image.shape[1:]
-    axis = 0 if probabilities else slab_axis(shape, plan.patch)
+    axis = slab_axis(shape, plan.patch) if scratch is None else 0
     windowing = windowing_of(plan, shape, **options)
     given = torch.from_numpy(np.ascontiguousarray(image))
     slabs = sliding_window_slabs(model.networks, given, windowing, axis=axis, progress=progress)
-    scores, kept = Scores(len(plan.labels)), []
-
-    def noted() -> Iterator[Slab]:
-        for planes, logits in scores.noting(slabs):
-            if probabilities:
-                kept.append(logits.cpu())
-            yield planes, logits
-
-    labels = restore_slabs(noted(), scan.geometry, plan, axis=axis)
-    maps = restore_probabilities(torch.cat(kept, 1), scan.geometry, plan) if probabilities else None
-    return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), maps)
+    scores = Scores(len(plan.labels))
+    noted = scores.noting(slabs)
+    posterior = None if scratch is None else Posterior(scan.geometry, len(plan.labels), scratch)
+    try:
+        labels = restore_slabs(noted if posterior is None else posterior.noting(noted), scan.geometry, plan, axis=axis)
+    except BaseException:
+        if posterior is not None:
+            posterior.close()
+        raise
+    return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), posterior)
 
 
 def tidied(labels: np.ndarray, model: Model) -> Tidy:
@@ -232,18 +232,16 @@ def _publish(staged: Path, output: Path) -> None:
         raise
 
 
-def finish(
-    job: Job, scan: Scan, found: Segmented, model: Model, *, overlay: Path, probabilities: Path | None
-) -> Result:
+def finish(job: Job, scan: Scan, found: Segmented, model: Model, *, folder: Path) -> Result:
     """Write everything but the tables' rows, which are returned, and the name of the segmentation."""
     from l2s_auto.report.figures import overlay as draw_overlay
 
     names = label_columns(model.plan)
     tidy = tidied(found.labels, model)
     labels = tidy.labels
-    if probabilities is not None and found.probabilities is not None:
-        probabilities.parent.mkdir(parents=True, exist_ok=True)
-        write_volume(probabilities, Volume(found.probabilities, scan.affine))
+    if found.posterior is not None:
+        found.posterior.write(folder, job.case.id, scan.affine)
+    overlay = folder / "overlays" / f"{job.case.id}.png"
     draw_overlay(scan.picture, labels, names, scan.affine, overlay, title=job.case.id)
     volumes = label_volumes(labels, scan.affine, names)
     staged = job.output.with_name(f".{os.getpid()}-{job.output.name}")

@@ -5,6 +5,7 @@ The numbers of the affine are taken as millimetres whatever unit the header decl
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,28 @@ def write(path: Path, data: np.ndarray, affine: np.ndarray, *, like: Path | None
     image = image_class(array, None, header)
     # Without an affine nibabel leaves the header's own forms as they are.
     image.to_filename(path)
+
+
+def write_planes(path: Path, volumes: Iterable[np.ndarray], shape: tuple[int, ...], affine: np.ndarray) -> None:
+    """Write (X, Y, Z, K) float32, of which the K volumes come one after the other; memory is that of one."""
+    import nibabel
+    from nibabel.openers import Opener
+
+    kind: Any = nibabel.Nifti2Header if max(shape) > np.iinfo(np.int16).max else nibabel.Nifti1Header
+    header = kind()
+    header.set_data_dtype(np.float32)
+    header.set_data_shape(shape)
+    _set_affine(header, affine)
+    header.set_data_offset(kind.single_vox_offset)
+    count = 0
+    with Opener(str(path), "wb") as file:
+        header.write_to(file)  # with the four bytes that say that no extensions follow
+        for volume in volumes:
+            assert volume.shape == shape[:3], f"a volume of {volume.shape}, not {shape[:3]}"
+            for plane in np.moveaxis(volume, 2, 0):
+                file.write(np.ascontiguousarray(plane.T, dtype="<f4").tobytes())
+            count += 1
+    assert count == shape[3], f"{count} volumes, not {shape[3]}"
 
 
 def _set_affine(header: Any, affine: np.ndarray) -> None:

@@ -7,6 +7,7 @@ voxel -> RAS+ mm. The same volume stored as NIfTI, NRRD or MetaImage reads back 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -168,6 +169,14 @@ def write_label_map(path: PathLike, labels: np.ndarray, affine: np.ndarray, like
 def write_volume(path: PathLike, volume: Volume, like: PathLike | None = None) -> None:
     """Write a scan as float32, channels last where there are several; atomic. `like` as in write_label_map."""
     _write(Path(path), volume.data.astype(np.float32, copy=False), volume.affine, like=like)
+
+
+def write_volumes(
+    path: PathLike, volumes: Iterable[np.ndarray], shape: tuple[int, int, int, int], affine: np.ndarray
+) -> None:
+    """Write (X, Y, Z, K) float32 as NIfTI, one (X, Y, Z) volume after the other; atomic, in the memory of one."""
+    with atomic_path(path) as temporary:
+        nifti.write_planes(temporary, volumes, shape, affine)
 
 
 def _write(path: Path, data: np.ndarray, affine: np.ndarray, *, like: PathLike | None) -> None:

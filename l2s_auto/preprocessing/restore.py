@@ -71,29 +71,47 @@ class _Between:
         return _Between(self.below[which] - base, self.above[which] - base, self.share[which])
 
 
+class Planes:
+    """From slabs on the plan's grid, in order along an axis, to the planes of the cropped grid that they complete."""
+
+    def __init__(self, geometry: Geometry, *, axis: int = 0) -> None:
+        self.geometry, self.axis, self.done = geometry, axis, 0
+        self.others = math.prod(n for other, n in enumerate(geometry.cropped) if other != axis)
+        self._held: torch.Tensor | None = None  # the last plane of the slab before
+        self._axes: list[_Between] = []
+
+    def add(self, slab: Slab, *, most: int) -> Iterator[tuple[slice, torch.Tensor, list[_Between]]]:
+        """A slab -> runs of finished planes, of about `most` voxels at most; logits around; where they lie there."""
+        import torch
+
+        planes, logits = slab
+        grids = zip(self.geometry.resampled, self.geometry.cropped, strict=True)
+        self._axes = self._axes or [_Between.of(old, new, logits.device) for old, new in grids]
+        block = logits if self._held is None else torch.cat([self._held, logits], self.axis + 1)
+        base = planes.stop - block.shape[self.axis + 1]
+        ready = int((self._axes[self.axis].above < planes.stop).sum())  # `above` rises along the axis
+        thickness = max(1, most // self.others)
+        for start in range(self.done, ready, thickness):
+            rows = slice(start, min(ready, start + thickness))
+            yield rows, block, [a.part(rows, base) if n == self.axis else a for n, a in enumerate(self._axes)]
+        self.done = max(self.done, ready)
+        self._held = block.narrow(self.axis + 1, block.shape[self.axis + 1] - 1, 1).clone()
+
+    def check(self) -> None:
+        """To be called after the last slab."""
+        assert self.done == self.geometry.cropped[self.axis], (
+            f"slabs of the plan's grid {self.geometry.resampled} end early"
+        )
+
+
 def _restored(slabs: Iterable[Slab], geometry: Geometry, classes: int, axis: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Finished planes of the cropped grid along the axis, and their classes."""
-    import torch
-
-    held: torch.Tensor | None = None  # the last plane of the slab before
-    done, axes = 0, None
-    for planes, logits in slabs:
-        assert len(logits) == classes, f"{classes} labels need as many logits, not {len(logits)}"
-        if axes is None:
-            axes = [_Between.of(o, n, logits.device) for o, n in zip(geometry.resampled, geometry.cropped, strict=True)]
-            highest = axes[axis].above.cpu()
-        block = logits if held is None else torch.cat([held, logits], axis + 1)
-        base = planes.stop - block.shape[axis + 1]
-        ready = int((highest < planes.stop).sum())  # `above` rises along the axis
-        others = math.prod(n for other, n in enumerate(geometry.cropped) if other != axis)
-        thickness = max(1, _ROWS // others)
-        for start in range(done, ready, thickness):
-            rows = slice(start, min(ready, start + thickness))
-            around = [part.part(rows, base) if n == axis else part for n, part in enumerate(axes)]
+    planes = Planes(geometry, axis=axis)
+    for slab in slabs:
+        assert len(slab[1]) == classes, f"{classes} labels need as many logits, not {len(slab[1])}"
+        for rows, block, around in planes.add(slab, most=_ROWS):
             yield rows, _classes(block, around).cpu().numpy()
-        done = max(done, ready)
-        held = block.narrow(axis + 1, block.shape[axis + 1] - 1, 1).clone()
-    assert done == geometry.cropped[axis], f"slabs of the plan's grid {geometry.resampled} end early"
+    planes.check()
 
 
 def _classes(block: torch.Tensor, axes: list[_Between]) -> torch.Tensor:
@@ -153,37 +171,23 @@ def restore_probabilities(logits: torch.Tensor, geometry: Geometry, plan: Plan) 
     """
     assert len(logits) == len(plan.labels), f"{len(plan.labels)} labels need as many logits, not {len(logits)}"
     inside = np.empty((len(logits), *geometry.cropped), dtype=np.float32)
-    for rows, slab in _slabs(logits, geometry):
-        inside[:, rows] = slab.softmax(dim=0).to("cpu").numpy()
+    planes = Planes(geometry)
+    for rows, found in probabilities_of((slice(0, logits.shape[1]), logits), planes):
+        inside[:, rows] = found.cpu().numpy()
+    planes.check()
     whole = np.empty((len(logits), *geometry.shape), dtype=np.float32)
     for index, part in enumerate(inside):
         whole[index] = geometry.leave(part, fill=1.0 if index == 0 else 0.0)
     return whole
 
 
-def _slabs(logits: torch.Tensor, geometry: Geometry) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Float32 logits on the cropped grid, in slabs along its first axis: (rows, (K, rows, Y, Z))."""
-    classes, *source = logits.shape
-    assert tuple(source) == geometry.resampled, f"the plan's grid is {geometry.resampled}, not {tuple(source)}"
-    size, across, along = geometry.cropped
-    thickness = max(1, _SLAB // (classes * max(across, source[1]) * max(along, source[2])))
-    for start in range(0, size, thickness):
-        rows = slice(start, min(size, start + thickness))
-        yield rows, _slab(logits, rows, geometry)
-
-
-def _slab(logits: torch.Tensor, rows: slice, geometry: Geometry) -> torch.Tensor:
-    """Linear interpolation with aligned corners of voxels, as in `resample`."""
+def probabilities_of(slab: Slab, planes: Planes) -> Iterator[tuple[slice, torch.Tensor]]:
+    """A slab of logits -> runs of finished planes of the cropped grid, and their (K, *N) float32 probabilities."""
     import torch
-    from torch.nn.functional import interpolate
 
-    size, across, along = geometry.cropped
-    around = _Between.of(logits.shape[1], size, logits.device).part(rows)
-    slab = torch.lerp(
-        logits.index_select(1, around.below).float(),
-        logits.index_select(1, around.above).float(),
-        around.share[None, :, None, None],
-    )
-    if slab.shape[2:] == (across, along):
-        return slab
-    return interpolate(slab, size=(across, along), mode="bilinear", align_corners=False)
+    for rows, block, around in planes.add(slab, most=max(1, _SLAB // len(slab[1]))):
+        found = block
+        for axis, own in enumerate(around, start=1):
+            below, above = found.index_select(axis, own.below).float(), found.index_select(axis, own.above).float()
+            found = torch.lerp(below, above, own.share.view([-1 if n == axis else 1 for n in range(4)]))
+        yield rows, found.softmax(dim=0)

@@ -192,6 +192,17 @@ def test_probabilities_are_on_the_own_grid_and_sum_to_one(tmp_path, threshold_mo
     maps = saved(tmp_path / "out" / "probabilities" / "scan.nii.gz")
     assert maps.shape == (*blocks().shape, 3)
     np.testing.assert_allclose(maps.sum(-1), 1, atol=1e-5)
+    labels = saved(tmp_path / "out" / "scan.nii.gz")
+    assert np.array_equal(np.array([0, 2, 77])[maps.argmax(-1)], labels)
+    unsure = saved(tmp_path / "out" / "entropy" / "scan.nii.gz")
+    expected = -(maps * np.log(np.maximum(maps, 1e-30))).sum(-1) / np.log(3)
+    np.testing.assert_allclose(unsure, expected, atol=1e-4)
+    assert unsure.max() > 0 and sorted(p.name for p in (tmp_path / "out" / "probabilities").iterdir()) == [
+        "scan.nii.gz"
+    ]
+    plain = tmp_path / "plain"
+    predict(source.parent, plain, model=threshold_model, device="cpu")
+    assert np.array_equal(saved(plain / "scan.nii.gz"), labels) and not (plain / "entropy").exists()
 
 
 def test_an_empty_label_and_one_at_the_border_are_flagged(tmp_path, threshold_model):
