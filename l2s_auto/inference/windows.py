@@ -29,9 +29,10 @@ def bell(patch: int) -> torch.Tensor:
     """(patch,) float64 Gaussian weights along an axis, largest in the middle; standard deviation patch / 8.
 
     A network knows least near the border of its window, where it lacks context; so windows are blended with weights
-    that fall from the centre (Isensee et al., nnU-Net, Nature Methods 2021).
+    that fall from the centre (Isensee et al., nnU-Net, Nature Methods 2021). The centre is voxel patch // 2 also where
+    the patch is even, as nnU-Net has it: half a voxel beside the middle, but the same model gives the same in both.
     """
-    offset = torch.arange(patch, dtype=torch.float64) - (patch - 1) / 2
+    offset = torch.arange(patch, dtype=torch.float64) - patch // 2
     return torch.exp(-0.5 * (offset / (patch / 8)) ** 2)
 
 
