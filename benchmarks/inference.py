@@ -8,7 +8,8 @@ Two made-up scans, a head of 160 x 192 x 224 voxels of 1 mm and a CT-like one of
 0.8 x 0.8 x 2 mm (the networks' voxels there are 1.6 x 1.6 x 2 mm), are segmented by networks that were trained on them
 for a few minutes. Networks of 60 classes are those of 3 with heads for 57 more that are never found. Both programs
 run as a user runs them, one after the other on the same machine; ours also writes its tables and pictures. nnU-Net
-runs the weights through `l2s_export --format nnunet`. Peak memory is the largest sum, over the command and all that it
+runs the weights through `l2s_export --format nnunet`; that folder is then given to `l2s_predict` too ("same model
+folder"), which resamples and normalises for it as nnU-Net does. Peak memory is the largest sum, over the command and all that it
 started, of the memory that is a process's own share (PSS).
 
 A folder of small scans (`--folder`, with a model in nnU-Net's and our form of the same weights) is timed too.
@@ -173,6 +174,15 @@ def side_by_side(
     figures["times_faster"] = round(figures["nnunet"]["seconds"] / figures["l2s_auto"]["seconds"], 2)
     figures["memory_ratio"] = round(figures["l2s_auto"]["peak_mb"] / figures["nnunet"]["peak_mb"], 2)
     figures["dice"] = agreement(ours, theirs)
+    same = place / "same"
+    command = [str(Path(sys.executable).parent / "l2s_predict"), "-i", str(images), "-o", str(same), "-m", str(model)]
+    given = measured([*command, "--device", device, *["--tta"] * tta], dict(os.environ))
+    figures["same_model_folder"] = {
+        **given,
+        "times_faster": round(figures["nnunet"]["seconds"] / given["seconds"], 2),
+        "memory_ratio": round(given["peak_mb"] / figures["nnunet"]["peak_mb"], 2),
+        "dice": agreement(same, theirs),
+    }
     return figures
 
 

@@ -264,6 +264,7 @@ class Plan(Strict):
     low_resolution  the first network of a cascade; None: there is one network
     orientation  "canonical": scans are turned to R, A, S; "stored": networks see them as their files store them
     padding  what stands beside a scan that is smaller than the patch: the voxels at its edge again, or 0
+    resampling  of scans: without aliasing, or by nnU-Net's cubic splines, which models from there have learnt from
     why    field -> one sentence: what it follows from
     """
 
@@ -284,6 +285,7 @@ class Plan(Strict):
     low_resolution: LowResolution | None = None
     orientation: Literal["canonical", "stored"] = "canonical"
     padding: Literal["edge", "zero"] = "edge"
+    resampling: Literal["smooth", "spline"] = "smooth"
     why: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -164,6 +164,7 @@ def _plan(
         iterations=1,
         orientation=_orientation(plans, folder),
         padding="zero",
+        resampling="spline",
     )
     options = {"activation": _activation(arguments, folder), "bias": bool(arguments["conv_bias"])}
     return plan, Component(name=name, options=options), (x, y, z)

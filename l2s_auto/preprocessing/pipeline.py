@@ -18,6 +18,7 @@ from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST, finite, normalise
 from l2s_auto.preprocessing.orient import AS_STORED, orientation_of, to_canonical
 from l2s_auto.preprocessing.resample import coarse_axes, resample_image, resample_labels
 from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities, restore_slabs
+from l2s_auto.preprocessing.spline import resample_by_splines, slice_axis
 
 #: Voxels of a scan on the plan's grid, at most: a CT of 512 x 512 x 800 has 210 million.
 MOST_VOXELS = 400_000_000
@@ -79,7 +80,10 @@ def prepare(volume: Volume, plan: Plan) -> Prepared:
             f"{MOST_GROWTH} for each of the scan's",
             mend="Correct the spacing in the file's header, or cut the scan.",
         )
-    resampled = resample_image(image, geometry.resampled, coarse=coarse_axes(geometry.spacing))
+    if plan.resampling == "spline":
+        resampled = resample_by_splines(image, geometry.resampled, slices=slice_axis(geometry.spacing, plan.spacing))
+    else:
+        resampled = resample_image(image, geometry.resampled, coarse=coarse_axes(geometry.spacing))
     if resampled is not image:
         for channel, scheme in zip(resampled, schemes, strict=True):
             if scheme.bounded:
