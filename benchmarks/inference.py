@@ -9,8 +9,8 @@ Two made-up scans, a head of 160 x 192 x 224 voxels of 1 mm and a CT-like one of
 for a few minutes. Networks of 60 classes are those of 3 with heads for 57 more that are never found. Both programs
 run as a user runs them, one after the other on the same machine; ours also writes its tables and pictures. nnU-Net
 runs the weights through `l2s_export --format nnunet`; that folder is then given to `l2s_predict` too ("same model
-folder"), which resamples and normalises for it as nnU-Net does. Peak memory is the largest sum, over the command and all that it
-started, of the memory that is a process's own share (PSS).
+folder"), which resamples and normalises for it as nnU-Net does. Peak memory is the largest sum, over the command and
+all that it started, of the memory that is a process's own share (PSS).
 
 A folder of small scans (`--folder`, with a model in nnU-Net's and our form of the same weights) is timed too.
 """
