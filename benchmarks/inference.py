@@ -202,7 +202,7 @@ def agreement(ours: Path, theirs: Path) -> float | None:
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--peer-python", type=Path, required=True, help="Python of nnU-Net's environment")
-    options.add_argument("--scans", nargs="+", choices=tuple(SCANS), default=list(SCANS))
+    options.add_argument("--scans", nargs="*", choices=tuple(SCANS), default=list(SCANS))
     options.add_argument("--classes", nargs="+", type=int, default=[3, MANY])
     options.add_argument("--tta", nargs="+", choices=("no", "yes"), default=["no", "yes"])
     options.add_argument("--folder", type=Path, help="a folder of small scans NAME_0000.nii.gz")
