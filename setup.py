@@ -43,6 +43,7 @@ setup(
         "pydantic>=2.6,<3",
         "safetensors>=0.4.3",
         "matplotlib>=3.8",
+        "pillow>=10.1",
         "connected-components-3d>=3.14",
         "blosc2>=3.3",
         "isal>=1.6",

@@ -83,20 +83,3 @@ def show_image(axes: Axes, plane: np.ndarray, *, limits: tuple[float, float], as
     axes.imshow(plane, cmap="gray", vmin=limits[0], vmax=limits[1], origin="lower", aspect=aspect)
     axes.set_anchor("N")  # titles of panels of different heights stand in one line
     axes.set_axis_off()
-
-
-def show_labels(axes: Axes, plane: np.ndarray, colours: dict[int, str], *, aspect: float, fill: float = 0.35) -> None:
-    """Each label as a translucent area with a line around it."""
-    from matplotlib.colors import to_rgba
-
-    area = np.zeros((*plane.shape, 4))
-    for value, colour in colours.items():
-        area[plane == value] = to_rgba(colour, fill)
-    axes.imshow(area, origin="lower", aspect=aspect, interpolation="nearest")
-    for value, colour in colours.items():
-        mask = np.pad(plane == value, 1).astype(float)  # padded, so that a line also closes at the border
-        if mask.any():
-            rows, columns = (np.arange(n) - 1 for n in mask.shape)
-            axes.contour(columns, rows, mask, levels=[0.5], colors=[colour], linewidths=1.0)
-    axes.set_xlim(-0.5, plane.shape[1] - 0.5)
-    axes.set_ylim(-0.5, plane.shape[0] - 0.5)

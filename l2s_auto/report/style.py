@@ -71,23 +71,3 @@ def caption(axes: Axes, text: str, theme: Theme, *, size: float = 10, bold: bool
     weight = "bold" if bold else "normal"
     # A dollar sign would begin a formula in Matplotlib.
     axes.set_title(text.replace("$", r"\$"), color=theme.ink, fontsize=size, fontfamily=FONTS, fontweight=weight, pad=6)
-
-
-def colour_legend(figure: Figure, names: Mapping[int, str], colours: Mapping[int, str], theme: Theme) -> None:
-    """One patch a label, below the figure."""
-    from matplotlib.patches import Patch
-
-    if not names:
-        return
-    patches = [Patch(facecolor=colours[value], label=name.replace("$", r"\$")) for value, name in names.items()]
-    figure.legend(
-        handles=patches,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.0),
-        ncols=min(6, len(patches)),
-        frameon=False,
-        labelcolor=theme.ink,
-        prop={"family": FONTS, "size": 9},
-        handlelength=1.0,
-        handleheight=1.0,
-    )

@@ -9,9 +9,10 @@ from itertools import permutations, product
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from l2s_auto.report.curves import theta_and_dice
-from l2s_auto.report.figures import overlay
+from l2s_auto.report.figures import EDGE, GAP, LINE, WIDTH, overlay, rgb
 from l2s_auto.report.slices import centre_of, cut, upright, window
 from l2s_auto.report.style import COLOURS, colours_of, png_bytes, write_png
 
@@ -41,6 +42,27 @@ def test_overlay_also_of_an_empty_segmentation_and_odd_values(tmp_path, volume):
     assert is_picture(overlay(image[:, :, :1], labels[:, :, 3:4], NAMES, affine, tmp_path / "d.png"))
     many = {value: f"label {value}" for value in range(1, 60)}
     assert is_picture(overlay(image, labels * 29, many, affine, tmp_path / "e.png"))
+
+
+def test_a_label_has_its_colour_within_a_line_where_it_lies(tmp_path):
+    """Patient's right on the left, superior up; one label in a corner of a black scan."""
+    image, labels = np.zeros((20, 20, 20), np.float32), np.zeros((20, 20, 20), np.int32)
+    labels[2:10, 11:19, 12:18] = 1  # to the left of the patient's right, anterior, superior
+    image[:] = 100.0
+    image[0] = 0.0
+    path = overlay(image, labels, {1: "one", 2: "not there"}, np.diag([-1.0, 1, 1, 1]), tmp_path / "a.png")
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape[1:] == (WIDTH, 3)
+    full = np.argwhere((pixels == rgb(COLOURS[0])).all(axis=-1))
+    panels = full[(full[:, 0] > 45) & (full[:, 0] < 450)]
+    thirds = [panels[(panels[:, 1] >= WIDTH / 3 * k) & (panels[:, 1] < WIDTH / 3 * (k + 1))] for k in range(3)]
+    size = (WIDTH - 2 * EDGE - 2 * GAP) // 3
+    axial = (thirds[0] - [EDGE + LINE, EDGE]) / size
+    # Voxels 2 to 9 of an axis that runs to the patient's left lie on the picture's right, if it begins at the right.
+    np.testing.assert_allclose(axial.min(axis=0), [1 - 19 / 20, 2 / 20], atol=0.02)
+    np.testing.assert_allclose(axial.max(axis=0), [1 - 11 / 20, 10 / 20], atol=0.02)
+    assert not (pixels == rgb(COLOURS[1])).all(axis=-1).any(), "what is not there is not in the legend"
 
 
 def test_curves_with_gaps(tmp_path):
