@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-#: Pixels: a picture's width, its slices' height at most, between slices, around all, a line of text, its letters.
-WIDTH, TALLEST, GAP, EDGE, LINE, LETTERS = 1400, 1000, 6, 14, 26, 17
+#: Pixels: a picture's width at most and at least, its slices' height at most, between slices, around all, a line of
+#: text, its letters; and those of a voxel, at most.
+WIDEST, NARROWEST, TALLEST, GAP, EDGE, LINE, LETTERS, VOXEL = 1400, 700, 1000, 6, 14, 26, 17, 6
 #: How much of a label's colour lies over the scan, and pixels of the line around it.
 FILL, OUTLINE = 0.35, 2
 #: Longer names are cut.
@@ -45,12 +46,12 @@ def overlay(
     view = upright(image, labels, affine)
     centre, limits = centre_of(view.labels), window(view.image)
     colours = {value: rgb(colour) for value, colour in colours_of(names).items()}
-    sizes = _sizes(view)
+    sizes, width = _sizes(view)
     present = [value for value in values_of(labels).tolist() if value in names]
     font = _font()
-    rows = _rows({value: _short(names[value]) for value in present}, font)
+    rows = _rows({value: _short(names[value]) for value in present}, font, width)
     top, tallest = EDGE + LINE, max(height for _, height in sizes)
-    whole = (WIDTH, top + tallest + GAP + LINE * len(rows) + EDGE)
+    whole = (width, top + tallest + GAP + LINE * len(rows) + EDGE)
     picture = Image.new("RGB", whole, DARK.paper)
     draw = ImageDraw.Draw(picture)
     shade: dict[str, Any] = {"stroke_width": 2, "stroke_fill": DARK.paper}
@@ -63,7 +64,7 @@ def overlay(
         for letter, place in ((first, left + 12), (second, left + size[0] - 12)):
             draw.text((place, top + size[1] / 2), letter, fill=DARK.ink, font=font, anchor="mm", **shade)
         left += size[0] + GAP
-    _legend(draw, rows, colours, font, top=top + tallest + GAP)
+    _legend(draw, rows, colours, font, top=top + tallest + GAP, width=width)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
@@ -76,13 +77,13 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def _sizes(view: Upright) -> list[tuple[int, int]]:
-    """Width and height of the three slices in pixels, at one scale."""
+def _sizes(view: Upright) -> tuple[list[tuple[int, int]], int]:
+    """Width and height of the three slices in pixels, at one scale; and the picture's width."""
     widths = [view.extent(across) for _, _, across, _, _, _ in PLANES]
     heights = [view.extent(up) for _, _, _, up, _, _ in PLANES]
-    room = WIDTH - 2 * EDGE - GAP * (len(PLANES) - 1)
-    scale = min(room / sum(widths), TALLEST / max(heights))
-    return [(max(1, int(w * scale)), max(1, int(h * scale))) for w, h in zip(widths, heights, strict=True)]
+    width = int(np.clip(VOXEL * sum(widths) / min(view.spacing), NARROWEST, WIDEST))
+    scale = min((width - 2 * EDGE - GAP * (len(PLANES) - 1)) / sum(widths), TALLEST / max(heights))
+    return [(max(1, int(w * scale)), max(1, int(h * scale))) for w, h in zip(widths, heights, strict=True)], width
 
 
 def _panel(
@@ -138,13 +139,13 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _rows(names: Mapping[int, str], font: FreeTypeFont) -> list[list[tuple[int, str, int]]]:
+def _rows(names: Mapping[int, str], font: FreeTypeFont, whole: int) -> list[list[tuple[int, str, int]]]:
     """Label value, name and place in pixels of the legend's entries, in lines that are centred."""
     rows: list[list[tuple[int, str, int]]] = []
     for value, name in names.items():
         width = LETTERS + 8 + int(font.getlength(name)) + 24
-        end = rows[-1][-1][2] if rows else WIDTH
-        if end + width > WIDTH - EDGE:
+        end = rows[-1][-1][2] if rows else whole
+        if end + width > whole - EDGE:
             rows.append([])
             end = EDGE
         rows[-1].append((value, name, end + width))
@@ -158,9 +159,10 @@ def _legend(
     font: FreeTypeFont,
     *,
     top: int,
+    width: int,
 ) -> None:
     for number, row in enumerate(rows):
-        y, x = top + number * LINE, EDGE + (WIDTH - EDGE - row[-1][2]) // 2
+        y, x = top + number * LINE, EDGE + (width - EDGE - row[-1][2]) // 2
         begin = EDGE
         for value, name, end in row:
             place = x + begin - EDGE

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from l2s_auto.report.curves import theta_and_dice
-from l2s_auto.report.figures import EDGE, GAP, LINE, WIDTH, overlay, rgb
+from l2s_auto.report.figures import EDGE, GAP, LINE, NARROWEST, overlay, rgb
 from l2s_auto.report.slices import centre_of, cut, upright, window
 from l2s_auto.report.style import COLOURS, colours_of, png_bytes, write_png
 
@@ -53,11 +53,11 @@ def test_a_label_has_its_colour_within_a_line_where_it_lies(tmp_path):
     path = overlay(image, labels, {1: "one", 2: "not there"}, np.diag([-1.0, 1, 1, 1]), tmp_path / "a.png")
     with Image.open(path) as picture:
         pixels = np.asarray(picture)
-    assert pixels.shape[1:] == (WIDTH, 3)
+    assert pixels.shape[1:] == (NARROWEST, 3)
     full = np.argwhere((pixels == rgb(COLOURS[0])).all(axis=-1))
-    panels = full[(full[:, 0] > 45) & (full[:, 0] < 450)]
-    thirds = [panels[(panels[:, 1] >= WIDTH / 3 * k) & (panels[:, 1] < WIDTH / 3 * (k + 1))] for k in range(3)]
-    size = (WIDTH - 2 * EDGE - 2 * GAP) // 3
+    panels = full[(full[:, 0] > 45) & (full[:, 0] < 260)]
+    thirds = [panels[(panels[:, 1] >= NARROWEST / 3 * k) & (panels[:, 1] < NARROWEST / 3 * (k + 1))] for k in range(3)]
+    size = (NARROWEST - 2 * EDGE - 2 * GAP) // 3
     axial = (thirds[0] - [EDGE + LINE, EDGE]) / size
     # Voxels 2 to 9 of an axis that runs to the patient's left lie on the picture's right, if it begins at the right.
     np.testing.assert_allclose(axial.min(axis=0), [1 - 19 / 20, 2 / 20], atol=0.02)
