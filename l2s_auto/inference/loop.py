@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,6 +20,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.inference import qc
 from l2s_auto.inference.ahead import Outcome, attempt, map_ahead
 from l2s_auto.inference.jobs import Job, Jobs
+from l2s_auto.inference.lanes import Lanes, open_lanes
 from l2s_auto.inference.load import Model
 from l2s_auto.inference.manifest import hash_input
 from l2s_auto.inference.posterior import PROBABILITIES
@@ -27,6 +30,8 @@ from l2s_auto.inference.volumes import label_columns, region_columns
 
 VOLUMES, QUALITY, FAILURES, MANIFEST = "volumes.csv", "qc.csv", "failures.csv", "manifest.json"
 FAILURE_COLUMNS = ("case", "file", "reason")
+#: Scans of at most so many patches, and voxels, are segmented several at a time, each by one thread.
+SMALL, SMALL_PICTURE = 4, 2_000_000
 
 
 @dataclass(frozen=True)
@@ -97,27 +102,49 @@ def segment_all(
     with ExitStack() as stack:
         ahead: Executor | None = None
         behind: Executor | None = None
+        lanes: Lanes | None = None
         if workers > 0:
             behind = stack.enter_context(ThreadPoolExecutor(1, "l2s-write"))
+            lanes = stack.enter_context(open_lanes(options.device))
             ahead = stack.enter_context(ThreadPoolExecutor(1, "l2s-read"))
-        pending: list[tuple[Job, Future[Outcome[Result]]]] = []  # at most one
+        pending: deque[tuple[Job, Future[Outcome[Result]]]] = deque()
+
+        def collect_until(left: int) -> None:
+            while len(pending) > left:
+                written, future = pending.popleft()
+                collect(written, future.result())
+
         try:
             for job, scan in map_ahead(read, found.jobs, ahead):
                 report(job, 0.0)
-                work = _work(found.folder, job, scan, model, options, report)
-                if isinstance(work, Outcome):
-                    collect(job, work)
+                work = partial(_work, found.folder, job, scan, model, options)
+                if lanes is not None and scan.value is not None and is_small(scan.value, model):
+                    collect_until(lanes.count)
+                    pending.append((job, lanes.pool.submit(_to_the_end, work)))
+                    continue
+                collect_until(1)  # at most what is written; the lanes are empty when all threads are needed
+                outcome = work(report)
+                if isinstance(outcome, Outcome):
+                    collect_until(0)
+                    collect(job, outcome)
                     continue
                 if behind is None:
-                    collect(job, attempt(work))
+                    collect(job, attempt(outcome))
                     continue
-                while pending:
-                    written, future = pending.pop()
-                    collect(written, future.result())
-                pending.append((job, behind.submit(attempt, work)))
+                collect_until(0)
+                pending.append((job, behind.submit(attempt, outcome)))
         finally:  # also when interrupted: a case that is being written is not left without its rows
-            for written, future in pending:
-                collect(written, future.result())
+            collect_until(0)
+
+
+def is_small(scan: Scan, model: Model) -> bool:
+    """Whether the networks see the scan in few windows, so that it neither needs much memory nor gains from threads."""
+    return scan.image[0].size <= SMALL * math.prod(model.plan.patch) and scan.picture.size <= SMALL_PICTURE
+
+
+def _to_the_end(work: Callable[[], Outcome[Result] | Callable[[], Result]]) -> Outcome[Result]:
+    outcome = work()
+    return outcome if isinstance(outcome, Outcome) else attempt(outcome)
 
 
 def _work(
@@ -126,7 +153,7 @@ def _work(
     scan: Outcome[Scan],
     model: Model,
     options: Options,
-    report: Callable[[Job, float], None],
+    report: Callable[[Job, float], None] = lambda job, share: None,
 ) -> Outcome[Result] | Callable[[], Result]:
     """Run the network on a scan: what is left to do with what it finds, or the error that came before."""
     if scan.value is None:
