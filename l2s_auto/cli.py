@@ -89,16 +89,17 @@ def predict(arguments: Arguments = None) -> int:
         from l2s_auto.commands.prediction import prediction_bar, print_summary
         from l2s_auto.commands.together import in_parts, part_of
         from l2s_auto.inference.load import last_model
-        from l2s_auto.inference.predict import predict
+        from l2s_auto.inference.predict import PredictionSummary, predict
         from l2s_auto.training.team import team_from_environment
 
         team, device = team_from_environment(args.device)
-        model = args.model or last_model()
-        if team.leader:
-            print(f"Model: {model}", flush=True)
-        with prediction_bar(shown=team.leader) as progress:
-            summary = in_parts(
-                lambda: predict(
+
+        def work() -> PredictionSummary:
+            model = args.model or last_model()
+            if team.leader:
+                print(f"Model: {model}", flush=True)
+            with prediction_bar(shown=team.leader) as progress:
+                return predict(
                     args.input,
                     args.output,
                     model=model,
@@ -111,9 +112,9 @@ def predict(arguments: Arguments = None) -> int:
                     workers=1 if args.workers is None else args.workers,
                     fast=args.fast,
                     progress=progress,
-                ),
-                team,
-            )
+                )
+
+        summary = in_parts(work, team)
         if team.leader:
             print_summary(summary)
         return INTERNAL_ERROR if summary.failures else DONE

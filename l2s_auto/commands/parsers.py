@@ -149,12 +149,12 @@ def predict() -> Parser:
     add("--tta", action="store_true", help="average over mirrored copies of the scan: slower, slightly better")
     share = "share of a window that overlaps the next, in [0, 1) (default: 0.5)"
     add("--overlap", type=values.overlap, default=0.5, metavar="X", help=share)
-    add("--probabilities", action="store_true", help="also write the probability of each label")
+    add("--probabilities", action="store_true", help="also write the probability of each label, and entropy")
     whole = values.Part(1, 1)
     add("--part", type=values.part, default=whole, metavar="I/N", help="this job's share of the cases, e.g. 1/4")
     add("--skip-existing", action="store_true", help="leave out cases whose segmentation is there already")
     _add_workers(parser)
-    add("--fast", action="store_true", help="fewer overlapping windows and lower precision where the device gains")
+    add("--fast", action="store_true", help="fewer overlapping windows; of a cascade, the first network alone")
     return parser
 
 

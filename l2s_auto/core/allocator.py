@@ -16,9 +16,9 @@ def start_without_cache() -> None:
     """Start this program again, in the same process, without glibc's cache of small blocks. Call it before anything.
 
     PyTorch asks for aligned blocks; glibc cuts them out of larger ones, and keeps the small rest in that cache, where
-    it separates the free blocks beside it for good. Trainings held a quarter more memory for that, and how much more
-    was chance. Only the environment of a program that starts turns the cache off. Programs that are started from here
-    have none either.
+    it separates the free blocks beside it for good. Trainings held up to a quarter more memory for that, and how much
+    more was chance. Only the environment of a program that starts turns the cache off. Programs that are started from
+    here have none either.
     """
     if not _is_glibc() or not cache_is_on() or not _can_start_again():
         return
@@ -39,8 +39,8 @@ def spare_memory() -> bool:
     """Have large blocks mapped one by one -> whether the C library could be told so. Call it before PyTorch allocates.
 
     glibc otherwise keeps freed blocks of up to 32 MB for itself, in pieces that a slightly larger one does not fit
-    into: the same training then holds half as much memory again, or more. Huge pages keep the new mappings cheap:
-    without them a training takes half as long again, with them about a tenth more.
+    into: the same training then holds half as much memory again with the cache of `start_without_cache`, and a quarter
+    without. Huge pages keep the new mappings cheap: without them a training takes half as long again.
     """
     if not sys.platform.startswith("linux"):
         return False

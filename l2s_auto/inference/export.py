@@ -25,11 +25,11 @@ from l2s_auto.inference.model_zip import (
     SUMS,
     WEIGHTS,
     extract_model,
-    hash_file,
     sums_of,
 )
 from l2s_auto.inference.nnunet import MODEL_FOLDER, write_nnunet
 from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.content import hash_of
 from l2s_auto.io.json_files import json_text, read_model
 
 FORMATS = ("l2s", "nnunet")
@@ -104,7 +104,7 @@ def _add_model(archive: zipfile.ZipFile, files: ModelFiles, hashes: dict[str, st
         member = zipfile.ZipInfo(f"{fold}/{WEIGHTS}", TIMESTAMP)
         with weights.open("rb") as source, archive.open(member, "w", force_zip64=True) as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
-        hashes[member.filename] = hash_file(weights)
+        hashes[member.filename] = hash_of(weights)
 
 
 def import_model(zip_path: Path | str, folder: Path | str) -> Path:

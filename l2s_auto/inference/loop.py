@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections import deque
@@ -20,18 +19,16 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.inference import qc
 from l2s_auto.inference.ahead import Outcome, attempt, map_ahead
 from l2s_auto.inference.jobs import Job, Jobs
-from l2s_auto.inference.lanes import Lanes, open_lanes
+from l2s_auto.inference.lanes import Lanes, is_small, open_lanes
 from l2s_auto.inference.load import Model
-from l2s_auto.inference.manifest import hash_input
 from l2s_auto.inference.posterior import PROBABILITIES
 from l2s_auto.inference.scan import Result, Scan, finish, read_scan, segment
 from l2s_auto.inference.tables import merge_rows
 from l2s_auto.inference.volumes import label_columns, region_columns
+from l2s_auto.io.content import hash_of
 
 VOLUMES, QUALITY, FAILURES, MANIFEST = "volumes.csv", "qc.csv", "failures.csv", "manifest.json"
 FAILURE_COLUMNS = ("case", "file", "reason")
-#: Scans of at most so many patches, and voxels, are segmented several at a time, each by one thread.
-SMALL, SMALL_PICTURE = 4, 2_000_000
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ def segment_all(
             for job, scan in map_ahead(read, found.jobs, ahead):
                 report(job, 0.0)
                 work = partial(_work, found.folder, job, scan, model, options)
-                if lanes is not None and scan.value is not None and is_small(scan.value, model):
+                if lanes is not None and scan.value is not None and is_small(scan.value, model.plan):
                     collect_until(lanes.count)
                     pending.append((job, lanes.pool.submit(_to_the_end, work)))
                     continue
@@ -135,11 +132,6 @@ def segment_all(
                 pending.append((job, behind.submit(attempt, outcome)))
         finally:  # also when interrupted: a case that is being written is not left without its rows
             collect_until(0)
-
-
-def is_small(scan: Scan, model: Model) -> bool:
-    """Whether the networks see the scan in few windows, so that it neither needs much memory nor gains from threads."""
-    return scan.image[0].size <= SMALL * math.prod(model.plan.patch) and scan.picture.size <= SMALL_PICTURE
 
 
 def _to_the_end(work: Callable[[], Outcome[Result] | Callable[[], Result]]) -> Outcome[Result]:
@@ -179,7 +171,7 @@ def _work(
 
 def entry_of(job: Job) -> dict[str, Any]:
     """What the manifest says of a case: its output, and the hashes of its files."""
-    hashes = {str(path): attempt(partial(hash_input, path)).value for path in job.case.images}
+    hashes = {str(path): attempt(partial(hash_of, path)).value for path in job.case.images}
     return {"output": str(job.output), "inputs": hashes}
 
 

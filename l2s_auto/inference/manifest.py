@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -68,16 +67,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
         expected="no such file, or a manifest from an earlier prediction",
         mend="Move the file, or choose another output folder.",
     )
-
-
-def hash_input(path: Path) -> str:
-    """SHA-256 of a file, or of all files directly in a folder (a DICOM series), in the order of their names."""
-    total = hashlib.sha256()
-    for file in sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
 
 
 def _package_versions() -> dict[str, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import stat
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.io.content import hash_of
 
 PLAN, RECIPE, WEIGHTS, CALIBRATION = "plan.json", "recipe.json", "weights.safetensors", "calibration.json"
 LICENSE, README, SUMS = "LICENSE.txt", "README.txt", "SHA256SUMS.txt"
@@ -58,22 +58,13 @@ def sums_of(hashes: Mapping[str, str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(SMALL):
-            total.update(block)
-    return total.hexdigest()
-
-
 def _check_sums(path: Path, target: Path, names: list[str]) -> None:
     """UserError that names every file of the zip that is not what its list of hashes says."""
     if SUMS not in names:
         return
     lines = (target / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     told = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    found = {name: hash_file(target / name) for name in names if name != SUMS}
+    found = {name: hash_of(target / name) for name in names if name != SUMS}
     offences = [
         Offence(
             f"{path}, member {name!r}",

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 
-from l2s_auto.core.counting import box_of, counts_of, number_of, values_of
-
-_SOME = 1 << 22  # voxels that are looked at together
+from l2s_auto.core.counting import box_of, number_of, values_of
+from l2s_auto.core.pieces import connected_pieces
 
 
 @dataclass(frozen=True)
@@ -38,20 +36,10 @@ def pieces_of(labels: np.ndarray) -> Pieces:
     values = values_of(labels[box])
     if not len(values):
         return Pieces(box, np.zeros((0, 0, 0), dtype=np.uint16), {})
-    index = np.ascontiguousarray(number_of(labels[box], values))
-    # cc3d takes 0 as outside, so background becomes 0 and every other label its index plus one.
-    lookup = (np.arange(len(values)) + 1).astype(np.uint8 if len(values) < 255 else np.uint16)
-    lookup[values == 0] = 0
-    shown = lookup[index]
-    del index
-    number, count = cc3d.connected_components(shown, connectivity=26, return_N=True)
-    flat, owner = number.ravel(), np.zeros(count + 1, dtype=lookup.dtype)
-    for start in range(0, flat.size, _SOME):
-        owner[flat[start : start + _SOME]] = shown.ravel()[start : start + _SOME]
+    number, sizes, owner = connected_pieces(number_of(labels[box], values), values)
     found: dict[int, list[tuple[int, int]]] = {}
-    sizes = counts_of(flat, count + 1)
     for piece in np.argsort(-sizes[1:], kind="stable") + 1:
-        found.setdefault(int(values[owner[piece] - 1]), []).append((int(sizes[piece]), int(piece)))
+        found.setdefault(int(values[owner[piece]]), []).append((int(sizes[piece]), int(piece)))
     return Pieces(box, number, found)
 
 

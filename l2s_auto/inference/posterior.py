@@ -29,7 +29,7 @@ class Posterior:
     def __init__(self, geometry: Geometry, classes: int, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.geometry, self.classes = geometry, classes
-        self._file = tempfile.TemporaryFile(prefix=".", dir=folder)  # noqa: SIM115  closed by close()
+        self._file = tempfile.TemporaryFile(prefix=".", dir=folder)  # noqa: SIM115  (outlives the call; see `close`)
         self._entropy = np.zeros(geometry.cropped, dtype=np.float32)
 
     def noting(self, slabs: Iterable[Slab]) -> Iterator[Slab]:
@@ -73,4 +73,5 @@ class Posterior:
             self.close()
 
     def close(self) -> None:
+        """Give the disk back. `write` does so itself; it is for those who stop before."""
         self._file.close()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 
 from l2s_auto.core.counting import box_of
+from l2s_auto.core.pieces import connected_pieces
 
 Pieces = tuple[dict[int, int], dict[int, float]]
 
@@ -18,15 +18,7 @@ def label_pieces(number: np.ndarray, values: np.ndarray, voxel: float) -> Pieces
     voxel   mm³
     Voxels that share a corner are connected.
     """
-    # cc3d takes 0 as outside, so background becomes 0 and every other label its index plus one.
-    lookup = (np.arange(len(values)) + 1).astype(np.uint16 if len(values) >= 255 else np.uint8)
-    lookup[values == 0] = 0
-    shifted = lookup[number]
-    components, count = cc3d.connected_components(shifted, connectivity=26, return_N=True)
-    flat = components.ravel()
-    sizes = np.bincount(flat, minlength=count + 1)
-    owner = np.zeros(count + 1, dtype=np.int64)
-    owner[flat] = number.ravel()
+    _, sizes, owner = connected_pieces(number, values)
     counts, usual = {}, {}
     for index, value in enumerate(values.tolist()):
         own = sizes[1:][owner[1:] == index]

@@ -17,7 +17,7 @@ from l2s_auto.preprocessing.geometry import Geometry, geometry_of
 from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST, finite, normalise
 from l2s_auto.preprocessing.orient import AS_STORED, orientation_of, to_canonical
 from l2s_auto.preprocessing.resample import coarse_axes, resample_image, resample_labels
-from l2s_auto.preprocessing.restore import restore_logits, restore_probabilities, restore_slabs
+from l2s_auto.preprocessing.restore import restore_logits, restore_slabs
 from l2s_auto.preprocessing.spline import resample_by_splines, slice_axis
 
 #: Voxels of a scan on the plan's grid, at most: a CT of 512 x 512 x 800 has 210 million.
@@ -34,7 +34,6 @@ __all__ = [
     "prepare_labels",
     "restore_labels",
     "restore_logits",
-    "restore_probabilities",
     "restore_slabs",
 ]
 

@@ -164,23 +164,6 @@ def _interpolated(block: torch.Tensor, winners: torch.Tensor, axes: list[_Betwee
     return found.to(torch.int16)
 
 
-def restore_probabilities(logits: torch.Tensor, geometry: Geometry, plan: Plan) -> np.ndarray:
-    """(K, *S) logits on the plan's grid -> (K, X, Y, Z) float32 probabilities on the scan's own grid, sum 1.
-
-    Outside of what was cropped away all is background. Memory grows with K times the full grid.
-    """
-    assert len(logits) == len(plan.labels), f"{len(plan.labels)} labels need as many logits, not {len(logits)}"
-    inside = np.empty((len(logits), *geometry.cropped), dtype=np.float32)
-    planes = Planes(geometry)
-    for rows, found in probabilities_of((slice(0, logits.shape[1]), logits), planes):
-        inside[:, rows] = found.cpu().numpy()
-    planes.check()
-    whole = np.empty((len(logits), *geometry.shape), dtype=np.float32)
-    for index, part in enumerate(inside):
-        whole[index] = geometry.leave(part, fill=1.0 if index == 0 else 0.0)
-    return whole
-
-
 def probabilities_of(slab: Slab, planes: Planes) -> Iterator[tuple[slice, torch.Tensor]]:
     """A slab of logits -> runs of finished planes of the cropped grid, and their (K, *N) float32 probabilities."""
     import torch

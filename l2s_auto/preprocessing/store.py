@@ -107,7 +107,7 @@ def key_of(case: Case, plan: Plan) -> dict[str, Any]:
 
 
 def _plan_hash(plan: Plan) -> str:
-    names = {"labels", "spacing", "normalisation", "generation", "channels", "ignore", "orientation"}
+    names = {"labels", "spacing", "normalisation", "generation", "channels", "ignore", "orientation", "resampling"}
     read = plan.model_dump(mode="json", include=names)
     del read["generation"]["priors"], read["generation"]["measured"]
     text = json.dumps([FORMAT, read], sort_keys=True)

@@ -157,9 +157,11 @@ def segment_and_compare(parts: Parts, phi: Params, case: Case) -> tuple[dict, Ex
     expected = {v: (mean, dice(prediction == v, reference == v)) for v, mean in means if v != 0}
     alone: Alone = {}
     for value, (_, reached) in expected.items():
-        largest = prediction.copy()
-        keep_largest(largest, pieces, [value])
-        kept = dice(largest == value, reference == value)
-        if reached is not None and kept is not None and value in pieces.of:
-            alone[value] = kept - reached
+        if reached is None or value not in pieces.of:
+            continue
+        alone[value] = 0.0
+        if len(pieces.of[value]) > 1:
+            largest = prediction.copy()
+            keep_largest(largest, pieces, [value])
+            alone[value] = (dice(largest == value, reference == value) or 0.0) - reached
     return metrics, expected, alone

@@ -1,6 +1,7 @@
 """What is freed goes back to the system, or stays; in new processes: the allocator cannot be told to forget."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -76,9 +77,7 @@ os.environ.setdefault("FIRST", str(os.getpid()))
 allocator.start_without_cache()
 print(first == str(os.getpid()), allocator.cache_is_on(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[1:], sep=";")
 """
-glibc = pytest.mark.skipif(
-    not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc's"
-)
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a cache of glibc's")
 
 
 def restarted(before: str = "", *, script=None, stdin: str | None = None, **env: str) -> list[str]:

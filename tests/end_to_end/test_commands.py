@@ -36,6 +36,10 @@ def test_from_a_dataset_to_volumes(dataset, tmp_path, method, capsys):
         assert (run / "fold_0" / name).exists(), name
     metrics = json.loads((run / "fold_0" / "validation" / "metrics.json").read_text())
     assert set(metrics["labels"]) == {"label 2", "label 77"} and metrics["cases"]
+    calibration = json.loads((run / "fold_0" / "calibration.json").read_text(encoding="utf-8"))["labels"]
+    assert set(calibration) == {"2", "77"} and all(label["single"] == 1.0 for label in calibration.values())
+    found = [label["largest_gain"] for label in calibration.values() if label["largest_gain"] is not None]
+    assert found and all(-1 <= gain <= 1 for gain in found), "what leaving out small pieces would have done is noted"
 
     assert cli.predict(["-i", str(dataset / "images"), "-o", str(output), "--device", "cpu"]) == 0
     assert str(run) in capsys.readouterr().out, "without -m the model trained last predicts, and is named"

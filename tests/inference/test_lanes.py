@@ -1,16 +1,18 @@
 """Small scans several at a time: the same results as one after the other, whatever lies between them."""
 
 import csv
+import dataclasses
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
-from l2s_auto.inference import loop
-from l2s_auto.inference.lanes import open_lanes
+from l2s_auto.inference import lanes, loop
+from l2s_auto.inference.lanes import is_small, open_lanes
 from l2s_auto.inference.predict import predict
-from tests.inference.tiny_models import blocks
+from l2s_auto.inference.scan import Scan
+from tests.inference.tiny_models import blocks, make_plan
 
 
 @pytest.fixture
@@ -22,19 +24,30 @@ def two_threads():
 
 
 def test_each_lane_has_one_thread_and_later_ones_have_all_again(two_threads):
-    with open_lanes(torch.device("cpu")) as lanes:
-        assert lanes is not None and lanes.count == 2
-        assert {lanes.pool.submit(torch.get_num_threads).result() for _ in range(8)} == {1}
+    with open_lanes(torch.device("cpu")) as opened:
+        assert opened is not None and opened.count == 2
+        assert {opened.pool.submit(torch.get_num_threads).result() for _ in range(8)} == {1}
         assert torch.get_num_threads() == 2
     assert torch.get_num_threads() == 2
 
 
 def test_there_are_no_lanes_where_they_do_not_help(two_threads):
-    with open_lanes(torch.device("cuda")) as lanes:
-        assert lanes is None
+    with open_lanes(torch.device("cuda")) as opened:
+        assert opened is None
     torch.set_num_threads(1)
-    with open_lanes(torch.device("cpu")) as lanes:
-        assert lanes is None
+    with open_lanes(torch.device("cpu")) as opened:
+        assert opened is None
+
+
+def test_what_needs_memory_is_not_small():
+    plan = make_plan()
+    scan = Scan(np.zeros((1, 60, 70, 80), np.float32), None, np.zeros((60, 70, 80), np.float32), np.eye(4))
+    assert is_small(scan, plan)
+    many = plan.model_copy(update={"labels": plan.labels * 20})
+    large = dataclasses.replace(scan, image=np.zeros((1, 90, 80, 80), np.float32))
+    fine = dataclasses.replace(scan, picture=np.zeros((120, 140, 160), np.float32))
+    assert not is_small(scan, many) and not is_small(large, plan) and not is_small(fine, plan)
+    assert not is_small(scan, plan.model_copy(update={"patch": (128, 128, 128)}))
 
 
 def test_small_large_and_damaged_scans_give_what_they_give_one_after_the_other(
@@ -47,7 +60,7 @@ def test_small_large_and_damaged_scans_give_what_they_give_one_after_the_other(
         nib.save(nib.Nifti1Image(blocks(shape), np.eye(4)), scans / f"case_{number}.nii.gz")
     (scans / "case_2.nii.gz").write_bytes(b"")
     (scans / "case_6.nii.gz").write_bytes(b"\x1f\x8b not gzip")
-    monkeypatch.setattr(loop, "SMALL", 16)
+    monkeypatch.setattr(lanes, "VOXELS", 12 * 22 * 14)
     seen = []
     original = loop.is_small
     monkeypatch.setattr(loop, "is_small", lambda *given: seen.append(original(*given)) or seen[-1])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import LabelPlan
 from l2s_auto.core.types import Volume
+from l2s_auto.inference.posterior import Posterior
 from l2s_auto.preprocessing import restore
 from l2s_auto.preprocessing.pipeline import (
     Geometry,
@@ -17,9 +19,17 @@ from l2s_auto.preprocessing.pipeline import (
     prepare_labels,
     restore_labels,
     restore_logits,
-    restore_probabilities,
     restore_slabs,
 )
+
+
+def probabilities_on_the_own_grid(logits: torch.Tensor, geometry, folder: Path) -> np.ndarray:
+    """(K, *S) logits -> (K, X, Y, Z), as a prediction gathers them from slabs."""
+    posterior = Posterior(geometry, len(logits), folder)
+    middle = logits.shape[1] // 2
+    halves = [(slice(0, middle), logits[:, :middle]), (slice(middle, logits.shape[1]), logits[:, middle:])]
+    assert sum(part.shape[1] for _, part in posterior.noting(halves)) == logits.shape[1]
+    return np.stack(list(posterior.volumes()))
 
 
 def one_hot(classes: np.ndarray, count: int) -> torch.Tensor:
@@ -54,12 +64,12 @@ def test_labels_survive_resampling(scan, label_map, plan_at) -> None:
             assert 2 * np.sum(a & b) / (a.sum() + b.sum()) > 0.97
 
 
-def test_slabs_of_any_thickness_give_the_same(scan, plan_at, monkeypatch) -> None:
+def test_slabs_of_any_thickness_give_the_same(scan, plan_at, monkeypatch, tmp_path) -> None:
     plan = plan_at((1.3, 0.9, 1.0))
     geometry = prepare(scan, plan).geometry
     logits = torch.randn(3, *geometry.resampled, generator=torch.Generator().manual_seed(0))
     whole = restore_logits(logits, geometry, plan)
-    probabilities = restore_probabilities(logits, geometry, plan)
+    probabilities = probabilities_on_the_own_grid(logits, geometry, tmp_path)
     for axis, size in enumerate(geometry.resampled):
         for step in (1, 2, 5, size):
             cuts = [slice(start, min(size, start + step)) for start in range(0, size, step)]
@@ -68,15 +78,15 @@ def test_slabs_of_any_thickness_give_the_same(scan, plan_at, monkeypatch) -> Non
     monkeypatch.setattr(restore, "_SLAB", 1)
     monkeypatch.setattr(restore, "_ROWS", 8)
     assert np.array_equal(restore_logits(logits, geometry, plan), whole)
-    np.testing.assert_allclose(restore_probabilities(logits, geometry, plan), probabilities, atol=1e-6)
+    np.testing.assert_allclose(probabilities_on_the_own_grid(logits, geometry, tmp_path), probabilities, atol=1e-6)
 
 
-def test_interpolated_logits_agree_with_one_interpolation_of_all(scan, plan_at) -> None:
+def test_interpolated_logits_agree_with_one_interpolation_of_all(scan, plan_at, tmp_path) -> None:
     plan = plan_at((1.3, 0.9, 1.0))
     geometry = prepare(scan, plan).geometry
     logits = torch.randn(3, *geometry.resampled, generator=torch.Generator().manual_seed(0))
     expected = torch.nn.functional.interpolate(logits[None], size=geometry.cropped, mode="trilinear")[0].softmax(0)
-    inside = np.stack([geometry.enter(part) for part in restore_probabilities(logits, geometry, plan)])
+    inside = np.stack([geometry.enter(part) for part in probabilities_on_the_own_grid(logits, geometry, tmp_path)])
     np.testing.assert_allclose(inside, expected.numpy(), atol=1e-5)
 
 
@@ -94,11 +104,11 @@ def test_the_largest_interpolated_logit_wins(scan, plan_at, classes) -> None:
     assert np.mean(found != expected.numpy()) <= (0.0 if classes == 3 else 5e-3)
 
 
-def test_probabilities_sum_to_one_and_agree_with_the_labels(scan, plan_at) -> None:
+def test_probabilities_sum_to_one_and_agree_with_the_labels(scan, plan_at, tmp_path) -> None:
     plan = plan_at((1.3, 0.9, 1.0))
     geometry = prepare(scan, plan).geometry
     logits = torch.randn(3, *geometry.resampled, generator=torch.Generator().manual_seed(0)).half()
-    probabilities = restore_probabilities(logits, geometry, plan)
+    probabilities = probabilities_on_the_own_grid(logits, geometry, tmp_path)
     assert probabilities.shape == (3, *scan.data.shape[1:]) and probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
     labels = np.array(plan.label_values)[probabilities.argmax(axis=0)]

@@ -64,6 +64,11 @@ def test_what_is_valid_is_used_again_and_what_is_not_is_made_again(dataset, plan
     assert len(made) == 2
     again(plan=plan_at(iterations=99))
     assert len(made) == 2, "the number of iterations does not matter to preprocessing"
+    again(plan=plan_at(resampling="spline"))
+    again(plan=plan_at())
+    assert len(made) == 6, "how scans are resampled does"
+    made.clear()
+    made += [1, 1]
     second = again(plan=plan_at((2.0, 2.0, 2.0)))
     assert len(made) == 4 and second[0].image.shape != first[0].image.shape
     source = dataset.cases[1].images[0]

@@ -45,9 +45,9 @@ def test_overlay_also_of_an_empty_segmentation_and_odd_values(tmp_path, volume):
 
 
 def test_a_label_has_its_colour_within_a_line_where_it_lies(tmp_path):
-    """Patient's right on the left, superior up; one label in a corner of a black scan."""
+    """Patient's right on the left, anterior and superior up; one label in a grey scan."""
     image, labels = np.zeros((20, 20, 20), np.float32), np.zeros((20, 20, 20), np.int32)
-    labels[2:10, 11:19, 12:18] = 1  # to the left of the patient's right, anterior, superior
+    labels[2:10, 11:19, 12:18] = 1
     image[:] = 100.0
     image[0] = 0.0
     path = overlay(image, labels, {1: "one", 2: "not there"}, np.diag([-1.0, 1, 1, 1]), tmp_path / "a.png")
@@ -59,7 +59,7 @@ def test_a_label_has_its_colour_within_a_line_where_it_lies(tmp_path):
     thirds = [panels[(panels[:, 1] >= NARROWEST / 3 * k) & (panels[:, 1] < NARROWEST / 3 * (k + 1))] for k in range(3)]
     size = (NARROWEST - 2 * EDGE - 2 * GAP) // 3
     axial = (thirds[0] - [EDGE + LINE, EDGE]) / size
-    # Voxels 2 to 9 of an axis that runs to the patient's left lie on the picture's right, if it begins at the right.
+    # The file's first axis runs from the patient's right to the left, as the picture's columns do.
     np.testing.assert_allclose(axial.min(axis=0), [1 - 19 / 20, 2 / 20], atol=0.02)
     np.testing.assert_allclose(axial.max(axis=0), [1 - 11 / 20, 10 / 20], atol=0.02)
     assert not (pixels == rgb(COLOURS[1])).all(axis=-1).any(), "what is not there is not in the legend"
