@@ -153,7 +153,8 @@ def predict() -> Parser:
     whole = values.Part(1, 1)
     add("--part", type=values.part, default=whole, metavar="I/N", help="this job's share of the cases, e.g. 1/4")
     add("--skip-existing", action="store_true", help="leave out cases whose segmentation is there already")
-    _add_workers(parser)
+    workers = "0 = read, segment and write in turn; more = beside each other (default: from the machine)"
+    add("--workers", type=values.count_or_zero, metavar="N", help=workers)
     add("--fast", action="store_true", help="fewer overlapping windows; of a cascade, the first network alone")
     return parser
 

@@ -25,8 +25,10 @@ from l2s_auto.inference.loop import (
     segment_all,
 )
 from l2s_auto.inference.manifest import describe_run, read_manifest, update_manifest
+from l2s_auto.inference.posterior import ENTROPY, PROBABILITIES
 from l2s_auto.inference.tables import read_table
 from l2s_auto.inference.windows import check_overlap
+from l2s_auto.io.atomic import sweep
 from l2s_auto.networks.device import AUTO, choose_device
 
 FAST_OVERLAP = 0.25
@@ -158,6 +160,8 @@ def _check_folder(folder: Path) -> None:
     for name in (VOLUMES, QUALITY, FAILURES):
         read_table(folder / name)
     read_manifest(folder / MANIFEST)
+    for place in (folder, *(folder / name for name in ("overlays", PROBABILITIES, ENTROPY))):
+        sweep(place)
 
 
 def _without_rows(folder: Path, skipped: Sequence[Job]) -> list[str]:

@@ -23,6 +23,7 @@ from l2s_auto.inference.posterior import Posterior
 from l2s_auto.inference.qc import Scores, quality_rows
 from l2s_auto.inference.sliding_window import slab_axis, sliding_window_slabs
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
+from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.volumes import read_volume, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
@@ -244,7 +245,7 @@ def finish(job: Job, scan: Scan, found: Segmented, model: Model, *, folder: Path
     overlay = folder / "overlays" / f"{job.case.id}.png"
     draw_overlay(scan.picture, labels, names, scan.affine, overlay, title=job.case.id)
     volumes = label_volumes(labels, scan.affine, names)
-    staged = job.output.with_name(f".{os.getpid()}-{job.output.name}")
+    staged = job.output.with_name(unfinished(job.output.name))
     write_label_map(staged, labels, scan.affine, like=job.like)
     return Result(
         publish=partial(_publish, staged, job.output),

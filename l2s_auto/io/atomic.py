@@ -3,10 +3,53 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: How names of unfinished files begin: a dot, so that they are not taken for data, then the machine and the process.
+_UNFINISHED = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-.+")
+
+
+def unfinished(name: str = "") -> str:
+    """Name of a file that this process has not finished; `sweep` removes it once the process is gone."""
+    return f".partial-{_machine()}-{os.getpid()}-{name}"
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove unfinished files of processes of this machine that are gone, killed while they wrote; returns them.
+
+    What processes of other machines write into a shared folder stays, and so does everything on Windows, which does not
+    tell whether a process is there.
+    """
+    removed: list[Path] = []
+    if os.name == "nt" or not folder.is_dir():
+        return removed
+    for path in sorted(folder.iterdir()):
+        found = _UNFINISHED.fullmatch(path.name)
+        if found is None or found[1] != _machine() or _runs(int(found[2])):
+            continue
+        path.unlink(missing_ok=True)
+        removed.append(path)
+    return removed
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 @contextmanager
@@ -14,14 +57,14 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     """Give a temporary path in the folder of `path`, with all its suffixes, that becomes `path` on success.
 
     The folder is made if it is missing. On an exception the temporary file is removed and an older file at `path`
-    stays as it was. The name begins with a dot, so that what a killed process leaves behind is not taken for data.
+    stays as it was. What a killed process leaves behind is not taken for data, and `sweep` removes it.
 
     durable  whether the file lasts through a power failure too, which takes a moment
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(target.suffixes[-2:])
-    descriptor, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=target.parent)
+    descriptor, name = tempfile.mkstemp(prefix=unfinished(), suffix=suffix, dir=target.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:

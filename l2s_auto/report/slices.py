@@ -58,13 +58,13 @@ def centre_of(labels: np.ndarray) -> tuple[int, int, int]:
 
     The middle of the volume where there are no labels.
     """
-    inside = labels != 0
-    if not inside.any():
+    count = np.count_nonzero(labels, axis=2)
+    profiles = (count.sum(axis=1), count.sum(axis=0), np.count_nonzero(labels.any(axis=0), axis=0))
+    if not count.any():
         x, y, z = (n // 2 for n in labels.shape)
         return x, y, z
     centre = []
-    for axis in range(3):
-        profile = inside.sum(axis=tuple(other for other in range(3) if other != axis))
+    for profile in profiles:
         middle = round(float(np.average(np.arange(len(profile)), weights=profile)))
         centre.append(middle if profile[middle] else int(profile.argmax()))
     return centre[0], centre[1], centre[2]

@@ -19,6 +19,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
 from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.load import load_model, remember_model
+from l2s_auto.io.atomic import sweep
 from l2s_auto.io.dataset import find_dataset, verify_and_look, verify_dataset
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.splits import make_splits, read_splits
@@ -348,6 +349,8 @@ def train_fold(
     )
     LOGGER.info("Fold %s: %d cases to learn from, %d held out", name, len(learn), len(held_out))
     if team.leader:
+        for place in (run.path, run.fold(name), run.fold(name) / "checkpoint"):
+            sweep(place)
         write_json(run.plan_of_fold(name), plan)
     state = train(
         parts,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import torch
 from l2s_auto.core.errors import UserError
 from l2s_auto.inference import predict as predict_module
 from l2s_auto.inference.predict import Progress, predict
+from l2s_auto.io.atomic import unfinished
 from tests.inference.tiny_models import blocks, expected_labels, make_plan, write_run, write_scan
 
 OBLIQUE = np.array([[0.02, -1.1, 0.05, 7], [0.9, 0.03, 0.1, -4], [0.05, 0.1, -1.3, 30], [0, 0, 0, 1.0]])
@@ -242,6 +246,18 @@ def test_folds_and_flips_agree_with_a_single_look_for_a_network_that_commutes(sc
 def test_a_run_folder_and_a_network_of_the_registry(scans, tmp_path):
     run = write_run(tmp_path / "run", folds=("fold_0", "fold_1"))
     assert len(predict(scans, tmp_path / "out", model=run, device="cpu").done) == 4
+
+
+def test_what_a_killed_job_left_is_swept_away(scans, tmp_path, threshold_model):
+    out = tmp_path / "out"
+    (out / "overlays").mkdir(parents=True)
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    name = unfinished("a.nii.gz").replace(f"-{os.getpid()}-", f"-{gone.pid}-")
+    for folder in (out, out / "overlays"):
+        (folder / name).write_bytes(b"half")
+    predict(scans, out, model=threshold_model, device="cpu")
+    assert not [path for path in out.rglob("*") if path.name.startswith(".partial")]
 
 
 def test_an_interrupted_prediction_documents_what_was_done(scans, tmp_path, threshold_model):
