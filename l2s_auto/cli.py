@@ -168,6 +168,8 @@ def export_model(arguments: Arguments = None) -> int:
         from l2s_auto.inference.export import export_model
 
         print(f"Written: {export_model(args.model, args.output, format=args.format)}")
+        if args.format == "nnunet":
+            print("README.txt there says how to use it, and where nnU-Net's results with it differ.")
 
     return run_command(body, leaves=arguments is None, command="l2s_export")
 

@@ -69,8 +69,13 @@ def plan_and_train() -> Parser:
         """,
     )
     add = parser.add_argument
-    add("dataset", type=Path, metavar="DATASET", help="folder in nnU-Net's raw layout, or with images/ and labels/")
-    add("-o", "--output", type=Path, metavar="RUN", help="run folder (default: l2s_runs/<dataset name>)")
+    add(
+        "dataset",
+        type=values.path,
+        metavar="DATASET",
+        help="folder in nnU-Net's raw layout, or with images/ and labels/",
+    )
+    add("-o", "--output", type=values.path, metavar="RUN", help="run folder (default: l2s_runs/<dataset name>)")
     ready = ", ".join(name for name in METHODS if name not in LATER_METHODS)
     methods = f"{ready}, or an import path package.module:Class; to come: {', '.join(LATER_METHODS)}"
     add("--method", default="learn2synth", metavar="NAME", help=f"{methods} (default: %(default)s)")
@@ -102,7 +107,9 @@ def plan_and_train() -> Parser:
     fold_help = "fold of 5 that is held out, or all to train on every case (default: 0)"
     folds.add_argument("--fold", type=values.fold, metavar="K", help=fold_help)
     folds.add_argument("--cv", action="store_true", help="cross-validation: all 5 folds in turn")
-    add("--splits", type=Path, metavar="FILE", help="your own splits, in the form of nnU-Net's splits_final.json")
+    add(
+        "--splits", type=values.path, metavar="FILE", help="your own splits, in the form of nnU-Net's splits_final.json"
+    )
     _add_device(parser)
     memory = "GB of memory that training may use on the device (default: what is free)"
     add("--memory-gb", type=values.positive, metavar="X", help=memory)
@@ -118,7 +125,7 @@ def plan_and_train() -> Parser:
     _add_workers(parser)
     add("--seed", type=values.count_or_zero, default=0, metavar="N", help="same seed, same weights (default: 0)")
     add("--resume", action="store_true", help="go on from the last checkpoint in RUN")
-    add("--init", type=Path, metavar="MODEL", help="start from the weights of another model")
+    add("--init", type=values.path, metavar="MODEL", help="start from the weights of another model")
     add("--dry-run", action="store_true", help="stop after the plan and a preview of synthetic images")
     return parser
 
@@ -136,17 +143,18 @@ def predict() -> Parser:
         """,
     )
     add = parser.add_argument
-    add("-i", "--input", type=Path, required=True, metavar="IN", help="a scan, or a folder of scans")
-    add("-o", "--output", type=Path, required=True, metavar="OUT", help="file or folder for the segmentations")
+    add("-i", "--input", type=values.path, required=True, metavar="IN", help="a scan, or a folder of scans")
+    add("-o", "--output", type=values.path, required=True, metavar="OUT", help="file or folder for the segmentations")
     add(
         "-m",
         "--model",
-        type=Path,
+        type=values.path,
         metavar="MODEL",
         help="run, fold, exported zip, or nnU-Net's model folder (default: the last)",
     )
     _add_device(parser)
-    add("--tta", action="store_true", help="average over mirrored copies of the scan: slower, slightly better")
+    tta = "also look at the scan mirrored, if the model was trained on such: slower, slightly better"
+    add("--tta", action="store_true", help=tta)
     share = "share of a window that overlaps the next, in [0, 1) (default: 0.5)"
     add("--overlap", type=values.overlap, default=0.5, metavar="X", help=share)
     add("--probabilities", action="store_true", help="also write the probability of each label, and entropy")
@@ -171,12 +179,23 @@ def evaluate() -> Parser:
         """,
     )
     add = parser.add_argument
-    add("-p", "--predictions", type=Path, required=True, metavar="DIR", help="folder of segmentations")
-    add("-r", "--references", type=Path, required=True, metavar="DIR", help="folder of references, same file names")
+    add("-p", "--predictions", type=values.path, required=True, metavar="DIR", help="folder of segmentations")
+    add(
+        "-r",
+        "--references",
+        type=values.path,
+        required=True,
+        metavar="DIR",
+        help="folder of references, same file names",
+    )
     names = parser.add_mutually_exclusive_group(required=True)
-    names.add_argument("-m", "--model", type=Path, metavar="MODEL", help="model whose labels are compared")
-    names.add_argument("--labels", type=Path, metavar="FILE", help="dataset.json with the labels' names and values")
-    add("-o", "--output", type=Path, metavar="FILE", help="where to write (default: metrics.json in PREDICTIONS)")
+    names.add_argument("-m", "--model", type=values.path, metavar="MODEL", help="model whose labels are compared")
+    names.add_argument(
+        "--labels", type=values.path, metavar="FILE", help="dataset.json with the labels' names and values"
+    )
+    add(
+        "-o", "--output", type=values.path, metavar="FILE", help="where to write (default: metrics.json in PREDICTIONS)"
+    )
     return parser
 
 
@@ -192,7 +211,8 @@ def demo() -> Parser:
         """,
     )
     add = parser.add_argument
-    add("-o", "--output", type=Path, default=Path("l2s_demo"), metavar="DIR", help="folder (default: %(default)s)")
+    folder = "folder (default: %(default)s)"
+    add("-o", "--output", type=values.path, default=Path("l2s_demo"), metavar="DIR", help=folder)
     add("--time-budget", type=values.duration, metavar="T", help="training time, e.g. 4m (default: about 4 minutes)")
     add("--seed", type=values.count_or_zero, default=0, metavar="N", help="seed of phantoms and training (default: 0)")
     _add_device(parser)
@@ -210,8 +230,10 @@ def export_model() -> Parser:
         """,
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="run folder or fold folder")
-    add("output", type=Path, metavar="OUT.zip", help="file to write; with --format nnunet a new folder, or a zip")
+    add("model", type=values.path, metavar="MODEL", help="run folder or fold folder")
+    add(
+        "output", type=values.path, metavar="OUT.zip", help="file to write; with --format nnunet a new folder, or a zip"
+    )
     add(
         "--format",
         choices=("l2s", "nnunet"),
@@ -231,9 +253,9 @@ def import_model() -> Parser:
         l2s_import my_model.zip -o models/mine
         """,
     )
-    parser.add_argument("file", type=Path, metavar="FILE.zip", help="file that l2s_export wrote")
+    parser.add_argument("file", type=values.path, metavar="FILE.zip", help="file that l2s_export wrote")
     folder = "new folder for the model (default: l2s_runs/<name of the file>)"
-    parser.add_argument("-o", "--output", type=Path, metavar="RUN", help=folder)
+    parser.add_argument("-o", "--output", type=values.path, metavar="RUN", help=folder)
     return parser
 
 
@@ -250,8 +272,8 @@ def experiment() -> Parser:
     )
     add = parser.add_argument
     add("name", metavar="NAME", help="recovery: does theta find what a scanner does? To come: methods, contrast")
-    add("-o", "--output", type=Path, metavar="DIR", help="folder (default: l2s_experiments/NAME)")
-    add("--data", type=Path, metavar="FOLDER", help="label maps as .nii or .nii.gz (default: phantoms)")
+    add("-o", "--output", type=values.path, metavar="DIR", help="folder (default: l2s_experiments/NAME)")
+    add("--data", type=values.path, metavar="FOLDER", help="label maps as .nii or .nii.gz (default: phantoms)")
     add("--presets", nargs="+", metavar="NAME", help="some of the settings, by their names in the table (default: all)")
     estimators = "matching, one-step, or both (default: matching)"
     add("--estimators", nargs="+", default=["matching"], metavar="NAME", help=estimators)

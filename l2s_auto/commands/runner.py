@@ -18,6 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from l2s_auto import __version__
+from l2s_auto.commands.streams import forgiving_streams
 from l2s_auto.core.errors import ProcessLost, UserError
 
 DONE, INTERNAL_ERROR, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -33,7 +34,7 @@ def run_command(
     advice  what to do after an interruption, or where another process has ended, for the terminal
     leaves  whether the process ends with the command, instead of a return
     """
-    with _sigterm_restored():
+    with _sigterm_restored(), forgiving_streams():
         code = _report(body, command=command, log=log, advice=advice)
         if leaves:
             leave(code)
@@ -59,6 +60,10 @@ def _report(body: Callable[[], int | None], *, command: str, log: Path | None, a
     except Exception as error:  # the outermost frame: whatever went wrong becomes a log entry and an exit code
         if disk_is_full(error):
             print(f"{command}: The disk is full. Free some of it, or choose another folder. {advice}", file=sys.stderr)
+            return USER_ERROR
+        if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
+            what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            print(f"{command}: {what}. Give yourself the right to it, or name another place.", file=sys.stderr)
             return USER_ERROR
         written = _log_traceback(log, command=command)
         line = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from l2s_auto.core.limits import MOST_FEATURES, WIDEST
@@ -37,6 +38,13 @@ class Tuple(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, tuple(values))
+
+
+def path(text: str) -> Path:
+    """A path; not the empty one of a shell's variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("found nothing; expected a path. Is a variable of the shell empty?")
+    return Path(text)
 
 
 def duration(text: str) -> float:

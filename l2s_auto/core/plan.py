@@ -259,6 +259,8 @@ class Plan(Strict):
     """Everything that the data dictate. Travels with the weights, so that prediction needs nothing else.
 
     pairs  original values of (left, right) labels
+    mirrored  whether networks see images with left and right exchanged, in training and by --tta; None: where there
+            are pairs
     regions  name -> original values that make it up together, and are learned and scored together too
     ignore  original value of voxels that nobody labelled: what is found there costs nothing
     low_resolution  the first network of a cascade; None: there is one network
@@ -279,6 +281,7 @@ class Plan(Strict):
     normalisation: tuple[Normalisation, ...]
     generation: GenerationPlan
     pairs: tuple[tuple[int, int], ...] = ()
+    mirrored: bool | None = None
     regions: dict[str, tuple[int, ...]] = {}
     ignore: int | None = None
     iterations: int = Field(ge=1, le=10**9)
@@ -318,6 +321,11 @@ class Plan(Strict):
         if any(not values or 0 in values for values in self.regions.values()):
             raise wrong("regions", "regions need one label or more, and no background")
         return self
+
+    @property
+    def flips(self) -> bool:
+        """Whether an image with left and right exchanged is one that the network knows."""
+        return bool(self.pairs) if self.mirrored is None else self.mirrored
 
     @property
     def class_of(self) -> dict[int, int]:

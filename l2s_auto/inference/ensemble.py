@@ -17,7 +17,7 @@ def windowing_of(
 ) -> Windowing:
     """For a volume of (*S) voxels on the plan's grid.
 
-    tta  also mean over the left-right flip: the one flip whose image is a possible body
+    tta  also mean over the left-right flip, where the network knows such images
     """
     return Windowing(
         patch=plan.patch,
@@ -26,7 +26,7 @@ def windowing_of(
         batch=plan.batch if device.type == "cuda" else 1,
         device=device,
         store=_store(device, shape, plan),
-        flip_axes=(LEFT_RIGHT_AXIS,) if tta else (),
+        flip_axes=(LEFT_RIGHT_AXIS,) if tta and plan.flips else (),
         pairs=plan.pair_classes,
         zeros=plan.padding == "zero",
         context=plan.low_resolution is not None,

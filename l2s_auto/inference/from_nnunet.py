@@ -60,7 +60,7 @@ def read_nnunet(folder: Path, checkpoints: Sequence[Path]) -> tuple[Plan, Recipe
         _refuse(folder, f"folds of different configurations: {', '.join(sorted(names))}")
     try:
         configuration = _configuration(plans, names.pop(), folder)
-        plan, network, order = _plan(plans, configuration, dataset, folder)
+        plan, network, order = _plan(plans, configuration, dataset, folder, mirrored=all(map(_mirrors, loaded)))
     except UserError:
         raise
     except (KeyError, TypeError, IndexError, ValueError, ValidationError) as error:
@@ -87,6 +87,11 @@ def _object(path: Path) -> dict[str, Any]:
     return content
 
 
+def _mirrors(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether the network may be shown mirrored images."""
+    return bool(checkpoint.get("inference_allowed_mirroring_axes"))
+
+
 def _checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint, by the reader that runs no code; numpy's numbers, which logs hold, are allowed."""
     scalar: Any = np.float64(0).__reduce__()[0]
@@ -96,8 +101,9 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        _refuse(path, f"a checkpoint that cannot be read safely ({str(error).splitlines()[0][:200]})")
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
+        told = (str(error).splitlines() or ["an empty file"])[0][:200]
+        _refuse(path, f"a checkpoint that cannot be read safely ({told})")
     wanted = ("network_weights", "init_args")
     if not isinstance(content, dict) or any(not isinstance(content.get(name), dict) for name in wanted):
         _refuse(path, "a checkpoint without network_weights or init_args")
@@ -125,7 +131,12 @@ def _configuration(plans: Mapping[str, Any], name: str, folder: Path) -> dict[st
 
 
 def _plan(
-    plans: Mapping[str, Any], configuration: Mapping[str, Any], dataset: Mapping[str, Any], folder: Path
+    plans: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    folder: Path,
+    *,
+    mirrored: bool,
 ) -> tuple[Plan, Component, tuple[int, int, int]]:
     """-> our plan, our network, and for each axis of a file the axis of nnU-Net's arrays that it is."""
     forward = [int(axis) for axis in plans["transpose_forward"]]
@@ -164,6 +175,7 @@ def _plan(
         iterations=1,
         orientation=_orientation(plans, folder),
         padding="zero",
+        mirrored=mirrored,
         resampling="spline",
     )
     options = {"activation": _activation(arguments, folder), "bias": bool(arguments["conv_bias"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import traceback
 from collections import deque
@@ -21,9 +22,10 @@ from l2s_auto.inference.ahead import Outcome, attempt, map_ahead
 from l2s_auto.inference.jobs import Job, Jobs
 from l2s_auto.inference.lanes import Lanes, is_small, open_lanes
 from l2s_auto.inference.load import Model
+from l2s_auto.inference.manifest import note_case
 from l2s_auto.inference.posterior import PROBABILITIES
 from l2s_auto.inference.scan import Result, Scan, finish, read_scan, segment
-from l2s_auto.inference.tables import merge_rows
+from l2s_auto.inference.tables import merge_rows, read_table
 from l2s_auto.inference.volumes import label_columns, region_columns
 from l2s_auto.io.content import hash_of
 
@@ -62,12 +64,15 @@ class Options:
 
 @dataclass
 class Tally:
-    """What the loop has collected; changed by the main thread only."""
+    """What the loop has collected; changed by the main thread only.
 
+    run  index of this run in the manifest
+    """
+
+    run: int = 0
     done: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     flagged: list[str] = field(default_factory=list)
-    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def segment_all(
@@ -171,7 +176,8 @@ def _work(
 
 def entry_of(job: Job) -> dict[str, Any]:
     """What the manifest says of a case: its output, and the hashes of its files."""
-    hashes = {str(path): attempt(partial(hash_of, path)).value for path in job.case.images}
+    files = [path for path in job.case.images if path.is_file() or path.is_dir()]  # others may never end
+    hashes = {str(path): attempt(partial(hash_of, path)).value for path in files}
     return {"output": str(job.output), "inputs": hashes}
 
 
@@ -180,22 +186,37 @@ def _record(folder: Path, job: Job, outcome: Outcome[Result], model: Model, tall
     case = job.case.id
     entry: dict[str, Any] = {**entry_of(job), "seconds": round(seconds, 3)}
     if outcome.value is None:
-        failure = Failure(case, str(job.case.images[0]), _reason(outcome.error))
+        failure = Failure(case, str(job.case.images[0]), _reason(outcome.error) + _what_stays(job))
         tally.failures.append(failure)
+        if not job.exists:
+            _forget(folder, case)
         merge_rows(folder / FAILURES, FAILURE_COLUMNS, [vars(failure)], replace=[case])
-        tally.entries[case] = {**entry, "failed": failure.reason}
+        entry["failed"] = failure.reason
         if not isinstance(outcome.error, UserError):  # perhaps the program's fault: keep what helps to find it
-            tally.entries[case]["traceback"] = traceback.format_exception(outcome.error)
+            entry["traceback"] = traceback.format_exception(outcome.error)
+        note_case(folder / MANIFEST, tally.run, case, entry)
         return
     result = outcome.value
     _note(folder, case, result, model)
+    note_case(folder / MANIFEST, tally.run, case, entry)
     if (refused := attempt(result.publish)).error is not None:  # such as a folder that took its name meanwhile
         _record(folder, job, Outcome(error=refused.error), model, tally, seconds=seconds)
         return
     tally.done.append(case)
-    tally.entries[case] = entry
     if result.flagged:
         tally.flagged.append(case)
+
+
+def _what_stays(job: Job) -> str:
+    return f" An older segmentation stays: {job.output}" if job.exists else ""
+
+
+def _forget(folder: Path, case: str) -> None:
+    """Take out the rows of a case that has no segmentation."""
+    for name in (VOLUMES, QUALITY):
+        columns, _ = read_table(folder / name)
+        if columns:
+            merge_rows(folder / name, columns, [], replace=[case])
 
 
 def _note(folder: Path, case: str, result: Result, model: Model) -> None:
@@ -211,4 +232,8 @@ def _reason(error: Exception | None) -> str:
     """An error in one line."""
     if isinstance(error, UserError):
         return " ".join([error.summary, *map(str, error.offences)])
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for it: is its header right about its size?"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        return "The disk is full."
     return " ".join(f"{type(error).__name__}: {error}".split())

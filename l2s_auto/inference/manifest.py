@@ -20,7 +20,7 @@ PACKAGES = ("torch", "numpy", "nibabel", "SimpleITK", "dynamic-network-architect
 
 
 def describe_run(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Model, versions and options of one call, for `update_manifest`."""
+    """Model, versions and options of one call, for `add_run`."""
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model": {
@@ -37,16 +37,20 @@ def describe_run(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def update_manifest(path: Path, run: Mapping[str, Any], cases: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add a run and its cases: {"runs": [...], "cases": {case: {"run": index of its run, ...}}}.
-
-    Several runs, or parts of one, share a folder: each adds its own and replaces what is said of its cases.
-    """
+def add_run(path: Path, run: Mapping[str, Any]) -> int:
+    """Add a run to {"runs": [...], "cases": {case: {"run": index of its run, ...}}}; returns its index."""
     with locked(path):
         old = read_manifest(path)
-        number = len(old["runs"])
-        entries = {**old["cases"], **{case: {"run": number, **entry} for case, entry in cases.items()}}
-        write_json(path, {"runs": [*old["runs"], dict(run)], "cases": dict(sorted(entries.items()))})
+        write_json(path, {"runs": [*old["runs"], dict(run)], "cases": old["cases"]})
+    return len(old["runs"])
+
+
+def note_case(path: Path, run: int, case: str, entry: Mapping[str, Any]) -> None:
+    """Put what a run did to a case in place of what is said of it; several runs, or parts of one, share a folder."""
+    with locked(path):
+        old = read_manifest(path)
+        cases = {**old["cases"], case: {"run": run, **entry}}
+        write_json(path, {"runs": old["runs"], "cases": dict(sorted(cases.items()))}, durable=False)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

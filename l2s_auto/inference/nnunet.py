@@ -8,6 +8,8 @@ them is expressed in nnU-Net's terms:
 - percentile  becomes nnU-Net's rescaling from 0 to 1. The networks normalise each channel of features behind their
             first convolution, so a linear change of the intensities matters at the borders of patches only; scans with
             a few voxels far brighter than the rest are where the two differ
+- padding   of scans that are smaller than the patch is 0 in nnU-Net and the value at the edge here: they come out
+            differently (`difference_of_nnunet` says so to the user)
 - labels    are numbered from 0 without a gap, as nnU-Net asks for; `README.txt` says which number is which value
 """
 
@@ -40,7 +42,7 @@ def write_nnunet(model: Model, folder: Path) -> Path:
     """
     _require_counterparts(model)
     plans, dataset = nnunet_plans(model.plan, model.recipe), nnunet_dataset(model.plan)
-    mirrored = [] if model.plan.pairs else [0]
+    mirrored = [0] if model.plan.flips and not model.plan.pairs else []
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (("plans.json", plans), ("dataset.json", dataset)):
         (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
@@ -190,11 +192,25 @@ def _architecture(topology: Topology, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def difference_of_nnunet(plan: Plan) -> str:
+    """Where nnU-Net's results with the exported model differ from ours, in a sentence or two."""
+    text = "nnU-Net puts zeros beside a scan that is smaller than the patch of "
+    text += (
+        f"{' x '.join(map(str, plan.patch))} voxels, l2s_auto the values at its edge: such scans come out differently."
+    )
+    if any(norm.scheme == "percentile" for norm in plan.normalisation):
+        text += " It scales intensities by the lowest and the highest, not by percentiles: so do scans with a few very"
+        text += " bright voxels. Compare both on scans of your own before you rely on it."
+    return text
+
+
 def _readme(plan: Plan) -> str:
     rows = "\n".join(f"  {number:>5}  {label.value:>6}  {label.name}" for number, label in enumerate(plan.labels))
     mirroring = "Mirroring at prediction is from left to right only."
     if plan.pairs:
         mirroring = "Mirroring at prediction is switched off: nnU-Net would not swap left and right labels."
+    elif not plan.flips:
+        mirroring = "Mirroring at prediction is switched off: the model was not trained on mirrored scans."
     return f"""\
 A model of l2s_auto for nnU-Net 2, trained on {plan.dataset}.
 
@@ -206,6 +222,8 @@ Scans are NIfTI files called NAME_0000.nii.gz. nnU-Net numbers labels from 0 wit
 {rows}
 
 {mirroring}
+
+{difference_of_nnunet(plan)}
 
 Research software: it is not a medical device, and its output needs the eyes of somebody qualified.
 """

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.inference.jobs import Job, Jobs, find_jobs
+from l2s_auto.inference.jobs import Jobs, find_jobs
 from l2s_auto.inference.load import Model, last_model, load_model
 from l2s_auto.inference.loop import (
     FAILURES,
@@ -21,14 +21,14 @@ from l2s_auto.inference.loop import (
     Options,
     Progress,
     Tally,
-    entry_of,
     segment_all,
 )
-from l2s_auto.inference.manifest import describe_run, read_manifest, update_manifest
+from l2s_auto.inference.manifest import add_run, describe_run, read_manifest
 from l2s_auto.inference.posterior import ENTROPY, PROBABILITIES
+from l2s_auto.inference.skipped import notes_on_skipped
 from l2s_auto.inference.tables import read_table
 from l2s_auto.inference.windows import check_overlap
-from l2s_auto.io.atomic import sweep
+from l2s_auto.io.atomic import sweep, unfinished
 from l2s_auto.networks.device import AUTO, choose_device
 
 FAST_OVERLAP = 0.25
@@ -75,7 +75,7 @@ def predict(
     """Segment `input` into `output`, both files or both folders; tables and overlays go into the output's folder.
 
     model          a loaded model, where one is, or None for the one trained last on this machine
-    tta            also look at each scan flipped left to right
+    tta            also look at each scan flipped left to right, where the model was trained on such images
     overlap        of neighbouring windows, in [0, 1)
     probabilities  also write probabilities/CASE.nii.gz, (X, Y, Z, K) float32
     part           (i, n): of n jobs that share the scans, this is the i-th
@@ -107,9 +107,12 @@ def predict(
         model = load_model(last_model() if model is None else model, options.device)
     if fast and model.low_resolution is not None:
         model = model.low_resolution
+    notes = model.notes
+    if tta and not model.plan.flips:
+        notes += ("The model was not trained on mirrored scans: --tta changes nothing.",)
     found = find_jobs(Path(input), Path(output), channels=model.plan.input_channels, part=part)
     _check_folder(found.folder)
-    skipped = [job for job in found.jobs if skip_existing and job.exists]
+    skipped = [job for job in found.jobs if skip_existing and job.is_done]
     todo = [job for job in found.jobs if job not in skipped]
     run = describe_run(
         model,
@@ -125,15 +128,9 @@ def predict(
             "skip_existing": skip_existing,
         },
     )
-    tally = Tally()
-    known = read_manifest(found.folder / MANIFEST)["cases"]
-    for job in skipped:  # done by a job that was killed before it could write its manifest
-        if job.case.id not in known:
-            tally.entries[job.case.id] = entry_of(job)
-    try:
-        segment_all(Jobs(found.folder, tuple(todo)), model, options, tally, workers=workers, progress=progress)
-    finally:  # also when interrupted: what was done stays documented
-        update_manifest(found.folder / MANIFEST, run, tally.entries)
+    known = read_manifest(found.folder / MANIFEST)
+    tally = Tally(run=add_run(found.folder / MANIFEST, run))
+    segment_all(Jobs(found.folder, tuple(todo)), model, options, tally, workers=workers, progress=progress)
     return PredictionSummary(
         folder=found.folder,
         done=tuple(tally.done),
@@ -141,7 +138,7 @@ def predict(
         failures=tuple(tally.failures),
         flagged=tuple(tally.flagged),
         seconds=time.monotonic() - started,
-        notes=(*model.notes, *_without_rows(found.folder, skipped)),
+        notes=(*notes, *notes_on_skipped(skipped, run, known, found.folder / VOLUMES)),
     )
 
 
@@ -149,27 +146,19 @@ def _check_folder(folder: Path) -> None:
     """Make the output folder; refuse, before the work, files in it that the tables would destroy."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / unfinished("trial")
+        trial.write_bytes(b"")
+        trial.unlink()
     except OSError as error:
         raise UserError.single(
-            "The output folder cannot be made.",
+            "The output folder cannot be made, or nothing can be written into it.",
             where=str(folder),
-            found=str(error),
+            found=error.strerror or str(error),
             expected="a folder that can be written",
-            mend="Name another output.",
+            mend="Name another output, or give yourself the right to write there.",
         ) from error
     for name in (VOLUMES, QUALITY, FAILURES):
         read_table(folder / name)
     read_manifest(folder / MANIFEST)
     for place in (folder, *(folder / name for name in ("overlays", PROBABILITIES, ENTROPY))):
         sweep(place)
-
-
-def _without_rows(folder: Path, skipped: Sequence[Job]) -> list[str]:
-    """A note about skipped cases of which the tables know nothing: made elsewhere, or killed while being written."""
-    known = {row["case"] for row in read_table(folder / VOLUMES)[1]}
-    unknown = [job.case.id for job in skipped if job.case.id not in known]
-    if not unknown:
-        return []
-    return [
-        f"Skipped, and without a row in {VOLUMES}: {', '.join(unknown)}. Remove their files to have them done again."
-    ]

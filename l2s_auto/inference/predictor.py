@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Volume
 from l2s_auto.inference.load import Model, last_model, load_model
 from l2s_auto.inference.scan import Scan, read_scan, ready_scan, segment, tidied
@@ -62,7 +63,7 @@ class Predictor:
         """A run folder, a fold folder or an exported zip; None: the model trained last on this machine.
 
         overlap  of neighbouring windows, in [0, 1)
-        tta      also look at each scan flipped left to right
+        tta      also look at each scan flipped left to right, where the model was trained on such images
         Raises UserError for what is no model, and for a device that is not there.
         """
         chosen = choose_device(device)
@@ -75,6 +76,15 @@ class Predictor:
         Raises UserError for a scan that cannot be read or does not fit the model.
         """
         like = None
+        if not isinstance(scan, Volume | str | os.PathLike | list | tuple) or not scan:
+            kind = type(scan).__name__ if not isinstance(scan, list | tuple) else "no file"
+            raise UserError.single(
+                "This is not a scan.",
+                where="predict",
+                found=kind,
+                expected="a Volume(data, affine) with data of (C, X, Y, Z), a path, or a list of one path a channel",
+                mend="Of an array, give l2s_auto.core.types.Volume(array[None], affine).",
+            )
         if isinstance(scan, Volume):
             ready: Scan = ready_scan(scan, self.model)
         else:

@@ -25,7 +25,7 @@ from l2s_auto.inference.sliding_window import slab_axis, sliding_window_slabs
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
-from l2s_auto.io.volumes import read_volume, write_label_map
+from l2s_auto.io.volumes import PAIRS, read_volume, volume_suffix, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
 
 
@@ -99,6 +99,10 @@ def ready_scan(volume: Volume, model: Model) -> Scan:
     """A volume in memory, preprocessed. UserError if it does not fit the model."""
     channels = model.plan.input_channels
     offences = []
+    if not volume.data.size or not np.isfinite(volume.affine).all():
+        found = f"data of shape {volume.data.shape} and the affine {np.round(volume.affine[:3], 4).tolist()}"
+        offences.append(Offence("the volume", found, "voxels, and numbers in the affine", "Check what you give."))
+        raise UserError("The scan cannot be segmented.", offences)
     if len(volume.data) != channels:
         found, mend = f"{len(volume.data)} channels", "Give the channels in the order of training."
         offences.append(Offence("the volume", found, f"{channels}, as the model was trained with", mend))
@@ -192,7 +196,7 @@ def segment(
 
     The mean of logits is, after softmax, the normalised geometric mean of the networks' probabilities.
     Of a cascade the first networks come first; the second ones are told what they find together.
-    tta            also mean over the left-right flip: the one flip whose image is a possible body
+    tta            also mean over the left-right flip, where the network knows such images
     scratch        folder for probabilities until they are written; None: they are not wanted
     """
     options: dict[str, Any] = {"device": device, "overlap": overlap, "tta": tta}
@@ -225,6 +229,17 @@ def tidied(labels: np.ndarray, model: Model) -> Tidy:
     return Tidy(labels, parts, lost)
 
 
+def _written(job: Job, labels: np.ndarray, affine: np.ndarray) -> Callable[[], None]:
+    """Write a segmentation under another name: the call gives it its own. A header that names the file of its voxels
+    cannot be renamed, so that such a pair is written by the call.
+    """
+    if volume_suffix(job.output) in PAIRS:
+        return partial(write_label_map, job.output, labels, affine, like=job.like)
+    staged = job.output.with_name(unfinished(job.output.name))
+    write_label_map(staged, labels, affine, like=job.like)
+    return partial(_publish, staged, job.output)
+
+
 def _publish(staged: Path, output: Path) -> None:
     try:
         os.replace(staged, output)
@@ -245,10 +260,8 @@ def finish(job: Job, scan: Scan, found: Segmented, model: Model, *, folder: Path
     overlay = folder / "overlays" / f"{job.case.id}.png"
     draw_overlay(scan.picture, labels, names, scan.affine, overlay, title=job.case.id)
     volumes = label_volumes(labels, scan.affine, names)
-    staged = job.output.with_name(unfinished(job.output.name))
-    write_label_map(staged, labels, scan.affine, like=job.like)
     return Result(
-        publish=partial(_publish, staged, job.output),
+        publish=_written(job, labels, scan.affine),
         volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
         quality=quality_rows(
             job.case.id,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ import numpy as np
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.io.atomic import atomic_path
+
+_READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
+#: Tags of DICOM: where a slice's first voxel lies, and its rows' and columns' directions.
+_POSITION, _DIRECTIONS = "0020|0032", "0020|0037"
+#: Share of the usual distance of neighbouring slices by which one may differ.
+_UNEVEN = 0.05
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -50,6 +57,7 @@ def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
         return data.shape[1:], data.shape[0], affine
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(_reader_of(path))
     reader.ReadImageInformation()
     size = reader.GetSize()
     x, y, z = (*size, 1)[:3]
@@ -60,7 +68,7 @@ def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
 def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np.ndarray]:
     """(C, X, Y, Z) data in `dtype` (None = the file's) and affine of a file or of a folder with one DICOM series."""
     sitk = _simple_itk()
-    image = _read_series(path) if path.is_dir() else sitk.ReadImage(str(path))
+    image = _read_series(path) if path.is_dir() else sitk.ReadImage(str(path), imageIO=_reader_of(path))
     array = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:
         array = array[..., np.newaxis]
@@ -81,6 +89,11 @@ def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np
     return array if dtype is None else array.astype(dtype), affine
 
 
+def _reader_of(path: Path) -> str:
+    """ITK's name of what reads a file, which it would not find for suffixes in capitals; empty: it finds it itself."""
+    return _READERS.get(path.suffix.lower(), "")
+
+
 def _read_series(folder: Path) -> Any:
     sitk = _simple_itk()
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
@@ -93,8 +106,52 @@ def _read_series(folder: Path) -> Any:
             mend="Put each series in a folder of its own.",
         )
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), series[0]))
+    names = reader.GetGDCMSeriesFileNames(str(folder), series[0])
+    _require_whole(folder, [Path(name) for name in names])
+    reader.SetFileNames(names)
     return reader.Execute()
+
+
+def _require_whole(folder: Path, slices: Sequence[Path]) -> None:
+    """UserError where files of the series cannot be read, or slices are missing, doubled or at uneven distances.
+
+    ITK would leave out, or spread, what is there, and so stretch the patient.
+    """
+    sitk = _simple_itk()
+    used = {path.name for path in slices}
+    others = [path for path in sorted(folder.iterdir()) if path.name not in used and path.name.upper() != "DICOMDIR"]
+    unread = [path.name for path in others if is_dicom_file(path)]
+    found = f"{len(unread)} DICOM files that are no readable slices: {_some(unread)}" if unread else ""
+    places = []
+    for path in slices:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        if not reader.HasMetaDataKey(_POSITION) or not reader.HasMetaDataKey(_DIRECTIONS):
+            break
+        directions = [float(number) for number in reader.GetMetaData(_DIRECTIONS).split("\\")]
+        position = [float(number) for number in reader.GetMetaData(_POSITION).split("\\")]
+        places.append(float(np.cross(directions[:3], directions[3:]) @ position))
+    if not found and len(places) == len(slices) > 2:
+        order = np.argsort(places, kind="stable")
+        slices, steps = [slices[k] for k in order], np.diff(np.sort(places))
+        usual = float(np.median(steps))
+        far = [k for k, step in enumerate(steps) if abs(step - usual) > max(_UNEVEN * usual, 1e-3)]
+        if far:
+            pairs = [f"{steps[k]:.2f} mm from {slices[k].name} to {slices[k + 1].name}" for k in far]
+            found = f"slices of {usual:.2f} mm distance, but {_some(pairs)}: some are missing, or there twice"
+    if found:
+        raise UserError.single(
+            "A DICOM series is not whole.",
+            where=str(folder),
+            found=found,
+            expected="the slices of one volume at equal distances, and no other DICOM file",
+            mend="Export the series again, or remove what does not belong to it.",
+        )
+
+
+def _some(names: Sequence[str], *, most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _affine(direction: tuple[float, ...], spacing: tuple[float, ...], origin: tuple[float, ...]) -> np.ndarray:

@@ -23,14 +23,15 @@ _EXPECTED = re.compile(r"^(Input should be|Value error,) ")  # how pydantic begi
 _NUMBERS = re.compile(r"\[\n\s*([-+.\deE,\s]+?)\n\s*\]")
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
+def write_json(path: str | os.PathLike[str], value: Any, *, durable: bool = True) -> None:
     """Write a dict, list, dataclass or pydantic model; lists of numbers stand on one line.
 
+    durable  as of `atomic_path`
     Raises ValueError for NaN and infinity, which JSON does not have.
     """
     text = json_text(value)
     try:
-        with atomic_path(path) as temporary:
+        with atomic_path(path, durable=durable) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError.single(

@@ -22,6 +22,8 @@ from l2s_auto.io.labels import stored, whole_numbers
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
 WRITABLE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
+#: Of headers that name the file of their voxels.
+PAIRS = (".mhd",)
 SUFFIXES = (*WRITABLE_SUFFIXES, ".dcm")
 
 PathLike = str | os.PathLike[str]
@@ -116,6 +118,8 @@ def _require_file(path: Path) -> None:
         found, expected = "a folder", f"a {suffix} file" if suffix else "a file, or a folder with a DICOM series"
     elif not path.exists():
         found, expected = "nothing", "a file"
+    elif not path.is_file():
+        found, expected = "neither a file nor a folder", "a file"
     elif path.stat().st_size == 0:
         found, expected = "an empty file (0 bytes)", "a volume"
     elif not suffix and not itk.is_dicom_file(path):
@@ -144,6 +148,14 @@ def _require_affine(path: Path, affine: np.ndarray) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> NoReturn:
+    if isinstance(error, PermissionError):
+        raise UserError.single(
+            "A file cannot be read.",
+            where=str(path),
+            found="no right to read it",
+            expected="a file that you may read",
+            mend="Give yourself the right, or copy the file.",
+        ) from error
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
     if isinstance(error, RuntimeError):  # SimpleITK's own call stack comes first, a stale errno may come last
         lines = [line for line in lines if not line.startswith("Reason:")][-1:]

@@ -61,6 +61,7 @@ def save_weights(weights: torch.nn.Module | Mapping[str, torch.Tensor], path: Pa
 def load_weights(network: torch.nn.Module, path: Path) -> None:
     """Put the weights of a file into the network. UserError if they are not this network's."""
     try:
+        path.open("rb").close()  # the library calls whatever it may not read missing
         loaded = load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError.single(
@@ -88,6 +89,14 @@ def put_weights(network: torch.nn.Module, loaded: Mapping[str, torch.Tensor], *,
             found=f"{len(wrong)} tensors that are missing, too many or of another shape, such as {wrong[0]}",
             expected="the tensors of the network that plan.json and recipe.json describe",
             mend="Use plan.json, recipe.json and weights.safetensors of one training.",
+        )
+    if broken := [name for name in own if not torch.isfinite(loaded[name]).all()]:
+        raise UserError.single(
+            "The weights are not numbers.",
+            where=str(source),
+            found=f"NaN or infinity in {len(broken)} tensors, such as {broken[0]}",
+            expected="finite weights",
+            mend="Copy the model again, or train it again.",
         )
     with torch.no_grad():
         for name, p in own.items():

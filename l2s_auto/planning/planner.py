@@ -26,6 +26,7 @@ from l2s_auto.planning.low_resolution import ENOUGH, low_resolution, share_in_pa
 from l2s_auto.planning.memory import StepMemory
 from l2s_auto.planning.pairs import determine_pairs
 from l2s_auto.planning.patch import Fit, determine_batch, determine_patch, times
+from l2s_auto.planning.sides import may_flip, why_flips
 
 ANISOTROPIC = 3.0  # from this ratio of spacings on, the coarse axis is planned from its finer scans
 SMALL_CASE = 100_000  # voxels of a case that a CPU trains a larger network on
@@ -90,6 +91,7 @@ def make_plan(
         normalisation=normalisation,
         generation=generation,
         pairs=pairs,
+        mirrored=may_flip(names, pairs),
         regions=fingerprint.regions,
         ignore=fingerprint.ignore,
         iterations=kind.iterations,
@@ -105,6 +107,7 @@ def make_plan(
             "generation": why_generation(fingerprint, generation),
             "pairs": ", ".join(f"{names[left]} | {names[right]}" for left, right in pairs)
             or "no left and right of one structure, by names or mirror symmetry",
+            "mirrored": why_flips(names, pairs),
             "iterations": f"the usual of the device ({device_kind(device)})",
         },
     )

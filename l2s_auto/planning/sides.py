@@ -16,3 +16,11 @@ def may_flip(labels: Mapping[int, str], pairs: Iterable[tuple[int, int]]) -> boo
     """
     paired = {value for pair in pairs for value in pair}
     return bool(paired) and not any(tells_side(name) for value, name in labels.items() if value not in paired)
+
+
+def why_flips(labels: Mapping[int, str], pairs: Iterable[tuple[int, int]]) -> str:
+    """In words."""
+    pairs = tuple(pairs)
+    if may_flip(labels, pairs):
+        return "every label that has a side has a partner on the other"
+    return "a label has a side and no partner" if pairs else "no pairs: a mirrored scan may be one that no patient has"

@@ -19,7 +19,6 @@ from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.losses import LOSSES, Ignoring, WithRegions
 from l2s_auto.networks import network_for, trainable
 from l2s_auto.optimisers import OPTIMISERS
-from l2s_auto.planning.sides import may_flip
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
@@ -136,7 +135,7 @@ def make_generator(plan: Plan, recipe: Recipe, augmenter: AugmenterModule, *, de
         shares=family_shares(recipe, augmenter),
         device=device,
         pairs=plan.pair_classes,
-        flips=may_flip({label.value: label.name for label in plan.labels}, plan.pairs),
+        flips=plan.flips,
     )
 
 

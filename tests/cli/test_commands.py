@@ -245,3 +245,16 @@ print("never")
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 3 and ended.stdout.split("\n") == ["idle now", "done", "registered", ""]
+
+
+def test_what_one_has_no_right_to_is_named(trained, tmp_path, monkeypatch, capsys) -> None:
+    error = PermissionError(13, "Permission denied", "/data/scans")
+    stand_in(monkeypatch, "l2s_auto.training.run", plan_and_train=raises(error))
+    assert cli.plan_and_train([str(tmp_path)]) == 2
+    assert "Permission denied: /data/scans. Give yourself the right" in capsys.readouterr().err
+
+
+def test_an_empty_path_is_none(capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.predict(["-i", "", "-o", "out"])
+    assert end.value.code == 2 and "expected a path" in capsys.readouterr().err

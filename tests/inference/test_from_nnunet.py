@@ -203,6 +203,13 @@ def test_other_networks_and_missing_checkpoints_are_named(tmp_path):
     (tmp_path / "a" / "fold_0" / "checkpoint_final.pth").unlink()
     with pytest.raises(UserError, match="no fold_"):
         load_model(tmp_path / "a")
-    (tmp_path / "b" / "fold_0" / "checkpoint_final.pth").write_bytes(b"no zip")
-    with pytest.raises(UserError, match="cannot be read safely"):
-        load_model(tmp_path / "b")
+    for content in (b"no zip", b""):
+        (tmp_path / "b" / "fold_0" / "checkpoint_final.pth").write_bytes(content)
+        with pytest.raises(UserError, match="cannot be read safely"):
+            load_model(tmp_path / "b")
+
+
+@pytest.mark.parametrize("axes", [None, (0, 1, 2)])
+def test_scans_are_mirrored_where_the_checkpoint_allows_it(tmp_path, axes):
+    folder = write_peer(tmp_path / "peer", peer_network("PlainConvUNet", 3), inference_allowed_mirroring_axes=axes)
+    assert load_model(folder).plan.flips is bool(axes)

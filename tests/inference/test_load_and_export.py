@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import Normalisation
+from l2s_auto.inference import nnunet
 from l2s_auto.inference.calibration import calibrate
 from l2s_auto.inference.export import export_model, import_model
 from l2s_auto.inference.last_model import last_model, remember_model, state_file
 from l2s_auto.inference.load import load_model
 from l2s_auto.io.json_files import write_json
-from tests.inference.tiny_models import write_run
+from tests.inference.tiny_models import make_plan, write_run
 
 
 def logits(model) -> list[torch.Tensor]:
@@ -286,3 +289,26 @@ def test_a_home_that_cannot_be_written_is_said_and_stops_nothing(home, tmp_path,
     home.write_text("a file where a folder should be")
     assert remember_model(tmp_path) is False
     assert "cannot be remembered" in caplog.text
+
+
+def test_weights_that_are_not_numbers(tmp_path):
+    run = write_run(tmp_path / "run")
+    path = run / "fold_0" / "weights.safetensors"
+    weights = {name: value * float("nan") for name, value in load_file(path).items()}
+    save_file(weights, path)
+    with pytest.raises(UserError, match="NaN or infinity in"):
+        load_model(run)
+
+
+@pytest.mark.parametrize("kind", ["small", "percentile", "unmirrored"])
+def test_an_export_tells_where_nnunet_differs(kind):
+    plan = make_plan()
+    if kind == "percentile":
+        scheme = Normalisation(scheme="percentile", lower=0.5, upper=99.5)
+        plan = plan.model_copy(update={"normalisation": (scheme,)})
+    if kind == "unmirrored":
+        plan = plan.model_copy(update={"pairs": (), "mirrored": False})
+    text = nnunet._readme(plan)
+    assert "zeros beside a scan that is smaller than the patch" in text
+    assert ("percentiles" in text) >= (kind == "percentile")
+    assert ("not trained on mirrored" in text) >= (kind == "unmirrored")

@@ -89,3 +89,18 @@ def test_small_pieces_are_left_out_where_validation_has_shown_that_it_helps(thre
     assert np.array_equal(Predictor(model, device=torch.device("cpu")).predict(scan).labels, kept)
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["runs"][0]["model"]["largest_piece_only"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("scan", "message"),
+    [
+        (np.zeros((4, 4, 4)), "found ndarray"),
+        ([], "found no file"),
+        (Volume(np.zeros((1, 0, 4, 4), np.float32), np.eye(4)), "data of shape"),
+        (Volume(np.zeros((1, 4, 4, 4), np.float32), np.full((4, 4), np.nan)), "the affine .*nan"),
+    ],
+)
+def test_what_is_no_scan(tmp_path, scan, message):
+    write_run(tmp_path / "run")
+    with pytest.raises(UserError, match=message):
+        Predictor.load(tmp_path / "run", device="cpu").predict(scan)

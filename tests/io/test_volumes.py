@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Volume
+from l2s_auto.io import nifti
 from l2s_auto.io.volumes import (
     SUFFIXES,
     WRITABLE_SUFFIXES,
@@ -200,6 +201,48 @@ def test_dicom_series_and_single_slice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(affine, volume.affine)
     slice_ = read_volume(tmp_path / "series" / "1.2.3-9.dcm")
     np.testing.assert_array_equal(slice_.data[0, :, :, 0], array[0].T)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("missing", r"slices of 2\.00 mm distance, but 4\.00 mm from 1\.2\.3-8\.dcm to 1\.2\.3-6\.dcm"),
+        ("twice", r"but 0\.00 mm from"),
+        ("cut", r"1 DICOM files that are no readable slices: 1\.2\.3-9\.dcm"),
+    ],
+)
+def test_a_series_that_is_not_whole_is_not_stretched(tmp_path: Path, spoil: str, message: str) -> None:
+    folder = tmp_path / "series"
+    write_dicom_series(folder, np.random.default_rng(0).integers(0, 1000, (6, 6, 5)).astype(np.int16))
+    if spoil == "missing":
+        (folder / "1.2.3-7.dcm").unlink()
+    elif spoil == "twice":
+        (folder / "copy.dcm").write_bytes((folder / "1.2.3-7.dcm").read_bytes())
+    else:
+        (folder / "1.2.3-9.dcm").write_bytes((folder / "1.2.3-9.dcm").read_bytes()[:200])
+    (folder / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(UserError, match=message):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize("name", ["a.MHA", "a.Nrrd"])
+def test_suffixes_in_capitals(tmp_path: Path, name: str) -> None:
+    data = _random()
+    write_volume(tmp_path / name.lower(), Volume(data, np.eye(4)))
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    np.testing.assert_array_equal(read_volume(tmp_path / name).data, data)
+    assert read_grid(tmp_path / name)[0] == data.shape[1:]
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_volume(tmp_path / "a.nii.gz", Volume(_random(), np.eye(4)))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(nifti, "read", refuse)
+    with pytest.raises(UserError, match="no right to read it"):
+        read_volume(tmp_path / "a.nii.gz")
 
 
 def test_two_series_in_one_folder_are_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from l2s_auto.planning.sides import may_flip
+from l2s_auto.planning.sides import may_flip, why_flips
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,4 @@ from l2s_auto.planning.sides import may_flip
 )
 def test_a_label_with_a_side_needs_a_partner(labels, pairs, allowed):
     assert may_flip(labels, pairs) is allowed
+    assert why_flips(labels, pairs).startswith("every label") is allowed

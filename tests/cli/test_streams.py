@@ -1,0 +1,35 @@
+"""Streams that are closed, or that nobody reads to the end, do not stop a command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+from l2s_auto.commands.runner import run_command
+
+def body():
+    for _ in range(20000):
+        print("line")
+    print("error", file=sys.stderr)
+    open(sys.argv[1], "w").close()
+    return 0
+
+sys.exit(run_command(body, command="l2s_test", leaves=True))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells differ")
+@pytest.mark.parametrize("how", ["| head -1", ">&-", "2>&-", ">&- 2>&-", "2>&1 | head -1"])
+def test_the_work_is_done_all_the_same(tmp_path, how):
+    done, code = tmp_path / "done", tmp_path / "code"
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    shell = f"({sys.executable} {script} {done}; echo $? > {code}) {how}"
+    found = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.exists() and code.read_text(encoding="utf-8").strip() == "0"
+    assert "Traceback" not in found.stderr and "internal" not in found.stderr
