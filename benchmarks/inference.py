@@ -12,7 +12,8 @@ runs the weights through `l2s_export --format nnunet`; that folder is then given
 folder"), which resamples and normalises for it as nnU-Net does. Peak memory is the largest sum, over the command and
 all that it started, of the memory that is a process's own share (PSS).
 
-`--scans large --classes 60 --tta no --no-peer` measures the memory that our side needs for 512 x 512 x 800 voxels.
+`--scans large --classes 60 --tta no --no-peer --steps 40` measures the memory that our side needs for
+512 x 512 x 800 voxels.
 
 A folder of small scans (`--folder`, with a model in nnU-Net's and our form of the same weights) is timed too.
 """
@@ -105,7 +106,9 @@ def make_plan(name: str, scan: Scan) -> Plan:
     )
 
 
-def trained(plan: Plan, image: np.ndarray, labels: np.ndarray, affine: np.ndarray) -> torch.nn.Module:
+def trained(
+    plan: Plan, image: np.ndarray, labels: np.ndarray, affine: np.ndarray, *, steps: int = STEPS
+) -> torch.nn.Module:
     """A network that was trained on patches of one scan."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -113,9 +116,9 @@ def trained(plan: Plan, image: np.ndarray, labels: np.ndarray, affine: np.ndarra
     target = prepare_labels(labels.astype(np.int32), prepared.geometry, plan)
     network = build_network(Component(name="unet"), channels=1, classes=len(plan.labels), topology=plan.topology)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
-    for step in range(STEPS):
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = RATE * (1 - step / STEPS) ** 0.9
+            group["lr"] = RATE * (1 - step / steps) ** 0.9
         corner = [int(rng.integers(max(1, n - p + 1))) for n, p in zip(target.shape, plan.patch, strict=True)]
         box = tuple(slice(c, c + p) for c, p in zip(corner, plan.patch, strict=True))
         shown = torch.from_numpy(prepared.image[(slice(None), *box)].copy())[None]
@@ -216,6 +219,7 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--peer-python", type=Path, required=True, help="Python of nnU-Net's environment")
     options.add_argument("--scans", nargs="*", choices=tuple(SCANS), default=["head", "ct"])
+    options.add_argument("--steps", type=int, default=STEPS, help="updates of each network")
     options.add_argument("--classes", nargs="+", type=int, default=[3, MANY])
     options.add_argument("--tta", nargs="+", choices=("no", "yes"), default=["no", "yes"])
     options.add_argument("--folder", type=Path, help="a folder of small scans NAME_0000.nii.gz")
@@ -233,7 +237,7 @@ def main() -> None:
             (folder / "truth").mkdir()
             nib.save(nib.Nifti1Image(labels, affine), folder / "truth" / f"{name}.nii.gz")
             plan = make_plan(name, scan)
-            network = trained(plan, image, labels, affine)
+            network = trained(plan, image, labels, affine, steps=args.steps)
             del image, labels
             for classes in args.classes:
                 run = write_run(folder / f"run_{classes}", plan, network, classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import nibabel as nib
@@ -77,3 +78,9 @@ def write_run(folder: Path, *, folds: tuple[str, ...] = ("fold_0",), channels: i
         )
         save_weights(network, folder / name / "weights.safetensors")
     return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Of a table in CSV."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
