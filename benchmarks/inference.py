@@ -13,7 +13,7 @@ folder"), which resamples and normalises for it as nnU-Net does. Peak memory is 
 all that it started, of the memory that is a process's own share (PSS).
 
 Air that is clipped to one value has no variance, which instance normalisation makes large: there a network that
-was trained for minutes finds by rounding alone what is not there. `--scans "ct, air seen"` does not clip it.
+was trained for minutes finds by rounding alone what is not there. `--scans ct-with-air` does not clip it.
 
 `--scans large --classes 60 --tta no --no-peer --steps 40` measures the memory that our side needs for
 512 x 512 x 800 voxels.
@@ -68,7 +68,7 @@ class Scan:
 SCANS = {
     "head": Scan((160, 192, 224), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (64, 64, 64), None),
     "ct": Scan((512, 512, 300), (0.8, 0.8, 2.0), (1.6, 1.6, 2.0), (64, 64, 64), (-500.0, 500.0)),
-    "ct, air seen": Scan((512, 512, 300), (0.8, 0.8, 2.0), (1.6, 1.6, 2.0), (64, 64, 64), (-1100.0, 500.0)),
+    "ct-with-air": Scan((512, 512, 300), (0.8, 0.8, 2.0), (1.6, 1.6, 2.0), (64, 64, 64), (-1100.0, 500.0)),
     "large": Scan((512, 512, 800), (0.8, 0.8, 1.0), (1.5, 1.5, 1.5), (96, 96, 96), (-500.0, 500.0)),
 }
 
