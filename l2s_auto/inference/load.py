@@ -20,6 +20,7 @@ from l2s_auto.inference.model_zip import CALIBRATION, LOW_RESOLUTION, PLAN, RECI
 from l2s_auto.io.json_files import read_json, read_model
 from l2s_auto.networks import load_weights, network_for, put_weights
 from l2s_auto.networks.device import choose_device
+from l2s_auto.networks.precision import keep_first_block_precise
 
 KNOWN_VERSION = Plan.model_fields["version"].default
 
@@ -166,7 +167,7 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
 
 
 def _frozen(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
-    return network.to(device).eval().requires_grad_(False)
+    return keep_first_block_precise(network.to(device).eval().requires_grad_(False))
 
 
 def _from_nnunet(path: Path, device: torch.device) -> Model:
