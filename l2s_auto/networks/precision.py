@@ -27,7 +27,8 @@ def keep_first_block_precise(network: nn.Module) -> nn.Module:
     )
     block = network.get_submodule(parent if normalised else found)
     if not isinstance(block, _Precise):
-        block.__class__ = _precise(type(block))
+        kind: Any = type(block)
+        block.__class__ = _precise(kind)
     return network
 
 
