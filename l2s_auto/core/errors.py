@@ -45,3 +45,9 @@ class ProcessLost(RuntimeError):
     def __init__(self, cause: object) -> None:
         reason = " ".join(str(cause).split())
         super().__init__(f"another process of the team ended ({reason[:200]})")
+
+
+def some_of(names: Sequence[str], *, most: int = 10) -> str:
+    """The first names, and how many more there are, for a sentence."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

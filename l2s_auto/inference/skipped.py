@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from l2s_auto.core.errors import some_of
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.tables import CASE, read_table
 
@@ -45,15 +46,10 @@ def notes_on_skipped(
         (failed, "though the last try failed"),
         (older, "though the scan is newer than its segmentation"),
     )
-    return [f"Skipped, {what}: {_some(cases)}. {again}" for cases, what in kinds if cases]
+    return [f"Skipped, {what}: {some_of(cases)}. {again}" for cases, what in kinds if cases]
 
 
 def _run_of(case: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
     number = manifest["cases"].get(case, {}).get("run")
     runs = manifest["runs"]
     return runs[number] if isinstance(number, int) and 0 <= number < len(runs) else None
-
-
-def _some(cases: Sequence[str], *, most: int = 10) -> str:
-    more = len(cases) - most
-    return ", ".join(cases[:most]) + (f" and {more} more" if more > 0 else "")

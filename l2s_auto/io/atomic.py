@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: How names of unfinished files begin: a dot, so that they are not taken for data, then the machine and the process.
@@ -21,7 +22,7 @@ def unfinished(name: str = "") -> str:
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Remove unfinished files of processes of this machine that are gone, killed while they wrote; returns them.
+    """Remove unfinished files and folders of processes of this machine that were killed while they wrote; returns them.
 
     What processes of other machines write into a shared folder stays, and so does everything on Windows, which does not
     tell whether a process is there.
@@ -33,8 +34,9 @@ def sweep(folder: Path) -> list[Path]:
         found = _UNFINISHED.fullmatch(path.name)
         if found is None or found[1] != _machine() or _runs(int(found[2])):
             continue
-        path.unlink(missing_ok=True)
-        removed.append(path)
+        with suppress(OSError):  # of another user, or gone meanwhile
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            removed.append(path)
     return removed
 
 

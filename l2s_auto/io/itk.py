@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from l2s_auto.core.errors import UserError
-from l2s_auto.io.atomic import atomic_path
+from l2s_auto.core.errors import UserError, some_of
+from l2s_auto.io.atomic import atomic_path, unfinished
 
-_READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
+_READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO"}
 #: Tags of DICOM: where a slice's first voxel lies, and its rows' and columns' directions.
 _POSITION, _DIRECTIONS = "0020|0032", "0020|0037"
 #: Share of the usual distance of neighbouring slices by which one may differ.
@@ -121,7 +121,7 @@ def _require_whole(folder: Path, slices: Sequence[Path]) -> None:
     used = {path.name for path in slices}
     others = [path for path in sorted(folder.iterdir()) if path.name not in used and path.name.upper() != "DICOMDIR"]
     unread = [path.name for path in others if is_dicom_file(path)]
-    found = f"{len(unread)} DICOM files that are no readable slices: {_some(unread)}" if unread else ""
+    found = f"{len(unread)} DICOM files that are no readable slices: {some_of(unread, most=3)}" if unread else ""
     places = []
     for path in slices:
         reader = sitk.ImageFileReader()
@@ -139,7 +139,7 @@ def _require_whole(folder: Path, slices: Sequence[Path]) -> None:
         far = [k for k, step in enumerate(steps) if abs(step - usual) > max(_UNEVEN * usual, 1e-3)]
         if far:
             pairs = [f"{steps[k]:.2f} mm from {slices[k].name} to {slices[k + 1].name}" for k in far]
-            found = f"slices of {usual:.2f} mm distance, but {_some(pairs)}: some are missing, or there twice"
+            found = f"slices of {usual:.2f} mm distance, but {some_of(pairs, most=3)}: some are missing, or there twice"
     if found:
         raise UserError.single(
             "A DICOM series is not whole.",
@@ -148,10 +148,6 @@ def _require_whole(folder: Path, slices: Sequence[Path]) -> None:
             expected="the slices of one volume at equal distances, and no other DICOM file",
             mend="Export the series again, or remove what does not belong to it.",
         )
-
-
-def _some(names: Sequence[str], *, most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _affine(direction: tuple[float, ...], spacing: tuple[float, ...], origin: tuple[float, ...]) -> np.ndarray:
@@ -185,7 +181,7 @@ def _write_pair(image: Any, path: Path) -> None:
     """A .mhd names its .raw inside, so both are written under their own names elsewhere, then moved, header last."""
     sitk = _simple_itk()
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=unfinished(), dir=path.parent))
     try:
         sitk.WriteImage(image, str(folder / path.name))
         for file in sorted(folder.iterdir(), key=lambda file: file.name == path.name):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from l2s_auto.io import atomic
 from l2s_auto.io.atomic import atomic_path, sweep, unfinished
 
 WRITER = """
@@ -40,8 +41,23 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     mine, other = tmp_path / unfinished("x"), tmp_path / ".partial-12345678-1-of-another-machine"
     for one in (mine, other, path):
         one.write_text("stays")
-    assert sweep(tmp_path) == [left]
+    folder = left.with_name(left.name + "-folder")
+    folder.mkdir()
+    (folder / "a.raw").write_bytes(b"half")
+    assert sweep(tmp_path) == sorted([left, folder])
     assert sorted(tmp_path.iterdir()) == sorted([mine, other, path])
+
+
+def test_what_cannot_be_removed_stays_and_stops_nothing(tmp_path, monkeypatch):
+    left = tmp_path / unfinished("x")
+    left.write_text("half", encoding="utf-8")
+    monkeypatch.setattr(atomic, "_runs", lambda process: False)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert sweep(tmp_path) == [] and left.exists()
 
 
 def test_where_there_is_nothing_nothing_is_swept(tmp_path):
