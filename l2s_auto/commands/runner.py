@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from l2s_auto import __version__
 from l2s_auto.commands.streams import forgiving_streams
-from l2s_auto.core.errors import ProcessLost, UserError
+from l2s_auto.core.errors import ProcessLost, UserError, disk_is_full
 
 DONE, INTERNAL_ERROR, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
@@ -88,18 +88,6 @@ def leave(code: int) -> NoReturn:
         with suppress(OSError, ValueError):  # nobody reads it any more
             stream.flush()
     os._exit(code)
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Whether an error comes from a disk without room, or a quota; libraries wrap it in errors of their own."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-            return True
-        if os.strerror(errno.ENOSPC) in str(seen):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 import traceback
 from collections import deque
@@ -16,7 +15,7 @@ from typing import Any
 
 import torch
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import UserError, disk_is_full
 from l2s_auto.inference import qc
 from l2s_auto.inference.ahead import Outcome, attempt, map_ahead
 from l2s_auto.inference.jobs import Job, Jobs
@@ -234,6 +233,6 @@ def _reason(error: Exception | None) -> str:
         return " ".join([error.summary, *map(str, error.offences)])
     if isinstance(error, MemoryError):
         return "There is not enough memory for it: is its header right about its size?"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+    if error is not None and disk_is_full(error):
         return "The disk is full."
     return " ".join(f"{type(error).__name__}: {error}".split())
