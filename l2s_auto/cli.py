@@ -8,7 +8,7 @@ from pathlib import Path
 
 from l2s_auto.commands import parsers
 from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
-from l2s_auto.core.allocator import spare_memory, start_without_cache
+from l2s_auto.core.allocator import keep_windows, spare_memory, start_without_cache
 
 Arguments = Sequence[str] | None
 #: Of the training images that lack channels, where scans may lack some.
@@ -86,6 +86,7 @@ def predict(arguments: Arguments = None) -> int:
     args = parsers.predict().parse(arguments)
 
     def body() -> int:
+        keep_windows()
         from l2s_auto.commands.prediction import prediction_bar, print_summary
         from l2s_auto.commands.together import in_parts, part_of
         from l2s_auto.inference.load import last_model

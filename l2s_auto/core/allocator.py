@@ -9,6 +9,7 @@ from contextlib import suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
 _LARGE = 1_000_000  # bytes
+_OF_A_WINDOW, _KEPT = 1 << 28, 1 << 29  # bytes
 _TUNABLES, _NO_CACHE = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
 
 
@@ -57,6 +58,17 @@ def keep_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     return _told((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def keep_windows() -> bool:
+    """Keep what arrays of the size of a few windows have freed -> whether the C library could be told so.
+
+    Sliding windows make arrays of the same few sizes over and over. glibc maps each of more than 32 MB anew, which
+    took a fifth of the time with 60 classes. Whole volumes are mapped as ever, and go back to the system.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    return _told((_M_MMAP_THRESHOLD, _OF_A_WINDOW), (_M_TRIM_THRESHOLD, _KEPT))
 
 
 def _can_start_again() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,13 @@ class UserError(ValueError):
     def single(cls, summary: str, *, where: str, found: str, expected: str, mend: str) -> UserError:
         """A UserError with exactly one offence."""
         return cls(summary, [Offence(where, found, expected, mend)])
+
+    def with_path(self, old: object, new: object) -> UserError:
+        """The same about another path: of what was unpacked into a folder that nobody knows, where it came from."""
+        places = (offence.where.replace(str(old), str(new)) for offence in self.offences)
+        return UserError(
+            self.summary, [replace(offence, where=where) for offence, where in zip(self.offences, places, strict=True)]
+        )
 
 
 class ProcessLost(RuntimeError):

@@ -56,6 +56,14 @@ def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = 
     if format == "nnunet":
         return _export_to_nnunet(model_path, zip_path)
     _check_target(zip_path)
+    if zipfile.is_zipfile(model_path):
+        raise UserError.single(
+            "The model is a zip already.",
+            where=str(model_path),
+            found="a zip",
+            expected="a run folder or one of its fold folders",
+            mend="Share the zip as it is; l2s_import unpacks it.",
+        )
     files = find_model(model_path)
     plan, recipe = read_plan(files.plan), read_model(files.recipe, Recipe)
     zip_path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +134,10 @@ def import_model(zip_path: Path | str, folder: Path | str) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}_", dir=folder.parent) as temporary:
         unpacked = Path(temporary) / folder.name
         extract_model(zip_path, unpacked)
-        load_model(unpacked)  # a model that does not load is refused before it has a name
+        try:
+            load_model(unpacked)  # a model that does not load is refused before it has a name
+        except UserError as error:
+            raise error.with_path(unpacked, zip_path) from error
         if folder.is_dir():
             folder.rmdir()
         os.replace(unpacked, folder)

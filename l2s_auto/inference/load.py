@@ -88,13 +88,16 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> Model:
         return _load(find_model(path.parent), source=path, device=device)
     with tempfile.TemporaryDirectory(prefix="l2s_model_") as folder:
         extract_model(path, Path(folder))
-        return _load(find_model(Path(folder)), source=path, device=device)
+        try:
+            return _load(find_model(Path(folder)), source=path, device=device)
+        except UserError as error:
+            raise error.with_path(folder, path) from error
 
 
 def find_model(path: Path) -> ModelFiles:
     """The files of the model in a run folder or a fold folder. UserError if there is no model."""
     if not path.is_dir():
-        _refuse(path, "no such file or folder")
+        _refuse(path, "a file" if path.exists() else "no such file or folder")
     if (path / PLAN).is_file():
         run, folds = path, sorted(fold for fold in path.glob("fold_*") if fold.is_dir())
     elif (path.parent / PLAN).is_file() and path.name.startswith("fold_"):

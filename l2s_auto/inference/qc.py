@@ -15,8 +15,9 @@ COLUMNS = ("case", "label", "score", "touches_border", "components", "flag", "re
 LARGE_PART = 0.1
 #: A Dice below this, to be expected of a label, is a reason to look at it.
 LOW = 0.7
-#: Voxels of a slab times classes, so that softmax needs 64 MiB whatever the volume.
-SLAB = 1 << 24
+#: Voxels of a slab times classes, so that softmax stays in a processor's cache; other devices take more at once.
+SLAB = 1 << 20
+ON_A_GPU = 64
 
 
 class Scores:
@@ -33,7 +34,8 @@ class Scores:
 
     def add(self, logits: torch.Tensor) -> None:
         """Logits (K, *slab)."""
-        rows = max(1, SLAB // max(1, logits[:, 0].numel()))
+        most = SLAB if logits.device.type == "cpu" else ON_A_GPU * SLAB
+        rows = max(1, most // max(1, logits[:, 0].numel()))
         classes = len(self.all)
         for part in logits.split(rows, dim=1):
             flat = part.reshape(classes, -1).float()

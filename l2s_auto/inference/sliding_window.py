@@ -21,8 +21,8 @@ from l2s_auto.networks.context import exchanged
 Progress = Callable[[int, int], None]
 #: Planes along the axis of the slabs, and their (K, *slab) float32 logits.
 Slab = tuple[slice, torch.Tensor]
-#: Logits that are handed out at a time, about: 64 MiB.
-PIECE = 1 << 24
+#: Logits that are handed out at a time, about: 16 MiB, and on a GPU 64.
+PIECE, GPU_PIECE = 1 << 22, 1 << 24
 LEFT_RIGHT_AXIS = 0  # the plan's grid is closest to R, A, S
 
 
@@ -149,8 +149,9 @@ class _Sums:
                 self.values[(slice(None), *place)].addcmul_(self._part(logits, source), own)
 
     def pieces(self, planes: slice) -> Iterator[slice]:
-        """The planes in slabs of about PIECE values, since each is copied."""
-        thickness = max(1, PIECE * self.size // self.values.numel())
+        """The planes in slabs of about so many values, since each is copied."""
+        most = PIECE if self.values.device.type == "cpu" else GPU_PIECE
+        thickness = max(1, most * self.size // self.values.numel())
         for start in range(planes.start, planes.stop, thickness):
             yield slice(start, min(planes.stop, start + thickness))
 
@@ -217,6 +218,7 @@ class _Seen:
         own = self.windowing
         kind = own.device.type
         total: torch.Tensor | None = None
+        looks = len(self.flips) * len(self.networks)
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=own.bfloat16):
             stack = stack.to(own.device)
             for flip in self.flips:
@@ -224,11 +226,11 @@ class _Seen:
                 if own.context and LEFT_RIGHT_AXIS in flip:
                     shown = torch.cat([stack[:, :-1], exchanged(stack[:, -1:], own.pairs, own.classes)], 1)
                 for network in self.networks:
-                    logits = _flipped_logits(network, shown, flip, own.pairs).float()
-                    total = logits if total is None else total + logits
+                    logits = _flipped_logits(network, shown, flip, own.pairs)
+                    # In place: to make room for another such array takes longer than to add it.
+                    total = logits.to(torch.float32, copy=looks > 1) if total is None else total.add_(logits)
             assert total is not None, "a model has at least one network"
-            looks = len(self.flips) * len(self.networks)
-            return (total / looks if looks > 1 else total).to(self.store)
+            return (total.div_(looks) if looks > 1 else total).to(self.store)
 
 
 def _check(image: torch.Tensor, windowing: Windowing) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from l2s_auto.inference.sliding_window import (
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.networks import call
+from l2s_auto.networks.precision import keep_first_block_precise
 from l2s_auto.preprocessing.pipeline import prepare, restore_slabs
 from l2s_auto.preprocessing.read import read_image
 from l2s_auto.preprocessing.store import StoredCase
@@ -44,12 +46,15 @@ Alone = dict[int, float]
 
 
 def network_with(parts: Parts, phi: Params) -> Network:
-    """The network with the weights phi, in the device's fast precision."""
+    """The network with the weights phi, in the device's fast precision, as it predicts."""
+    network = parts.network
+    if parts.autocast is not None:
+        network = keep_first_block_precise(deepcopy(network))
 
     @torch.no_grad()
     def run(image: torch.Tensor) -> torch.Tensor:
         with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=parts.autocast is not None):
-            return call(parts.network, phi, image).float()
+            return call(network, phi, image).float()
 
     return run
 
@@ -71,9 +76,10 @@ def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float |
     The processes of a team share the cases; each has the result.
     """
     targets = target_of(parts.plan.generation)
+    network = network_with(parts, phi)
     scores: list[float] = []
     for case in parts.team.some_of(evenly(cases, LOOKED_AT)):
-        found = sliding_window_classes([network_with(parts, phi)], *shown(parts, np.array(case.image)))
+        found = sliding_window_classes([network], *shown(parts, np.array(case.image)))
         prediction, reference = found.numpy(), targets[np.asarray(case.enriched)]
         prediction[reference == len(parts.plan.labels)] = 0  # nobody labelled what is there
         values = (dice(prediction == k, reference == k) for k in range(1, len(parts.plan.labels)))

@@ -68,6 +68,34 @@ def test_kept_memory_is_used_again():
     assert pages["keep"] < 100 and pages["default"] > 10 * pages["keep"], pages
 
 
+WINDOWS = """
+import resource, sys
+import numpy as np
+from l2s_auto.core.allocator import keep_windows
+
+def cleared(size):
+    np.ones(size, np.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(size, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+if sys.argv[1] == "keep":
+    assert keep_windows()
+print(cleared(120_000_000))
+held = next(line for line in open("/proc/self/status") if line.startswith("VmRSS:")).split()[1]
+np.ones(1_000_000_000, np.uint8)
+now = next(line for line in open("/proc/self/status") if line.startswith("VmRSS:")).split()[1]
+assert int(now) - int(held) < 100_000, "a whole volume goes back to the system"
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what glibc keeps")
+def test_arrays_of_windows_are_kept_and_volumes_are_not():
+    pages = {choice: printed(WINDOWS, choice) for choice in ("keep", "default")}
+    assert pages["keep"] < 100 and pages["default"] > 10 * pages["keep"], pages
+
+
 RESTART = """
 import os, sys
 import l2s_auto.core.allocator as allocator

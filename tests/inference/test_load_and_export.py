@@ -183,6 +183,21 @@ def test_what_is_not_a_model_is_one_user_error(tmp_path, spoil, message):
         load_model(path)
 
 
+def test_what_is_wrong_within_a_zip_is_said_of_the_zip(tmp_path):
+    run = write_run(tmp_path / "run")
+    path = export_model(_other_features(run), tmp_path / "model.zip")
+    for load in (load_model, lambda zipped: import_model(zipped, tmp_path / "new")):
+        with pytest.raises(UserError, match="do not fit") as raised:
+            load(path)
+        assert all(offence.where.startswith(str(path)) for offence in raised.value.offences)
+
+
+def test_a_zip_is_not_exported_again(tmp_path):
+    path = export_model(write_run(tmp_path / "run"), tmp_path / "model.zip")
+    with pytest.raises(UserError, match="a zip already"):
+        export_model(path, tmp_path / "again.zip")
+
+
 def _zip(path: Path, members: dict[str, bytes], *, link: str | None = None) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
