@@ -5,10 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from l2s_auto.commands import parsers
 from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
-from l2s_auto.core.allocator import keep_windows, spare_memory, start_without_cache
+from l2s_auto.core.allocator import keep_blocks, spare_memory, start_without_cache
 
 Arguments = Sequence[str] | None
 #: Of the training images that lack channels, where scans may lack some.
@@ -86,14 +87,17 @@ def predict(arguments: Arguments = None) -> int:
     args = parsers.predict().parse(arguments)
 
     def body() -> int:
-        keep_windows()
         from l2s_auto.commands.prediction import prediction_bar, print_summary
         from l2s_auto.commands.together import in_parts, part_of
+        from l2s_auto.inference.ensemble import logits_of_a_window
         from l2s_auto.inference.load import last_model
         from l2s_auto.inference.predict import PredictionSummary, predict
         from l2s_auto.training.team import team_from_environment
 
         team, device = team_from_environment(args.device)
+
+        def keep_room(model: Any) -> None:
+            keep_blocks(logits_of_a_window(model.plan))
 
         def work() -> PredictionSummary:
             model = args.model or last_model()
@@ -113,6 +117,7 @@ def predict(arguments: Arguments = None) -> int:
                     workers=1 if args.workers is None else args.workers,
                     fast=args.fast,
                     progress=progress,
+                    loaded=keep_room,
                 )
 
         summary = in_parts(work, team)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
 _LARGE = 1_000_000  # bytes
-_OF_A_WINDOW, _KEPT = 1 << 28, 1 << 29  # bytes
+_MAPPED = 1 << 25  # bytes of a block that glibc maps by itself, at most
 _TUNABLES, _NO_CACHE = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
 
 
@@ -60,15 +60,16 @@ def keep_memory() -> bool:
     return _told((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-def keep_windows() -> bool:
-    """Keep what arrays of the size of a few windows have freed -> whether the C library could be told so.
+def keep_blocks(size: int) -> bool:
+    """Keep what arrays of up to `size` bytes have freed -> whether the C library was told so.
 
-    Sliding windows make arrays of the same few sizes over and over. glibc maps each of more than 32 MB anew, which
-    took a fifth of the time with 60 classes. Whole volumes are mapped as ever, and go back to the system.
+    Sliding windows make arrays of the same few sizes over and over. glibc maps each of more than 32 MB anew, which took
+    a fifth of the time with 60 classes. Larger ones, whole volumes, are mapped as ever, and go back to the system.
+    Where windows are small there is nothing to tell.
     """
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux") or size <= _MAPPED:
         return False
-    return _told((_M_MMAP_THRESHOLD, _OF_A_WINDOW), (_M_TRIM_THRESHOLD, _KEPT))
+    return _told((_M_MMAP_THRESHOLD, min(size + _LARGE, 2**31 - 1)), (_M_TRIM_THRESHOLD, min(8 * size, 2**31 - 1)))
 
 
 def _can_start_again() -> bool:

@@ -34,6 +34,11 @@ def windowing_of(
     )
 
 
+def logits_of_a_window(plan: Plan) -> int:
+    """Bytes in float32."""
+    return 4 * len(plan.labels) * math.prod(plan.patch)
+
+
 def _store(device: torch.device, shape: Sequence[int], plan: Plan) -> torch.device:
     """Where sums are kept: on the device where three rows of windows fit beside the image, else in memory."""
     if device.type == "cuda":

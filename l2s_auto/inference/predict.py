@@ -71,6 +71,7 @@ def predict(
     workers: int = 1,
     fast: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    loaded: Callable[[Model], None] = lambda model: None,
 ) -> PredictionSummary:
     """Segment `input` into `output`, both files or both folders; tables and overlays go into the output's folder.
 
@@ -83,6 +84,7 @@ def predict(
     workers        0: one thing after another; more: read the next scan and write the last one beside the network
     fast           fewer windows and no tta; of a cascade the first network alone
     progress       called as the prediction goes on
+    loaded         called with the model before its first scan
 
     A scan that cannot be segmented is noted in failures.csv, and the others are done.
     Raises UserError, before anything is computed, for a model, input, output or option that is wrong.
@@ -107,6 +109,7 @@ def predict(
         model = load_model(last_model() if model is None else model, options.device)
     if fast and model.low_resolution is not None:
         model = model.low_resolution
+    loaded(model)
     notes = model.notes
     if tta and not model.plan.flips:
         notes += ("The model was not trained on mirrored scans: --tta changes nothing.",)
