@@ -21,8 +21,8 @@ from l2s_auto.networks.context import exchanged
 Progress = Callable[[int, int], None]
 #: Planes along the axis of the slabs, and their (K, *slab) float32 logits.
 Slab = tuple[slice, torch.Tensor]
-#: Logits that are handed out at a time, about: 16 MiB, and on a GPU 64.
-PIECE, GPU_PIECE = 1 << 22, 1 << 24
+#: Logits that are handed out at a time, about: 32 MiB, and on a GPU 64.
+PIECE, GPU_PIECE = 1 << 23, 1 << 24
 LEFT_RIGHT_AXIS = 0  # the plan's grid is closest to R, A, S
 
 
