@@ -1,0 +1,172 @@
+"""Hypergradients of several kinds, by the largest noise, the bias field and the share of the contrast prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from theta_world import Point, Problem
+
+from l2s_auto.augmenters.bounds import INTENSITY
+from l2s_auto.core.protocols import Params
+from l2s_auto.core.types import Batch, TrainState
+from l2s_auto.hypergradients.differentiate import inner, norm
+from l2s_auto.hypergradients.finite_difference import moved, step_size
+from l2s_auto.hypergradients.two_pass import SyntheticPass
+from l2s_auto.synthesis.intensity import Shares, draw_mixture
+from l2s_auto.training.build import Parts, initial_state
+from l2s_auto.training.step import (
+    Synthetic,
+    TwoPasses,
+    augment,
+    draw_pair,
+    draw_real,
+    draw_synthetic,
+    loss_gradients,
+    network_loss,
+    replace_state,
+    synthetic_step,
+)
+
+LEAP = 0.1  # difference of the share between two branches
+
+# Variants: which u the synthetic gradient's derivative by theta is multiplied with. r and s are means over independent
+# batches of the real and the synthetic gradient, `twins` of images of the scans' own label maps.
+
+Direction = Callable[[Parts, TrainState, Params, Params, Params, float], Params]
+
+
+def one_step(parts: Parts, state: TrainState, r: Params, s: Params, twins: Params, scale: float) -> Params:
+    """The paper's: through the update as it is."""
+    return parts.rule.vjp(r, s, state.inner_state, rate_scale=scale)
+
+
+def scaling(state: TrainState) -> Params:
+    """Adam's, of each weight."""
+    roots = {name: square.sqrt() for name, square in state.inner_state["square"].items()}
+    mean = torch.cat([root.flatten() for root in roots.values()]).mean()
+    return {name: 1 / (root + 0.01 * mean) for name, root in roots.items()}
+
+
+def scale_free(parts: Parts, state: TrainState, r: Params, s: Params, twins: Params, scale: float) -> Params:
+    """Through phi - rate · s / |s|: what only makes s longer does not count."""
+    along = inner(r, s) / norm(s) ** 2
+    return {name: -(r[name] - along * s[name]) / norm(s) for name in r}
+
+
+def scaled_scale_free(parts: Parts, state: TrainState, r: Params, s: Params, twins: Params, scale: float) -> Params:
+    """The same in Adam's metric P: phi - rate · P s / sqrt(s'P s)."""
+    p = scaling(state)
+    ps = {name: p[name] * s[name] for name in s}
+    square = inner(s, ps)
+    along = inner(r, ps) / square
+    return {name: -p[name] * (r[name] - along * s[name]) / square.sqrt() for name in r}
+
+
+def matching(parts: Parts, state: TrainState, r: Params, s: Params, twins: Params, scale: float) -> Params:
+    """Of 1/2 (r - s)'P(r - s) by theta: synthetic images shall move the network as real ones do."""
+    p = scaling(state)
+    return {name: -p[name] * (r[name] - twins[name]) for name in r}
+
+
+VARIANTS: dict[str, Direction] = {
+    "one-step": one_step,
+    "scale-free": scale_free,
+    "scale-free, Adam's metric": scaled_scale_free,
+    "matching": matching,
+}
+
+
+def mean_of(values: list[Params]) -> dict[str, torch.Tensor]:
+    return {name: torch.stack([value[name] for value in values]).mean(0) for name in values[0]}
+
+
+def gradients_at(problem: Problem, parts: Parts, state: TrainState, point: Point, scale: float) -> dict:
+    """Of each variant the derivatives by the three axes: (n,) values, one a group of batches."""
+    given, rows = problem.given, {name: [] for name in VARIANTS}
+    for _ in range(given.groups):
+        reals, synthetics, twins = [], [], []
+        for _ in range(given.batches):
+            scans, paired = draw_pair(parts)
+            reals.append(loss_gradients(parts, state.phi, scans)[0])
+            twins.append(loss_gradients(parts, state.phi, as_seen(parts, state.theta, paired))[0])
+            made = draw_synthetic(parts)
+            synthetics.append(loss_gradients(parts, state.phi, as_seen(parts, state.theta, made))[0])
+        r, s, t = mean_of(reals), mean_of(synthetics), mean_of(twins)
+        images = [draw_synthetic(parts) for _ in range(given.batches)]
+        for name, direction in VARIANTS.items():
+            u = direction(parts, state, r, s, t, scale)
+            rows[name].append(np.mean([along(parts, state, u, made, point) for made in images], axis=0).tolist())
+    return {name: np.array(values).T.tolist() for name, values in rows.items()}
+
+
+@torch.no_grad()
+def as_seen(parts: Parts, theta: Params, made: Synthetic) -> Batch:
+    return Batch(augment(parts, theta, made), made.clean.target)
+
+
+def along(parts: Parts, state: TrainState, u: Params, made: Synthetic, point: Point) -> list[float]:
+    """d<u, s>/d(noise, bias, prior) on a synthetic batch."""
+    scans = Batch(made.clean.image, made.clean.target)  # not looked at
+    hyper = TwoPasses(parts, made, scans)
+    theta = {name: value.detach().requires_grad_() for name, value in state.theta.items()}
+    by_theta = parts.hypergradient.theta_gradient(hyper, state.phi, theta, u, SyntheticPass(torch.zeros(()), {}))
+    by_noise = INTENSITY * by_theta["raw_width"].item()
+    by_bias = by_theta["raw_exponents"].sum().item()
+    near, far = families(parts, made)
+    by_prior = slope_along(parts, state, u, near) - slope_along(parts, state, u, far)
+    return [by_noise, by_bias, by_prior]
+
+
+def families(parts: Parts, made: Synthetic) -> tuple[Synthetic, Synthetic]:
+    """The same batch with all images after the prior, and with none, all else being equal."""
+    generator, pair = parts.generator, []
+    seed = int(torch.randint(2**31, (1,), generator=parts.random))
+    for shares in (Shares(prior=1.0), Shares(reversed=1 / 3)):
+        random = torch.Generator(parts.device).manual_seed(seed)
+        size = len(made.clean.target)
+        mixture = draw_mixture(size, 1, generator.structures, random, prior=generator.prior, shares=shares)
+        with torch.no_grad():
+            image = generator.render(made.layout, made.draw, mixture)
+        pair.append(replace(made, clean=Batch(image, made.clean.target)))
+    return pair[0], pair[1]
+
+
+@torch.no_grad()
+def slope_along(parts: Parts, state: TrainState, u: Params, made: Synthetic) -> float:
+    """<u, d(synthetic loss)/d(phi)>, by a central difference of the loss."""
+    seen = as_seen(parts, state.theta, made)
+    h = step_size(1e-3, state.phi, u)
+    ahead, back = (network_loss(parts, moved(state.phi, u, x), seen.image, seen.target, fast=False) for x in (h, -h))
+    return ((ahead - back) / (2 * h)).item()
+
+
+def branches(problem: Problem, parts: Parts, state: TrainState, point: Point, scale: float) -> dict:
+    """Lookahead: from these weights, trainings with theta on either side whose rate falls to 0, and the real loss.
+
+    The random numbers are the same on both sides.
+    """
+    given = problem.given
+    sides = {
+        "noise": [point.at("noise", max(0.0, point.noise - 0.03)), point.at("noise", point.noise + 0.03)],
+        "bias": [point.at("bias", max(0.0, point.bias - 0.1)), point.at("bias", min(1.0, point.bias + 0.1))],
+        "prior": [point.at("prior", max(0.0, point.prior - LEAP)), point.at("prior", min(1.0, point.prior + LEAP))],
+    }
+    scans = [draw_real(parts) for _ in range(given.branch_scans)]
+    slopes = []
+    for axis, (low, high) in sides.items():
+        losses = []
+        for side in (low, high):
+            own = problem.parts(side)
+            own.random.manual_seed(problem.seed + 17)
+            start = replace_state(state, theta=initial_state(own).theta)
+            for step in range(given.branch):
+                start = synthetic_step(own, start, rate_scale=scale * (1 - step / given.branch)).state
+            with torch.no_grad():
+                losses.append(
+                    np.mean([network_loss(own, start.phi, batch.image, batch.target).item() for batch in scans])
+                )
+        slopes.append(float(losses[1] - losses[0]) / (getattr(high, axis) - getattr(low, axis)))
+    return {f"branches of {given.branch}": [[slope] for slope in slopes]}
