@@ -39,7 +39,10 @@ GRID += [Point(0.05, bias, prior) for prior in (0.3, 0.6) for bias in BIAS if bi
 def run_one(problem: Problem, point: Point) -> dict:
     """Train at a point; what a former call did is read."""
     given = problem.given
-    place = given.output / f"{point.name}, seed {problem.seed}, {given.iterations}.json"
+    kind = (
+        f"{given.iterations} iterations, {given.groups} x {given.batches}, branch {given.branch}, {given.scans} scans"
+    )
+    place = given.output / f"{point.name}, seed {problem.seed}, {kind}.json"
     if place.exists():
         return read_json(place)
     parts = problem.parts(point)
@@ -49,7 +52,7 @@ def run_one(problem: Problem, point: Point) -> dict:
         for stage, share in STAGES.items():
             if step == round(share * given.iterations) and given.groups:
                 scale = parts.schedule(share)
-                found[stage] = gradients_at(problem, parts, state, point, scale)
+                found[stage] = gradients_at(problem, parts, state, scale)
                 if given.branch:
                     found[stage] |= branches(problem, parts, state, point, scale)
         state = synthetic_step(parts, state, rate_scale=parts.schedule(step / given.iterations)).state
@@ -102,9 +105,9 @@ def agreement(rows: list[dict]) -> dict:
                 sure.append(abs(values.mean()) > 2 * error)
         every = list(itertools.chain.from_iterable(hits.values()))
         found[f"{name}, {stage}"] = {
-            "agrees": float(np.mean(every)),
+            "agrees": float(np.mean(every)) if every else None,
             "of": len(every),
-            "clear_of_its_own_noise": float(np.mean(sure)),
+            "clear_of_its_own_noise": float(np.mean(sure)) if sure else None,
             **{axis: [sum(values), len(values)] for axis, values in hits.items()},
         }
     return found

@@ -83,7 +83,7 @@ def mean_of(values: list[Params]) -> dict[str, torch.Tensor]:
     return {name: torch.stack([value[name] for value in values]).mean(0) for name in values[0]}
 
 
-def gradients_at(problem: Problem, parts: Parts, state: TrainState, point: Point, scale: float) -> dict:
+def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float) -> dict:
     """Of each variant the derivatives by the three axes: (n,) values, one a group of batches."""
     given, rows = problem.given, {name: [] for name in VARIANTS}
     for _ in range(given.groups):
@@ -98,7 +98,7 @@ def gradients_at(problem: Problem, parts: Parts, state: TrainState, point: Point
         images = [draw_synthetic(parts) for _ in range(given.batches)]
         for name, direction in VARIANTS.items():
             u = direction(parts, state, r, s, t, scale)
-            rows[name].append(np.mean([along(parts, state, u, made, point) for made in images], axis=0).tolist())
+            rows[name].append(np.mean([along(parts, state, u, made) for made in images], axis=0).tolist())
     return {name: np.array(values).T.tolist() for name, values in rows.items()}
 
 
@@ -107,7 +107,7 @@ def as_seen(parts: Parts, theta: Params, made: Synthetic) -> Batch:
     return Batch(augment(parts, theta, made), made.clean.target)
 
 
-def along(parts: Parts, state: TrainState, u: Params, made: Synthetic, point: Point) -> list[float]:
+def along(parts: Parts, state: TrainState, u: Params, made: Synthetic) -> list[float]:
     """d<u, s>/d(noise, bias, prior) on a synthetic batch."""
     scans = Batch(made.clean.image, made.clean.target)  # not looked at
     hyper = TwoPasses(parts, made, scans)

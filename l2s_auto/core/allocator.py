@@ -65,7 +65,7 @@ def keep_blocks(size: int) -> bool:
 
     Sliding windows make arrays of the same few sizes over and over. glibc maps each of more than 32 MB anew, which took
     a fifth of the time with 60 classes. Larger ones, whole volumes, are mapped as ever, and go back to the system.
-    Where windows are small there is nothing to tell.
+    Where windows are small there is nothing to tell. What lies free at the heap's end is kept up to eight such blocks.
     """
     if not sys.platform.startswith("linux") or size <= _MAPPED:
         return False

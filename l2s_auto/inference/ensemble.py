@@ -35,7 +35,7 @@ def windowing_of(
 
 
 def logits_of_a_window(plan: Plan) -> int:
-    """Bytes in float32."""
+    """Bytes of the (K, *patch) logits of one window, in float32."""
     return 4 * len(plan.labels) * math.prod(plan.patch)
 
 

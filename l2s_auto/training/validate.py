@@ -114,9 +114,10 @@ def validate_fold(
     seen: list[tuple[Expected, Alone]] = []
     notes: list[str] = []
     mine = parts.team.some_of(cases)
+    network = network_with(parts, phi)
     for number, case in enumerate(mine):
         if case.images and case.label is not None:
-            scores, expected, alone = segment_and_compare(parts, phi, case)
+            scores, expected, alone = segment_and_compare(parts, network, case)
             results.append({"case": case.id, "labels": scores})
             seen.append((expected, alone))
         progress(number + 1, len(mine))
@@ -140,7 +141,7 @@ def validate_fold(
     return metrics
 
 
-def segment_and_compare(parts: Parts, phi: Params, case: Case) -> tuple[dict, Expected, Alone]:
+def segment_and_compare(parts: Parts, network: Network, case: Case) -> tuple[dict, Expected, Alone]:
     """Metrics of one case, on the grid of its label map; of each label the Dice that is expected and reached, and by
     how much it rises where its largest piece alone is kept.
     """
@@ -150,7 +151,7 @@ def segment_and_compare(parts: Parts, phi: Params, case: Case) -> tuple[dict, Ex
     prepared = prepare(volume, plan)
     image, windowing = shown(parts, prepared.image)
     axis = slab_axis(image.shape[1:], plan.patch)
-    slabs = sliding_window_slabs([network_with(parts, phi)], image, windowing, axis=axis)
+    slabs = sliding_window_slabs([network], image, windowing, axis=axis)
     tally = Scores(len(plan.labels))
     prediction = restore_slabs(tally.noting(slabs), prepared.geometry, plan, axis=axis)
     reference, _ = read_label_map(case.label)

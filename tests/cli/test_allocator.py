@@ -10,6 +10,8 @@ import pytest
 from l2s_auto import cli
 from l2s_auto.commands import runner
 
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc's")
+
 PROGRAM = """
 import sys
 import numpy as np
@@ -37,7 +39,7 @@ def printed(program: str, choice: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what glibc keeps")
+@glibc
 def test_freed_blocks_go_back_to_the_system():
     held = {choice: printed(PROGRAM, choice) for choice in ("spare", "default")}
     assert held["spare"] < 15e6, held
@@ -62,7 +64,7 @@ print(cleared() - before)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what glibc keeps")
+@glibc
 def test_kept_memory_is_used_again():
     pages = {choice: printed(REUSE, choice) for choice in ("keep", "default")}
     assert pages["keep"] < 100 and pages["default"] > 10 * pages["keep"], pages
@@ -90,7 +92,7 @@ assert int(now) - int(held) < 100_000, "a whole volume goes back to the system"
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what glibc keeps")
+@glibc
 def test_arrays_of_windows_are_kept_and_volumes_are_not():
     pages = {choice: printed(WINDOWS, choice) for choice in ("keep", "default")}
     assert pages["keep"] < 100 and pages["default"] > 10 * pages["keep"], pages
@@ -105,7 +107,6 @@ os.environ.setdefault("FIRST", str(os.getpid()))
 allocator.start_without_cache()
 print(first == str(os.getpid()), allocator.cache_is_on(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[1:], sep=";")
 """
-glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a cache of glibc's")
 
 
 def restarted(before: str = "", *, script=None, stdin: str | None = None, **env: str) -> list[str]:
