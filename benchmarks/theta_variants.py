@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,15 +32,29 @@ from l2s_auto.training.step import (
 
 LEAP = 0.1  # difference of the share between two branches
 
-# Variants: which u the synthetic gradient's derivative by theta is multiplied with. r and s are means over independent
-# batches of the real and the synthetic gradient, `twins` of images of the scans' own label maps.
 
-Direction = Callable[[Parts, TrainState, Params, Params, Params, float], Params]
+@dataclass(frozen=True)
+class Seen:
+    """real, synthetic, twins  means over batches of the real gradient, the synthetic one, and that of images of the
+    scans' own label maps; own  of the batch whose derivative by theta is taken"""
+
+    parts: Parts
+    state: TrainState
+    real: Params
+    synthetic: Params
+    twins: Params
+    own: Params
+    scale: float
 
 
-def one_step(parts: Parts, state: TrainState, r: Params, s: Params, twins: Params, scale: float) -> Params:
+# Variants: which u the synthetic gradient's derivative by theta is multiplied with.
+
+Direction = Callable[[Seen], Params]
+
+
+def one_step(seen: Seen) -> Params:
     """The paper's: through the update as it is."""
-    return parts.rule.vjp(r, s, state.inner_state, rate_scale=scale)
+    return seen.parts.rule.vjp(seen.real, seen.own, seen.state.inner_state, rate_scale=seen.scale)
 
 
 def scaling(state: TrainState) -> Params:
@@ -50,31 +64,51 @@ def scaling(state: TrainState) -> Params:
     return {name: 1 / (root + 0.01 * mean) for name, root in roots.items()}
 
 
-def scale_free(parts: Parts, state: TrainState, r: Params, s: Params, twins: Params, scale: float) -> Params:
+def persistent(seen: Seen) -> Params:
+    """Through Adam's mean step m / sqrt(q) as if theta had always been that: q, the mean of the squares, follows.
+
+    Of a weight: dm - m E[g dg] / q, so that what makes a weight's gradient longer, noise included, does not count.
+    """
+    p, mean, square = scaling(seen.state), seen.state.inner_state["mean"], seen.state.inner_state["square"]
+    return {
+        name: -p[name] * r * (1 - mean[name] * seen.own[name] / (square[name] + 1e-20)).clamp(-20, 20)
+        for name, r in seen.real.items()
+    }
+
+
+def scale_free(seen: Seen) -> Params:
     """Through phi - rate · s / |s|: what only makes s longer does not count."""
+    r, s = seen.real, seen.synthetic
     along = inner(r, s) / norm(s) ** 2
     return {name: -(r[name] - along * s[name]) / norm(s) for name in r}
 
 
-def scaled_scale_free(parts: Parts, state: TrainState, r: Params, s: Params, twins: Params, scale: float) -> Params:
+def scaled_scale_free(seen: Seen, s: Params | None = None) -> Params:
     """The same in Adam's metric P: phi - rate · P s / sqrt(s'P s)."""
-    p = scaling(state)
+    p, r, s = scaling(seen.state), seen.real, s or seen.synthetic
     ps = {name: p[name] * s[name] for name in s}
     square = inner(s, ps)
     along = inner(r, ps) / square
     return {name: -p[name] * (r[name] - along * s[name]) / square.sqrt() for name in r}
 
 
-def matching(parts: Parts, state: TrainState, r: Params, s: Params, twins: Params, scale: float) -> Params:
+def of_the_batch(seen: Seen) -> Params:
+    """The same with the batch's own s, whose noise makes it longer, too."""
+    return scaled_scale_free(seen, seen.own)
+
+
+def matching(seen: Seen) -> Params:
     """Of 1/2 (r - s)'P(r - s) by theta: synthetic images shall move the network as real ones do."""
-    p = scaling(state)
-    return {name: -p[name] * (r[name] - twins[name]) for name in r}
+    p = scaling(seen.state)
+    return {name: -p[name] * (r - seen.twins[name]) for name, r in seen.real.items()}
 
 
 VARIANTS: dict[str, Direction] = {
     "one-step": one_step,
+    "one-step, persistent": persistent,
     "scale-free": scale_free,
     "scale-free, Adam's metric": scaled_scale_free,
+    "scale-free, Adam's metric, of the batch": of_the_batch,
     "matching": matching,
 }
 
@@ -95,10 +129,15 @@ def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float
             made = draw_synthetic(parts)
             synthetics.append(loss_gradients(parts, state.phi, as_seen(parts, state.theta, made))[0])
         r, s, t = mean_of(reals), mean_of(synthetics), mean_of(twins)
-        images = [draw_synthetic(parts) for _ in range(given.batches)]
-        for name, direction in VARIANTS.items():
-            u = direction(parts, state, r, s, t, scale)
-            rows[name].append(np.mean([along(parts, state, u, made) for made in images], axis=0).tolist())
+        found: dict[str, list] = {name: [] for name in VARIANTS}
+        for _ in range(given.batches):
+            made = draw_synthetic(parts)
+            own = loss_gradients(parts, state.phi, as_seen(parts, state.theta, made))[0]
+            seen = Seen(parts, state, r, s, t, own, scale)
+            for name, direction in VARIANTS.items():
+                found[name].append(along(parts, state, direction(seen), made))
+        for name, values in found.items():
+            rows[name].append(np.mean(values, axis=0).tolist())
     return {name: np.array(values).T.tolist() for name, values in rows.items()}
 
 

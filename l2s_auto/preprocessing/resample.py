@@ -55,7 +55,7 @@ def _cubic(distance: np.ndarray) -> np.ndarray:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
 
 
-def _along(matrix: sparse.csr_matrix, array: np.ndarray, axis: int) -> np.ndarray:
+def along(matrix: sparse.csr_matrix | np.ndarray, array: np.ndarray, axis: int) -> np.ndarray:
     """Apply a (new, old) matrix along one axis of a float32 array."""
     moved = np.moveaxis(array, axis, 0)
     flat = np.ascontiguousarray(moved).reshape(moved.shape[0], -1)
@@ -84,7 +84,7 @@ def resample_image(
         for axis in sorted(range(3), key=lambda a: shape[a] / image.shape[1 + a]):
             if part.shape[axis] != shape[axis]:
                 own: Order = "linear" if axis in coarse else order
-                part = _along(interpolation_matrix(part.shape[axis], shape[axis], order=own, smooth=True), part, axis)
+                part = along(interpolation_matrix(part.shape[axis], shape[axis], order=own, smooth=True), part, axis)
         result[...] = part
     return out
 
@@ -135,5 +135,5 @@ def _share(mask: np.ndarray, matrices: list[sparse.csr_matrix]) -> tuple[tuple[s
         parts.append(narrow[rows])
     share = mask[tuple(source)].astype(np.float32)
     for axis, part in enumerate(parts):
-        share = _along(part, share, axis)
+        share = along(part, share, axis)
     return tuple(target), share

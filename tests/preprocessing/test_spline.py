@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from l2s_auto.preprocessing.spline import resample_by_splines, slice_axis
+from l2s_auto.preprocessing.spline import resample_by_splines, slice_axis, spline_matrix
 
 
 def smooth(shape):
@@ -22,6 +23,20 @@ def test_a_smooth_image_is_that_of_the_other_grid(shape):
     inner = (slice(None), *(slice(3, -3),) * 3)
     np.testing.assert_allclose(found[inner], smooth(shape)[inner], atol=5e-3)
     assert found.dtype == np.float32 and found.shape == (1, *shape)
+
+
+@pytest.mark.parametrize("shape", [(12, 40, 9), (37, 11, 23), (1, 16, 30)])
+def test_axis_by_axis_is_the_spline_of_the_volume(shape):
+    image = np.random.default_rng(0).standard_normal((1, 19, 16, 23)).astype(np.float32)
+    factors = [new / old for new, old in zip(shape, image.shape[1:], strict=True)]
+    wanted = ndimage.zoom(image[0], factors, order=3, mode="nearest", grid_mode=True)
+    found = resample_by_splines(image, shape)[0]
+    np.testing.assert_allclose(found, wanted.clip(image.min(), image.max()), atol=2e-5)
+
+
+def test_weights_of_a_new_voxel_sum_to_one():
+    for old, new in ((512, 256), (5, 12), (1, 4), (9, 1)):
+        np.testing.assert_allclose(spline_matrix(old, new).sum(1), 1, atol=1e-5)
 
 
 def test_values_stay_in_the_range_of_the_channel():
