@@ -9,7 +9,7 @@ from typing import Any
 
 from l2s_auto.commands import parsers
 from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
-from l2s_auto.core.allocator import keep_blocks, spare_memory, start_without_cache
+from l2s_auto.core.allocator import keep_blocks, share_memory, spare_memory, start_without_cache
 
 Arguments = Sequence[str] | None
 #: Of the training images that lack channels, where scans may lack some.
@@ -87,6 +87,7 @@ def predict(arguments: Arguments = None) -> int:
     args = parsers.predict().parse(arguments)
 
     def body() -> int:
+        share_memory()
         from l2s_auto.commands.prediction import prediction_bar, print_summary
         from l2s_auto.commands.together import in_parts, part_of
         from l2s_auto.inference.ensemble import logits_of_a_window

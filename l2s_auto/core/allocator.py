@@ -7,7 +7,8 @@ import os
 import sys
 from contextlib import suppress
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _LARGE = 1_000_000  # bytes
 _MAPPED = 1 << 25  # bytes of a block that glibc maps by itself, at most
 _TUNABLES, _NO_CACHE = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
@@ -70,6 +71,15 @@ def keep_blocks(size: int) -> bool:
     if not sys.platform.startswith("linux") or size <= _MAPPED:
         return False
     return _told((_M_MMAP_THRESHOLD, min(size + _LARGE, 2**31 - 1)), (_M_TRIM_THRESHOLD, min(8 * size, 2**31 - 1)))
+
+
+def share_memory() -> bool:
+    """Let all threads free and allocate in one place -> whether the C library was told so. Call it before they start.
+
+    glibc otherwise gives each a place of its own, and what one has freed is of no use to the others: with windows side
+    by side a prediction took a third more memory, and its pages were given back and cleared ten times as often.
+    """
+    return sys.platform.startswith("linux") and _told((_M_ARENA_MAX, 1))
 
 
 def _can_start_again() -> bool:

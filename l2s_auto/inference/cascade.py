@@ -27,6 +27,6 @@ def context_in(
     small = resample_image(image, resampled_shape((x, y, z), spacing, low.plan.spacing), coarse=coarse_axes(spacing))
     if small is not image:
         np.clip(small, LOWEST, HIGHEST, out=small)
-    windowing = windowing_of(low.plan, small.shape[1:], device=device, overlap=overlap, tta=tta)
+    windowing = windowing_of(low.plan, small.shape[1:], device=device, overlap=overlap, tta=tta, abreast=True)
     found = sliding_window_classes(low.networks, torch.from_numpy(small), windowing)
     return nearest(found.numpy(), shape)[None].astype(np.float32)

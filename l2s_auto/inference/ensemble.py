@@ -8,16 +8,24 @@ from collections.abc import Sequence
 import torch
 
 from l2s_auto.core.plan import Plan
+from l2s_auto.inference.abreast import windows_abreast
 from l2s_auto.inference.sliding_window import LEFT_RIGHT_AXIS, Windowing, slab_axis
 from l2s_auto.networks.device import fast_dtype
 
 
 def windowing_of(
-    plan: Plan, shape: Sequence[int], *, device: torch.device, overlap: float = 0.5, tta: bool = False
+    plan: Plan,
+    shape: Sequence[int],
+    *,
+    device: torch.device,
+    overlap: float = 0.5,
+    tta: bool = False,
+    abreast: bool = False,
 ) -> Windowing:
     """For a volume of (*S) voxels on the plan's grid.
 
-    tta  also mean over the left-right flip, where the network knows such images
+    tta      also mean over the left-right flip, where the network knows such images
+    abreast  whether several threads may call the networks at a time
     """
     return Windowing(
         patch=plan.patch,
@@ -31,6 +39,7 @@ def windowing_of(
         zeros=plan.padding == "zero",
         context=plan.low_resolution is not None,
         bfloat16=fast_dtype(device) is torch.bfloat16,
+        abreast=windows_abreast(plan, device) if abreast else 1,
     )
 
 

@@ -206,7 +206,7 @@ def segment(
         image = np.concatenate([image, context])
     shape = image.shape[1:]
     axis = slab_axis(shape, plan.patch) if scratch is None else 0
-    windowing = windowing_of(plan, shape, **options)
+    windowing = windowing_of(plan, shape, **options, abreast=True)
     given = torch.from_numpy(np.ascontiguousarray(image))
     slabs = sliding_window_slabs(model.networks, given, windowing, axis=axis, progress=progress)
     scores = Scores(len(plan.labels))

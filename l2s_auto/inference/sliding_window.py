@@ -6,15 +6,18 @@ memory is that of one row, whatever the length of the volume.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations, product
+from threading import Lock
 
 import torch
 from torch.nn import functional
 
 from l2s_auto.core.protocols import Network
+from l2s_auto.inference.abreast import map_abreast
 from l2s_auto.inference.windows import check_overlap, shares, window_starts
 from l2s_auto.networks.context import exchanged
 
@@ -41,6 +44,7 @@ class Windowing:
     zeros      whether a volume smaller than the patch stands among zeros, instead of its repeated border
     context    whether the last channel holds class indices, whose pairs are exchanged too
     bfloat16   run the networks in mixed precision; sums stay float32
+    abreast    batches of windows that are looked at side by side; the networks are then called by several threads
     """
 
     patch: Sequence[int]
@@ -54,6 +58,7 @@ class Windowing:
     zeros: bool = False
     context: bool = False
     bfloat16: bool = False
+    abreast: int = 1
 
 
 def slab_axis(shape: Sequence[int], patch: Sequence[int]) -> int:
@@ -88,26 +93,31 @@ def sliding_window_slabs(
     shape = padded.shape[1:]
     starts = [window_starts(s, p, overlap=windowing.overlap) for s, p in zip(shape, patch, strict=True)]
     weights = [[w.to(store) for w in shares(*given)] for given in zip(shape, patch, starts, strict=True)]
-    row = [list(range(len(s))) if other != axis else [] for other, s in enumerate(starts)]
     sums = _Sums(windowing.classes, shape, axis=axis, size=patch[axis], device=store)
+    places = _places(starts, axis)
+    windows = [tuple(slice(s[n], s[n] + p) for s, n, p in zip(starts, at, patch, strict=True)) for at in places]
     seen = _Seen(networks, windowing, store)
-    total, done = math.prod(map(len, starts)), 0
-    for number, first in enumerate(starts[axis]):
-        row[axis] = [number]
-        places = list(product(*row))
-        windows = [
-            tuple(slice(s[n], s[n] + p) for s, n, p in zip(starts, place, patch, strict=True)) for place in places
-        ]
-        for chosen, logits in seen(padded, windows):
-            for index, values in zip(chosen, logits, strict=True):
-                sums.add(windows[index], values, [w[n] for w, n in zip(weights, places[index], strict=True)])
-            done += len(chosen)
-            if progress is not None:
-                progress(done, total)
-        last = starts[axis][number + 1] if number + 1 < len(starts[axis]) else shape[axis]
-        for planes in sums.pieces(slice(first, last)):
+    batches = seen.batches(padded, windows, rows=[at[axis] for at in places])
+
+    def finished(row: int) -> Iterator[Slab]:
+        """What the rows behind this one do not touch."""
+        last = starts[axis][row + 1] if row + 1 < len(starts[axis]) else shape[axis]
+        for planes in sums.pieces(slice(starts[axis][row], last)):
             if (slab := sums.take(planes, inner)) is not None:
                 yield slab
+
+    row, done = 0, 0
+    look = functools.partial(seen, padded, windows)
+    for chosen, logits in zip(batches, map_abreast(look, batches, windowing.abreast), strict=True):
+        for index, values in zip(chosen, logits, strict=True):
+            if places[index][axis] > row:
+                yield from finished(row)
+                row = places[index][axis]
+            sums.add(windows[index], values, [w[n] for w, n in zip(weights, places[index], strict=True)])
+        done += len(chosen)
+        if progress is not None:
+            progress(done, len(windows))
+    yield from finished(row)
 
 
 def sliding_window_logits(
@@ -122,6 +132,11 @@ def sliding_window_classes(networks: Sequence[Network], image: torch.Tensor, win
     axis = slab_axis(image.shape[1:], windowing.patch)
     slabs = sliding_window_slabs(networks, image, windowing, axis=axis)
     return torch.cat([logits.argmax(0).to("cpu", torch.int16) for _, logits in slabs], axis)
+
+
+def _places(starts: Sequence[Sequence[int]], axis: int) -> list[tuple[int, ...]]:
+    """Of each window its numbers along the axes, row by row along one axis."""
+    return sorted(product(*(range(len(own)) for own in starts)), key=lambda place: place[axis])
 
 
 class _Sums:
@@ -190,28 +205,40 @@ class _Seen:
     def __init__(self, networks: Sequence[Network], windowing: Windowing, store: torch.device) -> None:
         self.networks, self.windowing, self.store = networks, windowing, store
         self.flips = _flips(windowing.flip_axes)
+        self.values: dict[int, tuple[float, ...]] = {}  # of windows without content
         self.empty: dict[tuple[float, ...], torch.Tensor] = {}
+        self.lock = Lock()
 
-    def __call__(
-        self, image: torch.Tensor, windows: Sequence[tuple[slice, ...]]
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """-> (numbers of some of the windows, their (B, K, *patch) logits), until all had their turn."""
+    def batches(
+        self, image: torch.Tensor, windows: Sequence[tuple[slice, ...]], *, rows: Sequence[int]
+    ) -> list[list[int]]:
+        """Numbers of windows that are looked at together: all of one row, those without content alone."""
+        made: list[list[int]] = []
         waiting: list[int] = []
         for number, window in enumerate(windows):
-            part = image[(slice(None), *window)]
-            lowest, highest = part.flatten(1).aminmax(dim=1)
+            if waiting and rows[number] != rows[waiting[0]]:
+                made.append(waiting)
+                waiting = []
+            lowest, highest = image[(slice(None), *window)].flatten(1).aminmax(dim=1)
             if torch.equal(lowest, highest):
-                value = tuple(lowest.tolist())
-                if value not in self.empty:
-                    self.empty = {value: self._logits(part[None])}  # one is kept: most often it is the same air
-                yield [number], self.empty[value]
+                self.values[number] = tuple(lowest.tolist())
+                made.append([number])
                 continue
             waiting.append(number)
             if len(waiting) == self.windowing.batch:
-                yield waiting, self._logits(torch.stack([image[(slice(None), *windows[n])] for n in waiting]))
+                made.append(waiting)
                 waiting = []
-        if waiting:
-            yield waiting, self._logits(torch.stack([image[(slice(None), *windows[n])] for n in waiting]))
+        return [*made, waiting] if waiting else made
+
+    def __call__(self, image: torch.Tensor, windows: Sequence[tuple[slice, ...]], batch: Sequence[int]) -> torch.Tensor:
+        """(B, K, *patch) logits of a batch of windows."""
+        stack = torch.stack([image[(slice(None), *windows[number])] for number in batch])
+        if (value := self.values.get(batch[0])) is None:
+            return self._logits(stack)
+        with self.lock:
+            if value not in self.empty:
+                self.empty = {value: self._logits(stack)}  # one is kept: most often it is the same air
+            return self.empty[value]
 
     def _logits(self, stack: torch.Tensor) -> torch.Tensor:
         """(B, C, *patch) -> (B, K, *patch) float32, the mean over networks and flips."""

@@ -176,3 +176,32 @@ def test_only_a_command_starts_again_not_a_call(monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "leave", lambda code: code, raising=False)
     assert cli.plan_and_train() == 2
     assert calls == [1]
+
+
+ARENAS = """
+import sys, threading
+from l2s_auto.core.allocator import share_memory
+
+if sys.argv[1] == "share":
+    assert share_memory()
+hold, done = threading.Barrier(5), threading.Barrier(5)
+
+def work():
+    kept = [bytes(1000) for _ in range(100)]
+    hold.wait()
+    done.wait()
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+hold.wait()
+# An arena of a thread is 64 MiB of addresses, most of which nobody may touch yet.
+closed = [line.split()[0].split("-") for line in open("/proc/self/maps") if "---p" in line]
+print(sum(60 << 20 < int(end, 16) - int(start, 16) <= 64 << 20 for start, end in closed))
+done.wait()
+"""
+
+
+@glibc
+def test_threads_share_one_place():
+    found = {choice: printed(ARENAS, choice) for choice in ("share", "default")}
+    assert found["share"] == 0 < found["default"], found
