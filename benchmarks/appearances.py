@@ -5,10 +5,13 @@ they are, and with intensities x (0 and 1 at their 0.5 % and 99.5 % quantiles) c
 is not monotone, gamma (x^2.5), a smooth bias field (0.5 to 2), noise of 0.15.
 
     OMP_NUM_THREADS=1 python benchmarks/appearances.py DATASET -o FOLDER --time-budget 600 --json results.json
+
+`--part I N` trains the Ith of N shares of the variants and seeds, for several processes; a later call gathers them.
 """
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -67,13 +70,14 @@ def learned(augmenter: str) -> dict:
 #: name -> options of the recipe
 VARIANTS = {
     "synthseg": of_method("synthseg"),
-    "synthseg without prior": of_method("synthseg", prior_share=0.0, reversed_share=0.0),
+    "synthseg with prior": of_method("synthseg", prior_share=0.4, reversed_share=0.2),
+    "learn2synth": of_method("learn2synth"),
+    "learn2synth, theta at rest": of_method("learn2synth", warm_up=0.9999),
     **{
         f"learn2synth {name}": learned(name)
         for name in (
             "parametric",
             "parametric-random",
-            "parametric-range",
             "nonparametric",
             "contrast+parametric-range",
             "contrast+gamma+blur+rician+parametric",
@@ -84,18 +88,18 @@ VARIANTS = {
 }
 
 
-def run_one(name: str, given) -> dict:
+def run_one(name: str, seed: int, given) -> dict:
     """Train and test one variant, or what a former call did."""
-    folder = given.output / name
+    folder = given.output / f"{name}, seed {seed}"
     if (folder / "row.json").exists():
         return read_json(folder / "row.json")
-    recipe = Recipe(**{**VARIANTS[name], "time_budget": given.time_budget, "seed": given.seed})
+    recipe = Recipe(**{**VARIANTS[name], "time_budget": given.time_budget, "seed": seed})
     run = plan_and_train(dataset=given.dataset, output=folder, recipe=recipe, device=given.device, resume=True)
     dataset = find_dataset(given.dataset)
     labels = {value: label for value, label in dataset.labels.items() if value != 0}
     held_out = set(read_json(run / "splits.json")[0]["val"])
     cases = [case for case in dataset.cases if case.id in held_out]
-    tests = given.output / "tests"
+    tests = given.output / f"tests of part {given.part[0]}"
     write_references(cases, tests / "references")
     dice = {}
     for change, function in CHANGES.items():
@@ -106,6 +110,8 @@ def run_one(name: str, given) -> dict:
     changed = [value for change, value in dice.items() if change != "as they are"]
     line = last_line(run)
     row = {
+        "variant": name,
+        "seed": seed,
         "dice": dice,
         "mean_of_changed": float(np.mean(changed)),
         "iterations": line["iteration"],
@@ -116,26 +122,45 @@ def run_one(name: str, given) -> dict:
     return row
 
 
+def summary(rows: list[dict]) -> dict:
+    """variant -> mean and standard deviation over seeds of the Dice on scans as they are, and changed."""
+    found = {}
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        own = [row for row in rows if row["variant"] == name]
+        values = {
+            "as they are": [row["dice"]["as they are"] for row in own],
+            "changed": [row["mean_of_changed"] for row in own],
+        }
+        found[name] = {
+            key: {"mean": float(np.mean(v)), "sd": float(np.std(v, ddof=1)) if len(v) > 1 else None}
+            for key, v in values.items()
+        }
+    return found
+
+
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("dataset", type=Path)
     options.add_argument("-o", "--output", type=Path, default=Path("l2s_runs/appearances"))
     options.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options.add_argument("--time-budget", type=float, default=600.0, help="seconds of training a variant")
-    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options.add_argument("--part", type=int, nargs=2, default=(1, 1), help="I of N shares of the trainings")
     given = options.parse_args()
-    rows = {}
-    for name in given.variants:
-        rows[name] = run_one(name, given)
-        shown = "  ".join(f"{change} {value:.3f}" for change, value in rows[name]["dice"].items())
-        print(f"{name:40s} {shown}  changed {rows[name]['mean_of_changed']:.3f}", flush=True)
+    rows = []
+    work = list(itertools.product(given.seeds, given.variants))
+    for seed, name in work[given.part[0] - 1 :: given.part[1]]:
+        row = run_one(name, seed, given)
+        rows.append(row)
+        shown = "  ".join(f"{change} {value:.3f}" for change, value in row["dice"].items())
+        print(f"{name:40s} seed {seed} {shown}  changed {row['mean_of_changed']:.3f}", flush=True)
     finish(
         {
             "machine": machine(given.device),
             "dataset": find_dataset(given.dataset).name,
-            "seed": given.seed,
             "time_budget": given.time_budget,
-            "variants": rows,
+            "summary": summary(rows),
+            "rows": rows,
         },
         given.json,
     )

@@ -184,13 +184,14 @@ def share_of_iteration(parts: Parts, rounds: int) -> dict[str, float]:
     def generation() -> None:
         parts.generator.apply(boxes, parts.generator.draw(plan.batch, parts.random))
 
+    image = drawn.clean.image
     with torch.no_grad():
         taken = {
             "reading boxes": seconds(
                 lambda: parts.sampler.sample(plan.batch, plan.patch, margin=MARGIN), device, rounds
             ),
             "A_theta": seconds(
-                lambda: parts.augmenter(drawn.clean.image, draw_noise(parts, drawn.clean.image, plan.batch)),
+                lambda: parts.augmenter(image, draw_noise(parts, parts.augmenter, image, plan.batch)),
                 device,
                 rounds,
             ),

@@ -28,8 +28,8 @@ AUGMENTERS = {
 def build_augmenter(component: Component, **given: Any) -> Any:
     """The augmenter of a name or of several joined with +, such as `contrast+gamma+parametric`.
 
-    given  what the program knows of the images: channels, dimensions, spacing (mm), generation (the plan's),
-           prior_share; a part takes what it needs
+    given  what the program knows of the images: channels, dimensions, spacing (mm), generation (the plan's); a part
+           takes what it needs
     """
     return compose(component, AUGMENTERS, **given)
 

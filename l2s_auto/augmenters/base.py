@@ -15,8 +15,6 @@ class AugmenterModule(nn.Module, ABC):
 
     #: Whether `mixture` does anything, so that images are rendered anew from what it gives.
     changes_mixture = False
-    #: Share of the images whose class intensities it draws from those of the real images, in place of the generator.
-    prior_share = 0.0
     #: Names of parameters that are reflected at 0 (`bounds.level`), and at 0 and 1 (`bounds.unit`).
     LEVELS: tuple[str, ...] = ()
     SHARES: tuple[str, ...] = ()

@@ -27,7 +27,6 @@ class Composite(AugmenterModule):
         for name, part in parts.items():
             self.add_module(name, part)
         self.changes_mixture = any(getattr(part, "changes_mixture", False) for part in parts.values())
-        self.prior_share = max(getattr(part, "prior_share", 0.0) for part in parts.values())
 
     def parts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.names}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from l2s_auto.augmenters.base import AugmenterModule, normal, uniform
+from l2s_auto.augmenters.base import AugmenterModule, normal
 from l2s_auto.augmenters.bounds import INTENSITY, level, level_raw
 from l2s_auto.core.plan import GenerationPlan
 
@@ -20,15 +20,14 @@ SMALLEST = 0.005
 
 
 class Contrast(AugmenterModule):
-    """For a share of the images, class g's mean is N(m_g, s_g²) and the logarithm of its deviation N(l_g, t_g²).
+    """Class g's mean is N(m_g, s_g²), and the logarithm of its deviation N(l_g, t_g²).
 
-    The other images keep the intensities that were drawn for them, so that the network stays agnostic of contrast.
-    Which ones is drawn image by image; the share itself is fixed. Images are rendered anew from what `mixture` gives.
+    Images are rendered anew from what `mixture` gives, those that are to look like the real ones; the others keep the
+    intensities that were drawn for them, so that the network stays agnostic of contrast.
     theta: m, s >= 0, l and t >= 0, one for each channel and class, all from the fingerprint at the start.
 
     channels     of the image
     generation   what the plan knows of the real images' classes; without their statistics the start is wide
-    prior_share  of the images, in (0, 1], that take the learned intensities
     """
 
     changes_mixture = True
@@ -36,13 +35,8 @@ class Contrast(AugmenterModule):
 
     LEVELS = ("raw_spread", "raw_log_spread")
 
-    def __init__(
-        self, *, channels: int = 1, generation: GenerationPlan | None = None, prior_share: float = 0.4
-    ) -> None:
+    def __init__(self, *, channels: int = 1, generation: GenerationPlan | None = None) -> None:
         super().__init__()
-        if not 0 < prior_share <= 1:
-            raise ValueError(f"prior_share in (0, 1] needed, not {prior_share}")
-        self.prior_share = prior_share
         start = {name: start_of(name, channels, generation) for name in WIDE}
         std = start["std"].clamp_min(SMALLEST)
         # The log-normal distribution of the same mean and deviation.
@@ -68,19 +62,14 @@ class Contrast(AugmenterModule):
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         size = (len(image), *self.raw_mean.shape)
         return {
-            "family": uniform(image, len(image), 1, 1, generator=generator),
             "mean": normal(image, *size, generator=generator),
             "std": normal(image, *size, generator=generator),
         }
 
     def mixture(self, mixture: Any, noise: Mapping[str, torch.Tensor]) -> Any:
-        """Means and deviations that were drawn, (B, C, G) each -> the same, learned ones for a share of the images."""
-        learned = noise["family"] < self.prior_share
+        """Means and deviations that were drawn, (B, C, G) each -> learned ones."""
         mean = self.mean() + self.spread() * noise["mean"]
-        std = torch.exp(self.log_std + self.log_spread() * noise["std"])
-        return replace(
-            mixture, mean=torch.where(learned, mean, mixture.mean), std=torch.where(learned, std, mixture.std)
-        )
+        return replace(mixture, mean=mean, std=torch.exp(self.log_std + self.log_spread() * noise["std"]))
 
     def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return image

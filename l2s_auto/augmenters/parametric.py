@@ -115,7 +115,7 @@ class ParametricRange(BiasAndNoise):
         generation: GenerationPlan | None = None,
     ) -> None:
         super().__init__(exponents=exponents)
-        largest = sigma_min + 2 * noise_start(generation) if sigma_max is None else sigma_max
+        largest = sigma_min + noise_start(generation) if sigma_max is None else sigma_max
         self.raw_min = nn.Parameter(level_raw(sigma_min, name="sigma_min"))
         self.raw_width = nn.Parameter(level_raw(largest - sigma_min, name="sigma_max - sigma_min"))
 

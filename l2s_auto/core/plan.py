@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from l2s_auto.core.limits import WIDEST
+from l2s_auto.core.structures import structures_of, tissues_of
 
 Triple = tuple[float, float, float]
 _Count = Annotated[int, Field(ge=1)]
@@ -207,7 +208,8 @@ class EnrichedLabel(Strict):
 
     target   index of the network's output class; the number of these for voxels that nobody labelled
     generation_class  its intensities; enriched labels with the same one share their intensities
-    centre   for a cluster of tissue: its intensity in the normalised first channel; None for a label as it is
+    centre   of a label, or of what has none, that is split by tissue: the tissue's intensity in the normalised first
+             channel; None for a label as it is
     """
 
     name: str
@@ -236,14 +238,13 @@ class GenerationPlan(Strict):
 
     @property
     def structures(self) -> tuple[int, ...]:
-        """For each generation class the structure that it belongs to: parts of the same labels are one structure.
+        """See `structures_of`."""
+        return structures_of(self)
 
-        Clusters of unlabelled tissue (target 0) are structures of their own.
-        """
-        targets = [frozenset(e.target for e in self.enriched if e.generation_class == c) for c in range(self.classes)]
-        keys = [("tissue", c) if 0 in found else ("labels", found) for c, found in enumerate(targets)]
-        order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        return tuple(order[key] for key in keys)
+    @property
+    def tissues(self) -> tuple[int, ...]:
+        """See `tissues_of`."""
+        return tissues_of(self)
 
     @model_validator(mode="after")
     def _priors(self) -> GenerationPlan:

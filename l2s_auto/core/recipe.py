@@ -18,14 +18,14 @@ class Recipe(BaseModel):
     micro_batch   samples in memory at a time; None = the whole batch. The result is the same
     warm_up       share of the training, in [0, 1), before theta moves
     missing_share  share of the images of several channels that lack some, so that scans may lack them in prediction
-    prior_share, reversed_share  shares of synthetic images whose class intensities are like those of the real
-                  images, and like those with dark and bright exchanged; the rest is uniform
+    prior_share, reversed_share  shares of synthetic images that are to look like the real ones, and whose class
+                  intensities are like those with dark and bright exchanged; the rest is uniform. None = the method's
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Component = Component(name="learn2synth")
-    augmenter: Component = Component(name="parametric")
+    augmenter: Component = Component(name="parametric-range")
     network: Component = Component(name="unet")
     loss: Component = Component(name="dice+cross-entropy")
     optimiser: Component = Component(name="adam", options={"rate": 3e-3})
@@ -39,6 +39,6 @@ class Recipe(BaseModel):
     micro_batch: int | None = Field(default=None, ge=1)
     warm_up: float = Field(default=0.3, ge=0, lt=1)
     missing_share: float = Field(default=0.0, ge=0, lt=1)
-    prior_share: float = Field(default=0.4, ge=0, le=1)
-    reversed_share: float = Field(default=0.2, ge=0, le=1)
+    prior_share: float | None = Field(default=None, ge=0, le=1)
+    reversed_share: float | None = Field(default=None, ge=0, le=1)
     seed: int = Field(default=0, ge=0)

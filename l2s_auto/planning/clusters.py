@@ -18,7 +18,6 @@ from l2s_auto.core.plan import (
 )
 from l2s_auto.planning.fingerprint import SMOOTHING
 from l2s_auto.planning.kmeans import Clusters, find_clusters
-from l2s_auto.planning.spread import LEVELS, is_wide, parts_of
 
 ALIKE = 0.5  # labels closer than this, in standard deviations within a label, share a generation class
 BACKGROUND = 0
@@ -33,9 +32,9 @@ def determine_generation(
 ) -> GenerationPlan:
     """Label enrichment for these output classes (background first) and left-right pairs of values.
 
-    Background becomes clusters of intensity if there are images, one class if there are none or if it is constant.
-    The other labels stay as they are unless their intensities are those of several tissues (`spread`); those with
-    like intensities, and pairs always, share their generation classes.
+    Background becomes clusters of intensity, the tissues, if there are images; one class if there are none or if it is
+    constant. The other labels are split by the same clusters; those with like intensities, and pairs always, share
+    their generation classes.
     """
     assert labels[0].value == BACKGROUND, "background comes first"
     values = [label.value for label in labels[1:]]
@@ -49,15 +48,17 @@ def determine_generation(
         return GenerationPlan(enriched=(*enriched, *_whole(labels, groups, first)))
     known = [_prior(fingerprint.cases, members) for members in groups]
     background = _prior(fingerprint.cases, [BACKGROUND])
-    priors = list(_complete([*_cluster_priors(found, background, known, residual=residual), *known]))
-    tissue, of_groups = priors[:first], priors[first:]
-    split = {i for i, prior in enumerate(of_groups) if first > 1 and is_wide(prior, tissue)}
-    enriched += _labels(labels, groups, of_groups, split, first=first, residual=residual)
-    for i, prior in enumerate(of_groups):
-        tissue += parts_of(prior, residual=residual) if i in split else [prior]
+    priors = _complete([*_cluster_priors(found, background, known, residual=residual), *known])
+    if first == 1:
+        enriched += _whole(labels, groups, first)
+    else:
+        tissues, of_groups = priors[:first], priors[first:]
+        enriched += _by_tissue(labels, groups, enriched)
+        # Until they are measured. The tissues are those of the first channel.
+        priors = (*tissues, *(_in_first_channel(tissue, own) for own in of_groups for tissue in tissues))
     return GenerationPlan(
         enriched=tuple(enriched),
-        priors=tuple(tissue),
+        priors=priors,
         measured=False,
         smoothing_mm=smoothing_mm if first > 1 else 0.0,
     )
@@ -96,33 +97,27 @@ def _whole(labels: Sequence[LabelPlan], groups: Sequence[list[int]], first: int)
     ]
 
 
-def _labels(
-    labels: Sequence[LabelPlan],
-    groups: Sequence[list[int]],
-    priors: Sequence[ClassPrior],
-    split: set[int],
-    *,
-    first: int,
-    residual: float,
+def _by_tissue(
+    labels: Sequence[LabelPlan], groups: Sequence[list[int]], tissues: Sequence[EnrichedLabel]
 ) -> list[EnrichedLabel]:
-    """Labels, those of the groups in `split` in three parts; the parts of one group share their classes too."""
-    start, starts = first, []
-    for i in range(len(groups)):
-        starts.append(start)
-        start += len(LEVELS) if i in split else 1
-    enriched = []
-    for target, label in enumerate(labels[1:], start=1):
-        group = _group_of(label.value, groups)
-        if group not in split:
-            enriched.append(EnrichedLabel(name=label.name, target=target, generation_class=starts[group]))
-            continue
-        enriched += [
-            EnrichedLabel(
-                name=f"{label.name} {i + 1}", target=target, generation_class=starts[group] + i, centre=part.mean[0]
-            )
-            for i, part in enumerate(parts_of(priors[group], residual=residual))
-        ]
-    return enriched
+    """Each label split by the tissues, as the background is; labels of a group share the classes of their parts."""
+    count = len(tissues)
+    return [
+        EnrichedLabel(
+            name=f"{label.name} {i + 1}",
+            target=target,
+            generation_class=count * (1 + _group_of(label.value, groups)) + i,
+            centre=tissue.centre,
+        )
+        for target, label in enumerate(labels[1:], start=1)
+        for i, tissue in enumerate(tissues)
+    ]
+
+
+def _in_first_channel(tissue: ClassPrior, own: ClassPrior) -> ClassPrior:
+    """A label's prior, but for the first channel, which is the tissue's."""
+    names = ("mean", "mean_spread", "std", "std_spread")
+    return ClassPrior(**{name: (getattr(tissue, name)[0], *getattr(own, name)[1:]) for name in names})
 
 
 def _group_of(value: int, groups: Sequence[list[int]]) -> int:

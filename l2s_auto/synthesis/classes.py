@@ -1,9 +1,10 @@
-"""Label enrichment: every voxel of a case gets a label, unlabelled tissue by its intensity.
+"""Label enrichment: every voxel of a case gets a label, and a tissue by its intensity.
 
-Synthesis draws intensities label by label, so tissue without a label would come out as one flat region. Here it is
-split into clusters of lightly smoothed intensities, which are then made regular in space (`regions`). The clusters
-start from the plan's centres and are adapted to the case within limits, so that cluster i is the same tissue in every
-case, also where a case lacks a tissue.
+Synthesis draws intensities class by class, so tissue without a label would come out as one flat region, and a label as
+one that stands out from all that is beside it. Here a case is split into clusters of lightly smoothed intensities,
+which are then made regular in space (`regions`). The clusters start from the plan's centres and are adapted to the case
+within limits, so that cluster i is the same tissue in every case, also where a case lacks a tissue. Labels and what is
+around them are split by the same clusters: a tissue goes on across the border of a label, as in a scan.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
     target   (*S) index of the network's output class
     spacing  mm
     -> (*S) index into generation.enriched, uint8 or int16
+
+    Output classes with the same centres are split together.
     """
     kind = enriched_type(generation)
     whole, clusters = _by_target(generation.enriched)
@@ -62,16 +65,19 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
     smooth = ndimage.gaussian_filter(
         np.asarray(image[0], dtype=np.float32), sigma, mode="nearest", truncate=SMOOTHING_ENDS
     )
+    together: dict[tuple[float, ...], list[int]] = {}
     for value in split:
-        where = target == value
+        together.setdefault(tuple(clusters[value][1].tolist()), []).append(value)
+    for centres, members in together.items():
+        where = np.isin(target, members)
         box = box_of(where)
-        where, part = where[box], smooth[box]
-        indices, centres = clusters[value]
-        adapted = adapt(part[where], centres)
+        where, part, own = where[box], smooth[box], target[box]
+        adapted = adapt(part[where], np.array(centres))
         settled = regular(part, where, assign(part, adapted), adapted, width=_width(spacing))
-        table = np.zeros(256, dtype=kind)  # whatever stands outside of `where`
-        table[: len(indices)] = indices
-        np.copyto(enriched[box], table[settled], where=where)
+        table = np.zeros((int(present.max()) + 1, 256), dtype=kind)  # whatever stands outside of `where`
+        for value in members:
+            table[value, : len(centres)] = clusters[value][0]
+        np.copyto(enriched[box], table[own, settled], where=where)
     return enriched
 
 

@@ -12,12 +12,18 @@ Self = TypeVar("Self", bound="Drawn")
 
 @dataclass(frozen=True)
 class Drawn:
-    """Base of what is drawn: every field is a tensor (B, …) or again a `Drawn`."""
+    """Base of what is drawn: every field is a tensor (B, …), again a `Drawn`, or None."""
 
     def of(self: Self, samples: slice) -> Self:
         """Some samples of the batch."""
         parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**{k: v.of(samples) if isinstance(v, Drawn) else v[samples] for k, v in parts.items()})
+        return type(self)(**{k: _some(v, samples) for k, v in parts.items()})
+
+
+def _some(value: Any, samples: slice) -> Any:
+    if value is None:
+        return None
+    return value.of(samples) if isinstance(value, Drawn) else value[samples]
 
 
 def uniform(*size: int, generator: torch.Generator) -> torch.Tensor:

@@ -72,12 +72,24 @@ class Ranges:
     gamma: float = 0.3
 
 
+#: Of images that are to look like the real ones: how scanners differ is the augmenter's to learn, and what is left here
+#: is what one scanner does from scan to scan.
+NEAR = Ranges(
+    resolution=ResolutionRanges(partial=0.0, blur=0.0, thick=0.0),
+    view=ViewRanges(),
+    gamma=0.05,
+)
+
+
 class Generator:
     """Clean synthetic images from boxes of the enriched label map, in 2D or 3D.
 
     spacing      mm
     shape        voxels of the images
     shares       families of class intensities; all uniform without a prior
+    ranges       widths of the fixed randomness
+    near         resolution and gamma of images that are to look like the real ones, where there are others too; None:
+                 `NEAR` with the usual ranges, and no others with given ones
     pairs        output classes (left, right)
     flips        whether images may be mirrored along the first axis, left to right; pairs are exchanged
     """
@@ -92,12 +104,15 @@ class Generator:
         shares: Shares,
         device: torch.device,
         ranges: Ranges | None = None,
+        near: Ranges | None = None,
         pairs: Sequence[tuple[int, int]] = (),
         flips: bool = False,
     ) -> None:
         self.channels, self.spacing, self.shape = channels, spacing, shape
         self.shares, self.flips = shares, flips
         self.structures = torch.tensor(generation.structures, device=device)
+        self.tissues = torch.tensor(generation.tissues, device=device)
+        self.near = near or (NEAR if ranges is None else ranges)
         self.ranges = ranges or Ranges()
         self.class_of = torch.tensor([label.generation_class for label in generation.enriched], device=device)
         self.target_of = torch.tensor([label.target for label in generation.enriched], device=device)
@@ -108,18 +123,37 @@ class Generator:
         self._air = _among(air_classes(generation), generation.classes, device)
         self._bare = _among(unlabelled_classes(generation), generation.classes, device)
 
-    def draw(self, batch: int, generator: torch.Generator) -> Draw:
-        """Everything random for `batch` images."""
+    def draw(self, batch: int, generator: torch.Generator, *, shares: Shares | None = None) -> Draw:
+        """Everything random for `batch` images.
+
+        shares  families of class intensities, other than the generator's
+        """
         ranges, shape, spacing = self.ranges, self.shape, self.spacing
+        shares = shares or self.shares
+        deformation = draw_deformation(batch, shape, spacing, ranges.deformation, generator, flips=self.flips)
+        mixture = draw_mixture(
+            batch,
+            self.channels,
+            self.structures,
+            generator,
+            tissues=self.tissues,
+            prior=self.prior,
+            shares=shares,
+        )
+        like_real, usual = self.near, ranges
+        resolution = draw_resolution(batch, shape, spacing, usual.resolution, generator)
+        gamma = usual.gamma * normal(batch, self.channels, generator=generator)
+        if (own := mixture.own) is not None:
+            near = draw_resolution(batch, shape, spacing, like_real.resolution, generator)
+            resolution = Resolution.of_either(own, near, resolution)
+            gamma = torch.where(own[:, None], gamma * (like_real.gamma / max(usual.gamma, 1e-9)), gamma)
         return Draw(
-            deformation=draw_deformation(batch, shape, spacing, ranges.deformation, generator, flips=self.flips),
-            mixture=draw_mixture(
-                batch, self.channels, self.structures, generator, prior=self.prior, shares=self.shares
-            ),
+            deformation=deformation,
+            mixture=mixture,
             texture=draw_texture(batch, self.channels, shape, ranges.texture, generator),
-            resolution=draw_resolution(batch, shape, spacing, ranges.resolution, generator),
+            resolution=resolution,
             view=draw_view(batch, shape, ranges.view, generator),
-            gamma=torch.exp(ranges.gamma * normal(batch, self.channels, generator=generator)),
+            gamma=torch.exp(gamma),
         )
 
     @torch.no_grad()

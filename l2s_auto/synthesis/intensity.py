@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,10 +13,14 @@ from l2s_auto.synthesis.drawn import Drawn
 
 @dataclass(frozen=True)
 class Mixture(Drawn):
-    """A drawn Gaussian a class: mean and std, both (B, C, G) in units of the intensity range."""
+    """A drawn Gaussian a class: mean and std, both (B, C, G) in units of the intensity range.
+
+    own  (B,) bool: which images are to look like the real ones; None: all
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
+    own: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Shares:
             raise ValueError(f"shares must be >= 0 and at most 1 together, not {self.prior} and {self.reversed}")
 
 
+#: Share of the uniform images in which tissues differ, whatever their labels; in the others labels stand out.
+OF_TISSUES = 0.75
+#: Intensity below which the curve of gamma is straight.
+STRAIGHT = 1e-4
 #: A class that is darker than this in the real images has no signal (air) and stays dark when others are reversed.
 NO_SIGNAL = 0.05
 
@@ -55,6 +63,7 @@ def draw_mixture(
     structures: torch.Tensor,
     generator: torch.Generator,
     *,
+    tissues: torch.Tensor | None = None,
     prior: PriorTensors | None = None,
     shares: Shares = Shares(),
     largest_std: float = 0.12,
@@ -62,11 +71,13 @@ def draw_mixture(
     """Class means and deviations, from one of three families for each image.
 
     structures  (G,) the structure that each class belongs to: in uniform images, parts of one structure look alike
+    tissues     (G,) the same, of tissues, which go on across the border of a label; None: the structures
 
     Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). Prior: both normal around what real images have. Reversed:
-    the same with 1 - mean in place of the mean.
+    the same with 1 - mean in place of the mean. Without a share of the prior, all images are to look like the real ones
+    as far as they can.
     """
-    device, count = generator.device, int(structures.max()) + 1
+    device = generator.device
     size = (batch, channels, len(structures))
 
     def uniform(*shape: int) -> torch.Tensor:
@@ -75,8 +86,15 @@ def draw_mixture(
     def normal() -> torch.Tensor:
         return torch.randn(size, generator=generator, device=device)
 
-    mean = uniform(batch, channels, count)[..., structures]
-    std = 0.01 + (largest_std - 0.01) * uniform(batch, channels, count)[..., structures]
+    def alike(kinds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        count = int(kinds.max()) + 1
+        return uniform(batch, channels, count)[..., kinds], uniform(batch, channels, count)[..., kinds]
+
+    mean, std = alike(structures)
+    if tissues is not None:
+        of_tissues = uniform(batch, 1, 1) < OF_TISSUES
+        mean, std = (torch.where(of_tissues, a, b) for a, b in zip(alike(tissues), (mean, std), strict=True))
+    std = 0.01 + (largest_std - 0.01) * std
     if prior is None or shares.prior + shares.reversed == 0:
         return Mixture(mean, std)
     family = uniform(batch, 1, 1)
@@ -85,7 +103,17 @@ def draw_mixture(
     turned = torch.where(prior.mean > NO_SIGNAL, 1 - near_mean, near_mean)
     is_prior, is_uniform = family < shares.prior, family >= shares.prior + shares.reversed
     mean = torch.where(is_uniform, mean, torch.where(is_prior, near_mean, turned))
-    return Mixture(mean, torch.where(is_uniform, std, near_std))
+    return Mixture(mean, torch.where(is_uniform, std, near_std), is_prior[:, 0, 0] if shares.prior else None)
+
+
+def with_own(drawn: Mixture, learned: Mixture) -> Mixture:
+    """What was learned for images that are to look like the real ones, what was drawn for the others."""
+    if drawn.own is None:
+        return learned
+    where = drawn.own[:, None, None]
+    return replace(
+        drawn, mean=torch.where(where, learned.mean, drawn.mean), std=torch.where(where, learned.std, drawn.std)
+    )
 
 
 def paint(
@@ -104,8 +132,9 @@ def paint(
 
 
 def gamma(image: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
-    """clamp(image, 0, 1) ^ exponent, exponent (B, C) > 0."""
-    return image.clamp(0, 1) ** _spread(exponent, image)
+    """clamp(image, 0, 1) ^ exponent, exponent (B, C) > 0; straight where the slope would go to infinity."""
+    image = image.clamp(0, 1)
+    return image * image.clamp_min(STRAIGHT) ** (_spread(exponent, image) - 1)
 
 
 def rescale(image: torch.Tensor, *, lower: float = 0.005, upper: float = 0.995) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -36,6 +36,12 @@ class Resolution(Drawn):
     blur: torch.Tensor
     factor: torch.Tensor
     phase: torch.Tensor
+
+    @classmethod
+    def of_either(cls, first: torch.Tensor, one: Resolution, other: Resolution) -> Resolution:
+        """Sample by sample, `one` where `first`, (B,) bool, is true."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: torch.where(first[:, None], getattr(one, name), getattr(other, name)) for name in names})
 
 
 def draw_resolution(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -93,4 +93,4 @@ def with_air(mixture: Mixture, view: View, *, air: torch.Tensor, bare: torch.Ten
     factor = torch.where(air[:, None], view.air[:, None, :], 1.0)
     factor = factor * (1 - (bare[:, None] & stripped[:, None, None]).to(factor))
     mean, std = factor.to(mixture.mean.dtype)[:, None].unbind(-1)
-    return Mixture(mixture.mean * mean, mixture.std * std)
+    return replace(mixture, mean=mixture.mean * mean, std=mixture.std * std)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from l2s_auto.augmenters import AugmenterModule, build_augmenter
+from l2s_auto.augmenters import AugmenterModule, Randomised, build_augmenter
 from l2s_auto.core.component import build
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
@@ -28,12 +28,16 @@ from l2s_auto.training.data import BoxSampler
 from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
 
+#: Of a training that learns theta: what the rest, uniform images, and those with dark and bright exchanged leave.
+USUAL = Shares(prior=0.7, reversed=0.15)
+
 
 @dataclass(frozen=True)
 class Parts:
     """Everything that a step is made of. Nothing in it changes but the random generators.
 
     autocast  dtype of first-order passes through the network; None = the weights' own
+    wide      scanners of all kinds, for the images that are not to look like the real ones; None: there are none
     scans     real cases that move theta, where they are others than those that images are made from
     context   (C, *S) image on the plan's grid -> (1, *S) what a cascade's first network finds; None: no cascade, or its
               first network is not trained yet
@@ -54,6 +58,7 @@ class Parts:
     device: torch.device
     autocast: torch.dtype | None
     team: Team = ALONE
+    wide: AugmenterModule | None = None
     scans: BoxSampler | None = None
     context: Callable[[np.ndarray], np.ndarray] | None = None
 
@@ -86,22 +91,19 @@ def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
         dimensions=len(plan.patch),
         spacing=plan.spacing,
         generation=plan.generation,
-        # Of a recipe without a contrast prior of its own, a learned one takes its usual share.
-        **({"prior_share": recipe.prior_share} if recipe.prior_share else {}),
     )
     return augmenter
 
 
-def family_shares(recipe: Recipe, augmenter: AugmenterModule) -> Shares:
+def family_shares(recipe: Recipe, *, learned: bool) -> Shares:
     """Families of the class intensities that the generator draws.
 
-    A contrast prior that is learned takes the place of the fixed one: all in all, each family keeps its share.
+    learned  whether there is a theta, which is learned on images that are to look like the real ones
     """
-    learned = getattr(augmenter, "prior_share", 0.0)
-    if learned >= 1:
-        return Shares()
-    prior, turned = max(0.0, recipe.prior_share - learned), recipe.reversed_share
-    return Shares(prior=prior / (1 - learned), reversed=min(turned, 1 - learned - prior) / (1 - learned))
+    usual = USUAL if learned else Shares()
+    prior = usual.prior if recipe.prior_share is None else recipe.prior_share
+    turned = usual.reversed if recipe.reversed_share is None else recipe.reversed_share
+    return Shares(prior=prior, reversed=min(turned, 1 - prior))
 
 
 def make_loss(plan: Plan, recipe: Recipe) -> Loss:
@@ -125,14 +127,14 @@ def make_sampler(cases: Sequence[StoredCase], plan: Plan, *, seed: int, device: 
     return BoxSampler(cases, target_of=targets, rng=np.random.default_rng(seed), device=device)
 
 
-def make_generator(plan: Plan, recipe: Recipe, augmenter: AugmenterModule, *, device: torch.device) -> Generator:
+def make_generator(plan: Plan, shares: Shares, *, device: torch.device) -> Generator:
     """What draws clean images from the plan's label maps."""
     return Generator(
         plan.generation,
         channels=plan.input_channels,
         spacing=plan.spacing,
         shape=plan.patch,
-        shares=family_shares(recipe, augmenter),
+        shares=shares,
         device=device,
         pairs=plan.pair_classes,
         flips=plan.flips,
@@ -152,12 +154,14 @@ def build_parts(
 ) -> Parts:
     """Make every part; seeds PyTorch's global generator, from which the weights are drawn.
 
-    augmenter  the method's own, instead of the recipe's
+    augmenter  the method's own, with nothing to learn, instead of the recipe's; it changes all images alike
     context    what the first network of a cascade finds
     """
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
     network = make_network(plan, recipe).to(device)
+    shares = family_shares(recipe, learned=augmenter is None)
+    wide = Randomised().to(device) if augmenter is None and plan.generation.priors and shares.prior else None
     augmenter = (augmenter or make_augmenter(plan, recipe)).to(device)
     return Parts(
         plan=plan,
@@ -169,12 +173,13 @@ def build_parts(
         outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
         schedule=build(recipe.schedule, SCHEDULES, kind="schedule"),
         hypergradient=make_hypergradient(recipe),
-        generator=make_generator(plan, recipe, augmenter, device=device),
+        generator=make_generator(plan, shares, device=device),
         sampler=make_sampler(cases, plan, seed=recipe.seed, device=device),
         random=random,
         device=device,
         autocast=autocast,
         team=team,
+        wide=wide,
         context=context,
     )
 

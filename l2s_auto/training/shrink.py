@@ -54,7 +54,7 @@ def smaller(parts: Parts) -> Parts:
     x, y, z = patch
     plan = plan.model_copy(update={"patch": (x, y, z)})
     LOGGER.warning("The device has too little memory: from here on patches of %d x %d x %d voxels.", x, y, z)
-    generator = make_generator(plan, recipe, parts.augmenter, device=parts.device)
+    generator = make_generator(plan, parts.generator.shares, device=parts.device)
     return replace(parts, plan=plan, generator=generator)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
+from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import gradients, leaves, part_of, pieces_of
@@ -23,12 +24,14 @@ from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.networks import call, call_method
 from l2s_auto.synthesis.context import coarse_shape, draw_context, imitated
 from l2s_auto.synthesis.generator import Draw, Layout
-from l2s_auto.synthesis.intensity import rescale
+from l2s_auto.synthesis.intensity import Shares, rescale, with_own
 from l2s_auto.training.build import Parts
 from l2s_auto.training.data import Boxes
 
 #: How much larger than the patch the box is that a deformation reads from.
 MARGIN = 0.3
+#: All images look like the real ones.
+OWN = Shares(prior=1.0)
 LOGGER = logging.getLogger("l2s_auto")
 
 
@@ -46,6 +49,8 @@ class Synthetic:
     """This process's share of a clean synthetic batch, and the augmenter's random numbers for it.
 
     layout, draw  what the clean images are rendered from; by `augment`, where the augmenter changes how
+    wide          the random numbers of scanners of all kinds, for images that are not to look like the real ones; None:
+                  A_theta changes all
     blank         (B, C) channels that the images lack; None: none
     context       (B, 1, *S) what a cascade's first network is taken to have found; None: there is no cascade
     """
@@ -54,6 +59,7 @@ class Synthetic:
     noise: Mapping[str, torch.Tensor]
     layout: Layout
     draw: Draw
+    wide: Mapping[str, torch.Tensor] | None = None
     blank: torch.Tensor | None = None
     context: torch.Tensor | None = None
 
@@ -124,16 +130,18 @@ def rendered(
     else:
         with torch.no_grad():
             image = parts.generator.render(layout, draw)
-    return Synthetic(Batch(image, layout.target), draw_noise(parts, image, batch), layout, draw, blank, context)
+    noise = draw_noise(parts, parts.augmenter, image, batch)
+    wide = None if parts.wide is None else draw_noise(parts, parts.wide, image, batch)
+    return Synthetic(Batch(image, layout.target), noise, layout, draw, wide, blank, context)
 
 
 def draw_pair(parts: Parts) -> tuple[Batch, Synthetic]:
-    """Patches of labelled real scans, and clean synthetic images of the same label maps, not deformed.
+    """Patches of labelled real scans, and clean synthetic images like them, of the same label maps, not deformed.
 
     The real patches are scaled as synthetic ones are: by their own quantiles, not by those of their whole scans.
     """
     boxes = draw_boxes(parts)
-    draw = parts.generator.draw(parts.plan.batch, parts.random).of(parts.team.share(parts.plan.batch))
+    draw = parts.generator.draw(parts.plan.batch, parts.random, shares=OWN).of(parts.team.share(parts.plan.batch))
     layout = parts.generator.undeformed(boxes.enriched, draw)
     blank = draw_blank(parts, parts.plan.batch)
     scans = as_batch(parts, boxes)
@@ -142,10 +150,10 @@ def draw_pair(parts: Parts) -> tuple[Batch, Synthetic]:
     return Batch(in_context(blanked(rescale(scans.image), blank), context), scans.target), twins
 
 
-def draw_noise(parts: Parts, image: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
+def draw_noise(parts: Parts, augmenter: AugmenterModule, image: torch.Tensor, batch: int) -> dict[str, torch.Tensor]:
     """The augmenter's random numbers for this process's images of a joint batch."""
     joint = image[:1].expand(batch, *image.shape[1:])
-    return {name: value[parts.team.share(batch)] for name, value in parts.augmenter.draw(joint, parts.random).items()}
+    return {name: value[parts.team.share(batch)] for name, value in augmenter.draw(joint, parts.random).items()}
 
 
 def draw_real(parts: Parts, *, batch: int | None = None) -> Batch:
@@ -203,16 +211,22 @@ def as_batch(parts: Parts, boxes: Boxes) -> Batch:
 
 
 def augment(parts: Parts, theta: Params, synthetic: Synthetic, piece: slice = slice(None)) -> torch.Tensor:
-    """A_theta, and the scale that networks read, for a piece of the batch: (B, C, *S), and a cascade's context."""
+    """What the network sees of a piece of the batch: (B, C, *S), in the scale that it reads, and a cascade's context.
+
+    A_theta changes the images that are to look like the real ones; the others go through all kinds of scanners.
+    """
     noise = {name: value[piece] for name, value in synthetic.noise.items()}
-    image = synthetic.clean.image[piece]
+    image, draw = synthetic.clean.image[piece], synthetic.draw.of(piece)
     if getattr(parts.augmenter, "changes_mixture", False):
-        draw = synthetic.draw.of(piece)
-        mixture = call_method(parts.augmenter, "mixture", theta, draw.mixture, noise)
-        image = parts.generator.render(synthetic.layout.of(piece), draw, mixture)
+        learned = call_method(parts.augmenter, "mixture", theta, draw.mixture, noise)
+        image = parts.generator.render(synthetic.layout.of(piece), draw, with_own(draw.mixture, learned))
+    seen = call(parts.augmenter, theta, image, noise)
+    if (own := draw.mixture.own) is not None and parts.wide is not None and synthetic.wide is not None:
+        others = parts.wide(image, {name: value[piece] for name, value in synthetic.wide.items()})
+        seen = torch.where(own.view(-1, *[1] * (seen.ndim - 1)), seen, others)
     blank = None if synthetic.blank is None else synthetic.blank[piece]
     context = None if synthetic.context is None else synthetic.context[piece]
-    return in_context(blanked(rescale(call(parts.augmenter, theta, image, noise)), blank), context)
+    return in_context(blanked(rescale(seen), blank), context)
 
 
 def network_loss(

@@ -20,6 +20,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.processes import end_with_parent, process_context, without_main
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.store import StoredCase
+from l2s_auto.synthesis.classes import enriched_type
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.methods import Method
 from l2s_auto.training.shrink import out_of_memory
@@ -167,10 +168,10 @@ def made_up_cases(plan: Plan) -> list[StoredCase]:
     shape = [n if n == 1 else int(np.ceil(1.3 * n)) for n in plan.patch]
     made = []
     for number in range(CASES):
-        blocks = rng.integers(len(plan.generation.enriched), size=[-(-n // 8) for n in shape], dtype=np.uint8)
+        blocks = rng.integers(len(plan.generation.enriched), size=[-(-n // 8) for n in shape])
         for axis in range(3):
             blocks = blocks.repeat(8, axis=axis)
-        enriched = blocks[tuple(slice(n) for n in shape)]
+        enriched = blocks[tuple(slice(n) for n in shape)].astype(enriched_type(plan.generation))
         image = rng.random((len(plan.channels), *shape), dtype=np.float32) if plan.channels else None
         made.append(StoredCase(str(number), image, np.ascontiguousarray(enriched)))
     return made

@@ -50,7 +50,7 @@ def test_a_composite_of_one_is_the_part(name):
     assert draw.keys() == {f"{name}.{key}" for key in own}
     assert torch.equal(composite(image, draw), part(image, own))
     assert composite.bounded() == part.bounded()
-    assert (composite.changes_mixture, composite.prior_share) == (part.changes_mixture, part.prior_share)
+    assert composite.changes_mixture == part.changes_mixture
 
 
 def test_parts_apply_in_their_order():
@@ -66,12 +66,12 @@ def test_parts_apply_in_their_order():
 
 
 def test_mixtures_are_chained_and_say_that_they_are():
-    composite = named("gamma+contrast+blur", contrast={"prior_share": 1.0})
-    assert composite.changes_mixture and composite.prior_share == 1.0
+    composite = named("gamma+contrast+blur")
+    assert composite.changes_mixture
     assert not named("gamma+blur").changes_mixture
     noise = composite.draw(torch.zeros(3, 1, 4, 4, 4), generator())
     given = Mixture(torch.zeros(3, 1, 3), torch.zeros(3, 1, 3))
-    found, expected = composite.mixture(given, noise), Contrast(generation=generation(), prior_share=1.0)
+    found, expected = composite.mixture(given, noise), Contrast(generation=generation())
     expected = expected.mixture(given, {k.removeprefix("contrast."): v for k, v in noise.items()})
     assert torch.equal(found.mean, expected.mean) and torch.equal(found.std, expected.std)
 

@@ -1,4 +1,4 @@
-"""The contrast prior: starts from the fingerprint, for its share of the images, differentiable."""
+"""The contrast prior: starts from the fingerprint, differentiable."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def apply(model, batch, channels=1):
 
 
 def test_means_and_deviations_start_as_the_fingerprint_measured_them():
-    model = Contrast(generation=generation(stds=(0.0, 0.02, 0.05)), prior_share=1).double()
+    model = Contrast(generation=generation(stds=(0.0, 0.02, 0.05))).double()
     _, made = apply(model, 20_000)
     for g, (mean, std) in enumerate(((0.0, SMALLEST), (0.4, 0.02), (0.8, 0.05))):
         assert made.mean[..., g].mean().item() == pytest.approx(mean, abs=1e-3)
@@ -31,23 +31,11 @@ def test_means_and_deviations_start_as_the_fingerprint_measured_them():
     assert (made.std > 0).all()
 
 
-def test_the_other_images_keep_what_was_drawn():
-    noise, made = apply(Contrast(generation=generation(), prior_share=0.4).double(), 4000)
-    learned = (noise["family"] < 0.4).flatten()
-    assert learned.double().mean().item() == pytest.approx(0.4, abs=0.03)
-    before = drawn(4000)
-    assert torch.equal(made.mean[~learned], before.mean[~learned])
-    assert torch.equal(made.std[~learned], before.std[~learned])
-    assert not torch.isclose(made.mean[learned], before.mean[learned]).all(2).any()
-
-
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("spread", [None, 0.0])
 def test_gradient_is_the_numerical_one(channels, spread):
-    model = Contrast(channels=channels, generation=generation(channels=channels), prior_share=0.5).double()
+    model = Contrast(channels=channels, generation=generation(channels=channels)).double()
     noise = model.draw(torch.zeros(4, channels, 2, 2, dtype=torch.float64), generator())
-    learned = noise["family"] < 0.5
-    assert learned.any() and not learned.all()
     mixture, theta = drawn(4, channels), parameters(model)
     if spread is not None:
         theta = {name: p.fill_(spread) if "spread" in name else p for name, p in theta.items()}
@@ -65,7 +53,7 @@ def test_gradient_is_the_numerical_one(channels, spread):
 
 
 def test_without_real_images_the_start_is_wide():
-    model = Contrast(channels=2, generation=generation(priors=False), prior_share=1).double()
+    model = Contrast(channels=2, generation=generation(priors=False)).double()
     _, made = apply(model, 5000, 2)
     assert made.mean.shape == (5000, 2, 3)
     assert made.mean.mean().item() == pytest.approx(0.5, abs=0.02)
@@ -85,9 +73,3 @@ def test_the_image_itself_is_left_alone():
     image = torch.rand(2, 1, 4, 4)
     model = Contrast(generation=generation())
     assert model.changes_mixture and torch.equal(model(image, model.draw(image, generator())), image)
-
-
-@pytest.mark.parametrize("share", [0.0, -0.1, 1.1])
-def test_an_impossible_share_is_an_error(share):
-    with pytest.raises(ValueError, match="prior_share in"):
-        Contrast(prior_share=share)

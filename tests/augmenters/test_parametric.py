@@ -82,4 +82,4 @@ def test_a_start_that_is_given_counts(model):
     known = generation(stds=(0.0, 0.02, 0.05))
     assert list(model(generation=known).bounded().values())[-1] == pytest.approx(0.02)
     assert list(model(generation=known, sigma=0.1).bounded().values())[-1] == pytest.approx(0.1)
-    assert ParametricRange(generation=known).bounded()["sigma_max"] == pytest.approx(0.04)
+    assert ParametricRange(generation=known).bounded()["sigma_max"] == pytest.approx(0.02)

@@ -127,15 +127,27 @@ def test_generation_with_images(fingerprint_of) -> None:
     sample = mixture([0.1, 0.5, 0.9], [0.03] * 3, [500, 400, 300])
     fingerprint = fingerprint_of(shapes=[(9, 9, 9)] * 2, means=means, stds=stds, sample=sample)
     generation = determine_generation(fingerprint, determine_labels(fingerprint), (), smoothing_mm=0.7)
-    assert [label.target for label in generation.enriched] == [0, 0, 0, 1, 2]
-    assert [label.generation_class for label in generation.enriched] == [0, 1, 2, 3, 3]
-    assert [label.centre for label in generation.enriched[:3]] == pytest.approx([0.1, 0.5, 0.9], abs=0.01)
-    assert generation.smoothing_mm == 0.7 and len(generation.priors) == 4
-    both = generation.priors[3]
-    assert both.mean == pytest.approx((0.405,)) and both.mean_spread == pytest.approx((0.1,))
-    assert both.std == pytest.approx((np.hypot(0.04, 0.005),), abs=1e-4) and both.std_spread == (0.0,)
+    assert [label.target for label in generation.enriched] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [label.generation_class for label in generation.enriched] == [0, 1, 2, 3, 4, 5, 3, 4, 5]
+    centres = [label.centre for label in generation.enriched]
+    assert centres[:3] == pytest.approx([0.1, 0.5, 0.9], abs=0.01) and centres == 3 * centres[:3]
+    assert generation.smoothing_mm == 0.7 and len(generation.priors) == 6
     assert generation.priors[0].mean == pytest.approx((0.1,), abs=0.01)
-    assert generation.priors[0].mean_spread == both.mean_spread, "the labels' spread stands in for the clusters'"
+    assert generation.priors[0].mean_spread == (0.1,), "the labels' spread stands in for the clusters'"
+    assert generation.priors[3:] == generation.priors[:3], "until they are measured"
+    assert generation.structures == (0, 1, 2, 3, 3, 3) and generation.tissues == (0, 1, 2, 0, 1, 2)
+
+
+def test_parts_of_labels_have_the_labels_own_brightness_in_other_channels(fingerprint_of) -> None:
+    means, stds = {0: (0.5, 0.3), 1: (0.4, 0.8)}, {0: (0.3, 0.1), 1: (0.04, 0.02)}
+    sample = mixture([0.1, 0.5, 0.9], [0.03] * 3, [500, 400, 300])
+    fingerprint = fingerprint_of(
+        labels={0: "background", 1: "a"}, means=means, stds=stds, sample=sample, channels=("T1", "T2")
+    )
+    generation = determine_generation(fingerprint, determine_labels(fingerprint), (), smoothing_mm=0.7)
+    count = len(generation.priors) // 2
+    assert [prior.mean[1] for prior in generation.priors] == pytest.approx([0.3] * count + [0.8] * count)
+    assert generation.tissues == (*range(count), *[count] * count), "the second channel tells the label apart"
 
 
 def test_generation_without_images(fingerprint_of) -> None:

@@ -53,6 +53,24 @@ def test_cluster_order_follows_the_centres_not_the_list() -> None:
     assert np.mean(enriched == 1 - region) > 0.999
 
 
+def test_a_tissue_goes_on_across_the_border_of_a_label() -> None:
+    image, region = tissue([0.2, 0.5, 0.8])
+    target = np.zeros(region.shape, dtype=np.int64)
+    target[8:16, 6:18, 6:18] = 1
+    centres = (0.2, 0.5, 0.8)
+    parts = [
+        EnrichedLabel(name=f"{t} {i}", target=t, generation_class=3 * t + i, centre=c)
+        for t in (1, 0)
+        for i, c in enumerate(centres)
+    ]
+    generation = GenerationPlan(enriched=tuple(parts))
+    enriched = enrich(image, target, generation, SPACING)
+    assert np.array_equal(target_of(generation)[enriched], target)
+    assert np.mean(class_of(generation)[enriched] % 3 == region) > 0.99
+    alone = enrich(image, np.zeros_like(target), GenerationPlan(enriched=tuple(parts[3:])), SPACING)
+    assert np.array_equal(enriched % 3, alone), "the tissues do not depend on the labels"
+
+
 def test_smoothing_finds_more_of_noisy_tissue() -> None:
     image, region = tissue([0.3, 0.7], noise=0.4)
     target = np.zeros(region.shape, dtype=np.int64)

@@ -7,8 +7,18 @@ import pytest
 import torch
 
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan
+from l2s_auto.synthesis.drawn import Drawn
 from l2s_auto.synthesis.generator import Draw, Generator, Ranges
-from l2s_auto.synthesis.intensity import Mixture, PriorTensors, Shares, draw_mixture, gamma, paint, rescale
+from l2s_auto.synthesis.intensity import (
+    OF_TISSUES,
+    Mixture,
+    PriorTensors,
+    Shares,
+    draw_mixture,
+    gamma,
+    paint,
+    rescale,
+)
 from l2s_auto.synthesis.resolution import ResolutionRanges
 from l2s_auto.synthesis.texture import TextureRanges
 from l2s_auto.synthesis.view import ViewRanges
@@ -104,7 +114,7 @@ def test_the_gradient_by_the_mixture_agrees_with_a_numerical_one():
 
 
 def in_float64(drawn):
-    values = {k: v if isinstance(v, torch.Tensor) else in_float64(v) for k, v in vars(drawn).items()}
+    values = {k: in_float64(v) if isinstance(v, Drawn) else v for k, v in vars(drawn).items()}
     kept = ("matrix", "shift", "velocity")
     return type(drawn)(
         **{
@@ -207,6 +217,14 @@ def test_gamma_of_one_is_the_identity():
     torch.testing.assert_close(gamma(image, torch.ones(2, 1)), image)
 
 
+def test_the_slope_of_gamma_is_finite_where_there_is_nothing():
+    image = torch.tensor([[[-0.1, 0.0, 1e-9, 0.5, 1.2]]], dtype=torch.float64, requires_grad=True)
+    out = gamma(image, torch.full((1, 1), 0.4, dtype=torch.float64))
+    assert out[0, 0, [0, 1, 4]].tolist() == [0, 0, 1] and out[0, 0, 3].item() == pytest.approx(0.5**0.4)
+    (slope,) = torch.autograd.grad(out.sum(), image)
+    assert slope.isfinite().all() and slope[0, 0, 0] == 0
+
+
 def test_rescaling_ignores_units():
     image = torch.rand(2, 2, *SHAPE, generator=random(), dtype=torch.float64)
     out = rescale(image)
@@ -233,6 +251,14 @@ def test_parts_of_a_structure_look_alike_in_uniform_images_and_differ_in_those_l
     tensors = PriorTensors(*(torch.tensor([v]) for v in ([0.2, 0.4, 0.9], [0.01] * 3, [0.02] * 3, [0.001] * 3)))
     like_real = draw_mixture(50, 1, structures, random(), prior=tensors, shares=Shares(prior=1.0))
     assert (like_real.mean[..., 2] > like_real.mean[..., 1]).all()
+
+
+def test_uniform_images_tell_tissues_or_labels_apart():
+    structures, tissues = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 0, 1])
+    mean = draw_mixture(2000, 1, structures, random(), tissues=tissues).mean[:, 0]
+    of_tissues, of_labels = (mean[:, 0] == mean[:, 2]) & (mean[:, 1] == mean[:, 3]), mean[:, 2] == mean[:, 3]
+    assert torch.equal(of_tissues, ~of_labels)
+    assert of_tissues.float().mean().item() == pytest.approx(OF_TISSUES, abs=0.03)
 
 
 def test_reversed_images_exchange_dark_and_bright_but_air_stays_dark():

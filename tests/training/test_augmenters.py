@@ -5,12 +5,12 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 import torch
 
-from l2s_auto.augmenters import Composite, Contrast
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients import HYPERGRADIENTS
-from l2s_auto.training.build import family_shares, make_augmenter
+from l2s_auto.synthesis.intensity import Shares
+from l2s_auto.training.build import USUAL, build_parts, family_shares, make_augmenter
 from l2s_auto.training.step import Synthetic, TwoPasses, augment, draw_real, draw_synthetic, hyper_step
 from tests.hypergradients.problem import along, flat, numerical_derivative, relative_error
 
@@ -19,9 +19,7 @@ TOGETHER = "contrast+gamma+blur+parametric"
 
 
 def recipe_of(name, **changes):
-    # Few images of a tiny batch without the prior, so that hardly any seed leaves theta without influence.
-    often = {"prior_share": 0.9}
-    options = {"nonparametric": {"start": 0.3}, "contrast": often, TOGETHER: {"contrast": often}}.get(name, {})
+    options = {"nonparametric": {"start": 0.3}}.get(name, {})
     return Recipe(augmenter=Component(name=name, options=options), **changes)
 
 
@@ -97,7 +95,7 @@ def test_a_hyper_step_moves_theta(make_parts, name):
 
 def test_a_learned_contrast_that_has_not_moved_paints_like_the_fixed_one(make_parts, plan):
     """Class means of the images of the learned prior, all taking it, are those of the plan's."""
-    parts, _, state = make_parts(augmenter=Component(name="contrast", options={"prior_share": 1.0}))
+    parts, _, state = make_parts(augmenter=Component(name="contrast"))
     noise = parts.augmenter.draw(torch.zeros(500, 1, *plan.patch), parts.random)
     given = parts.generator.draw(500, parts.random).mixture
     made = parts.augmenter.mixture(given, noise)
@@ -107,22 +105,42 @@ def test_a_learned_contrast_that_has_not_moved_paints_like_the_fixed_one(make_pa
     assert image.isfinite().all() and image.shape == (plan.batch, 1, *plan.patch)
 
 
-@pytest.mark.parametrize("learned", [0.0, 0.2, 0.4, 0.6, 1.0])
-def test_families_of_contrast_keep_their_shares(learned):
-    recipe = Recipe(prior_share=0.4, reversed_share=0.2)
-    augmenter = Contrast(prior_share=learned) if learned else Composite({"gamma": torch.nn.Identity()})
-    shares = family_shares(recipe, augmenter)
-    assert learned + (1 - learned) * shares.prior == pytest.approx(max(0.4, learned))
-    assert (1 - learned) * shares.reversed == pytest.approx(min(0.2, 1 - max(0.4, learned)))
+@pytest.mark.parametrize("name", ["contrast", "parametric-range", "nonparametric"])
+def test_theta_changes_the_images_that_are_to_look_like_the_real_ones_and_no_others(make_parts, name):
+    parts, _, state = make_parts(augmenter=recipe_of(name).augmenter)
+    drawn = draw_synthetic(parts, batch=40)
+    own = drawn.draw.mixture.own
+    assert own.any() and not own.all()
+    theta = {name: p + 0.5 for name, p in state.theta.items()}
+    one, two = (augment(parts, values, drawn).flatten(1) for values in (state.theta, theta))
+    assert torch.equal(one[~own], two[~own])
+    assert not torch.isclose(one[own], two[own]).all(1).any()
+
+
+def test_without_a_share_of_such_images_theta_changes_all(make_parts, plan, cases):
+    recipe = Recipe(prior_share=0.0)
+    parts = build_parts(plan, recipe, cases, device=torch.device("cpu"))
+    assert parts.wide is None and draw_synthetic(parts).draw.mixture.own is None
+
+
+def test_scanners_of_all_kinds_vary_more_than_the_own(make_parts):
+    parts, _, _ = make_parts()
+    draw = parts.generator.draw(2000, parts.random)
+    own = draw.mixture.own
+    assert own.float().mean().item() == pytest.approx(USUAL.prior, abs=0.04)
+    assert draw.gamma[own].log().std() < draw.gamma[~own].log().std() / 3
+    assert draw.resolution.blur[own].max() == 0 < draw.resolution.blur[~own].max()
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_shares_are_the_recipes_or_else_the_usual(learned):
+    assert family_shares(Recipe(), learned=learned) == (USUAL if learned else Shares())
+    assert family_shares(Recipe(prior_share=0.4, reversed_share=0.2), learned=learned) == Shares(0.4, 0.2)
+    assert family_shares(Recipe(prior_share=1.0), learned=learned) == Shares(1.0, 0.0)
 
 
 def test_a_part_gets_what_the_plan_knows(plan):
-    augmenter = make_augmenter(plan, recipe_of("contrast+blur+parametric+nonparametric", prior_share=0.3))
+    augmenter = make_augmenter(plan, recipe_of("contrast+blur+parametric+nonparametric"))
     assert augmenter.contrast.mean().flatten().tolist() == pytest.approx([0.2, 0.6, 0.8, 0.4])
-    assert augmenter.prior_share == 0.3
     assert augmenter.blur.spacing == plan.spacing
     assert augmenter.bounded()["sigma"] == pytest.approx(0.03), "the deviation within each of the plan's classes"
-
-
-def test_a_recipe_without_a_prior_of_its_own_still_learns_one(plan):
-    assert make_augmenter(plan, recipe_of("contrast+gamma", prior_share=0.0)).prior_share == 0.4

@@ -41,6 +41,6 @@ def draw_augmented(parts: Parts) -> Batch:
     assert boxes.image is not None
     draw = parts.generator.draw(plan.batch, parts.random).of(mine)
     image = parts.generator.warp(boxes.image, draw)
-    image = parts.augmenter(image, draw_noise(parts, image, plan.batch))
+    image = parts.augmenter(image, draw_noise(parts, parts.augmenter, image, plan.batch))
     target = parts.generator.layout(boxes.enriched, draw, cropped=False).target
     return Batch(in_context(rescale(image), imitate_context(parts, target, plan.batch)), target)
