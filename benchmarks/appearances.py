@@ -76,8 +76,8 @@ VARIANTS = {
     **{
         f"learn2synth {name}": learned(name)
         for name in (
-            "parametric",
             "parametric-random",
+            "parametric-range",
             "nonparametric",
             "contrast+parametric-range",
             "contrast+gamma+blur+rician+parametric",

@@ -25,7 +25,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Component = Component(name="learn2synth")
-    augmenter: Component = Component(name="parametric-range")
+    augmenter: Component = Component(name="parametric")
     network: Component = Component(name="unet")
     loss: Component = Component(name="dice+cross-entropy")
     optimiser: Component = Component(name="adam", options={"rate": 3e-3})

@@ -122,7 +122,7 @@ def test_history_shows_theta_moving(make_parts, tmp_path):
     assert set(lines[0]) == {"iteration", "seconds", "loss_synth", "loss_real", "theta", "theta_gradient", "val_dice"}
     assert lines[0]["theta_gradient"] is None or lines[0]["theta_gradient"]["length"] > 0
     assert lines[-1]["theta_gradient"]["length"] > 0 and -1 <= lines[-1]["theta_gradient"]["agreement"] <= 1
-    assert lines[0]["theta"]["sigma_max"] != lines[-1]["theta"]["sigma_max"]
+    assert lines[0]["theta"]["sigma"] != lines[-1]["theta"]["sigma"]
     assert lines[-1]["val_dice"] == 0.5
 
 
