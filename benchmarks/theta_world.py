@@ -63,7 +63,7 @@ def with_few_targets(anatomies: Anatomies) -> Anatomies:
 
 
 def shares_of(prior: float) -> Shares:
-    """A third of what does not follow the prior has dark and bright exchanged, as by default."""
+    """A third of what does not follow the prior has dark and bright exchanged."""
     return Shares(prior=prior, reversed=(1 - prior) / 3)
 
 
@@ -126,7 +126,7 @@ class Problem:
         parts = build_parts(self.plan, recipe, self.maps, device=self.device)
         scans = make_sampler(self.scans, self.plan, seed=self.seed, device=self.device)
         generator = generator_of(self.plan, shares_of(point.prior), PLAIN, self.device)
-        return replace(parts, generator=generator, scans=scans)
+        return replace(parts, generator=generator, scans=scans, wide=None)  # theta changes all images alike
 
     @torch.no_grad()
     def score(self, parts: Parts, phi: Params) -> dict[str, float]:

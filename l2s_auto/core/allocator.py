@@ -77,7 +77,7 @@ def share_memory() -> bool:
     """Let all threads free and allocate in one place -> whether the C library was told so. Call it before they start.
 
     glibc otherwise gives each a place of its own, and what one has freed is of no use to the others: with windows side
-    by side a prediction took a third more memory, and its pages were given back and cleared ten times as often.
+    by side a prediction then takes more memory, whose pages are given back and cleared over and over.
     """
     return sys.platform.startswith("linux") and _told((_M_ARENA_MAX, 1))
 

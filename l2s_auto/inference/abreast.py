@@ -1,7 +1,7 @@
 """Windows of a large scan side by side, each on one core, instead of one after the other on all of them.
 
-A network's layers are too small to keep several cores busy: with two cores a window each, the same windows take six
-sevenths of the time. What is made of the results goes on meanwhile.
+A network's layers are too small to keep several cores busy: with a window each, cores wait less for one another. What
+is made of the results goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -32,26 +33,32 @@ def windows_abreast(plan: Plan, device: torch.device) -> int:
     return max(1, min(torch.get_num_threads(), MOST, ROOM // (4 * numbers * math.prod(plan.patch))))
 
 
-def map_abreast(function: Callable[[A], B], items: Iterable[A], count: int) -> Iterator[B]:
-    """function(item) of each item, in order, `count` at a time while another is waited for; 1: none ahead.
+@contextmanager
+def open_threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Threads that share out those of PyTorch; how many later ones begin with is restored at the end."""
+    threads = torch.get_num_threads()
+    share = max(1, threads // count)
+    try:
+        with ThreadPoolExecutor(count, name, initializer=torch.set_num_threads, initargs=(share,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
-    The function computes in threads that share PyTorch's threads; the caller meanwhile has one.
-    """
+
+def map_abreast(function: Callable[[A], B], items: Iterable[A], count: int) -> Iterator[B]:
+    """function(item) of each item, in order, `count` at a time while another is waited for; 1: none ahead."""
     if count < 2:
         yield from map(function, items)
         return
-    threads = torch.get_num_threads()
     waiting: deque[Future[B]] = deque()
-    pool = ThreadPoolExecutor(
-        count, "l2s-window", initializer=torch.set_num_threads, initargs=(max(1, threads // count),)
-    )
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > count:
+    with open_threads(count, "l2s-window") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+        finally:
+            for future in waiting:
+                future.cancel()

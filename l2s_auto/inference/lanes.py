@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
 from l2s_auto.core.plan import Plan
+from l2s_auto.inference.abreast import open_threads
 from l2s_auto.inference.scan import Scan
 
 #: Voxels, on the plan's grid and on its own, and numbers of all classes, that a scan for one lane has at most: what
@@ -36,18 +37,11 @@ def is_small(scan: Scan, plan: Plan) -> bool:
 
 @contextmanager
 def open_lanes(device: torch.device) -> Iterator[Lanes | None]:
-    """As many lanes as PyTorch has threads; None where another device computes, or there is one thread.
-
-    How many threads PyTorch takes is a matter of each thread; what later threads begin with is restored at the end.
-    """
+    """As many lanes as PyTorch has threads; None where another device computes, or there is one thread."""
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads < 2:
         yield None
         return
-    try:
-        with ThreadPoolExecutor(
-            min(threads, MOST), "l2s-lane", initializer=torch.set_num_threads, initargs=(max(1, threads // MOST),)
-        ) as pool:
-            yield Lanes(pool, min(threads, MOST))
-    finally:
-        torch.set_num_threads(threads)
+    count = min(threads, MOST)
+    with open_threads(count, "l2s-lane") as pool:
+        yield Lanes(pool, count)

@@ -57,7 +57,7 @@ def _zoom(array: np.ndarray, shape: Sequence[int], out: np.ndarray) -> None:
 def spline_matrix(old: int, new: int) -> np.ndarray:
     """(new, old) float32 weights of old voxels in new ones, borders and all: what the spline makes of each voxel alone.
 
-    A spline is linear in the voxels and separable. One multiplication of matrices an axis is ten times as fast as
+    A spline is linear in the voxels and separable. One multiplication of matrices an axis is faster than
     `scipy.ndimage.zoom` of a volume, and needs no copy of it in double precision.
     """
     made = ndimage.zoom(np.eye(old), (new / old, 1.0), order=3, mode="nearest", grid_mode=True)

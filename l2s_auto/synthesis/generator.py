@@ -76,7 +76,6 @@ class Ranges:
 #: is what one scanner does from scan to scan.
 NEAR = Ranges(
     resolution=ResolutionRanges(partial=0.0, blur=0.0, thick=0.0),
-    view=ViewRanges(),
     gamma=0.05,
 )
 
@@ -140,13 +139,14 @@ class Generator:
             prior=self.prior,
             shares=shares,
         )
-        like_real, usual = self.near, ranges
-        resolution = draw_resolution(batch, shape, spacing, usual.resolution, generator)
-        gamma = usual.gamma * normal(batch, self.channels, generator=generator)
-        if (own := mixture.own) is not None:
-            near = draw_resolution(batch, shape, spacing, like_real.resolution, generator)
+        resolution = draw_resolution(batch, shape, spacing, ranges.resolution, generator)
+        gamma = normal(batch, self.channels, generator=generator)
+        if (own := mixture.own) is None:
+            gamma = ranges.gamma * gamma
+        else:
+            near = draw_resolution(batch, shape, spacing, self.near.resolution, generator)
             resolution = Resolution.of_either(own, near, resolution)
-            gamma = torch.where(own[:, None], gamma * (like_real.gamma / max(usual.gamma, 1e-9)), gamma)
+            gamma = torch.where(own[:, None], self.near.gamma, ranges.gamma) * gamma
         return Draw(
             deformation=deformation,
             mixture=mixture,

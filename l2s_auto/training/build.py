@@ -161,7 +161,7 @@ def build_parts(
     random = torch.Generator(device).manual_seed(recipe.seed)
     network = make_network(plan, recipe).to(device)
     shares = family_shares(recipe, learned=augmenter is None)
-    wide = Randomised().to(device) if augmenter is None and plan.generation.priors and shares.prior else None
+    wide = Randomised().to(device) if augmenter is None and plan.generation.priors and 0 < shares.prior < 1 else None
     augmenter = (augmenter or make_augmenter(plan, recipe)).to(device)
     return Parts(
         plan=plan,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.load import Model
@@ -22,3 +23,11 @@ def scans(tmp_path):
     for number in range(4):
         write_scan(folder / f"case_{number}.nii.gz", blocks((12 + number, 13, 14)))
     return folder
+
+
+@pytest.fixture
+def set_threads():
+    """PyTorch's number of threads may be set; it is what it was afterwards."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -15,11 +15,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def four_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+def four_threads(set_threads):
+    set_threads(4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -16,11 +16,8 @@ from tests.inference.tiny_models import blocks, make_plan
 
 
 @pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def two_threads(set_threads):
+    set_threads(2)
 
 
 def test_each_lane_has_one_thread_and_later_ones_have_all_again(two_threads):
