@@ -31,6 +31,7 @@ from l2s_auto.training.step import (
 )
 
 LEAP = 0.1  # difference of the share between two branches
+AHEAD, SOLVER_STEPS = 100, 10  # updates that the implicit variant looks ahead; steps of its solver
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,69 @@ def of_the_batch(seen: Seen) -> Params:
     return scaled_scale_free(seen, seen.own)
 
 
+def of_the_mean(seen: Seen) -> Params:
+    """The same with Adam's running mean of the gradients, which costs nothing."""
+    return scaled_scale_free(seen, seen.state.inner_state["mean"])
+
+
+def plain(seen: Seen) -> Params:
+    """Through phi - rate · P s, P Adam's scaling as it stands."""
+    p = scaling(seen.state)
+    return {name: -p[name] * r for name, r in seen.real.items()}
+
+
 def matching(seen: Seen) -> Params:
     """Of 1/2 (r - s)'P(r - s) by theta: synthetic images shall move the network as real ones do."""
     p = scaling(seen.state)
     return {name: -p[name] * (r - seen.twins[name]) for name, r in seen.real.items()}
 
 
+def implicit(parts: Parts, state: TrainState, real: Params, made: list[Batch], scale: float) -> dict[str, torch.Tensor]:
+    """AHEAD updates ahead near convergence: -(H + 1 / (AHEAD · rate · P))^-1 r, H the synthetic loss's Hessian.
+
+    Conjugate gradients, preconditioned by P; products with H are central differences of gradients. It ends early where
+    the curvature is negative.
+    """
+    p = scaling(state)
+    damping = 1 / (AHEAD * scale * parts.recipe.optimiser.options["rate"])
+    x = {name: torch.zeros_like(r) for name, r in real.items()}
+    rest = dict(real)
+    way = {name: p[name] * r for name, r in rest.items()}
+    size = inner(rest, way)
+    for _ in range(SOLVER_STEPS):
+        bent = by_hessian(parts, state.phi, way, made)
+        bent = {name: value + damping * way[name] / p[name] for name, value in bent.items()}
+        curvature = inner(way, bent)
+        if curvature <= 0:
+            break
+        far = size / curvature
+        x = {name: value + far * way[name] for name, value in x.items()}
+        rest = {name: value - far * bent[name] for name, value in rest.items()}
+        new = inner(rest, {name: p[name] * value for name, value in rest.items()})
+        way = {name: p[name] * rest[name] + new / size * value for name, value in way.items()}
+        size = new
+    if not norm(x):
+        x = {name: p[name] * r for name, r in real.items()}
+    return {name: -value for name, value in x.items()}
+
+
+def by_hessian(parts: Parts, phi: Params, way: Params, made: list[Batch]) -> dict[str, torch.Tensor]:
+    """H · way, of the mean synthetic loss of the batches."""
+    h = step_size(1e-3, phi, way)
+    ahead, back = (
+        mean_of([loss_gradients(parts, moved(phi, way, x), batch, fast=False)[0] for batch in made]) for x in (h, -h)
+    )
+    return {name: (ahead[name] - back[name]) / (2 * h) for name in way}
+
+
 VARIANTS: dict[str, Direction] = {
     "one-step": one_step,
+    "one-step, scaling held": plain,
     "one-step, persistent": persistent,
     "scale-free": scale_free,
     "scale-free, Adam's metric": scaled_scale_free,
     "scale-free, Adam's metric, of the batch": of_the_batch,
+    "scale-free, Adam's metric, of Adam's mean": of_the_mean,
     "matching": matching,
 }
 
@@ -119,7 +171,8 @@ def mean_of(values: list[Params]) -> dict[str, torch.Tensor]:
 
 def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float) -> dict:
     """Of each variant the derivatives by the three axes: (n,) values, one a group of batches."""
-    given, rows = problem.given, {name: [] for name in VARIANTS}
+    given, rows, all_real = problem.given, {name: [] for name in VARIANTS}, []
+    fixed: list[tuple[Synthetic, Batch]] = []
     for _ in range(given.groups):
         reals, synthetics, twins = [], [], []
         for _ in range(given.batches):
@@ -129,15 +182,22 @@ def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float
             made = draw_synthetic(parts)
             synthetics.append(loss_gradients(parts, state.phi, as_seen(parts, state.theta, made))[0])
         r, s, t = mean_of(reals), mean_of(synthetics), mean_of(twins)
+        all_real.append(r)
         found: dict[str, list] = {name: [] for name in VARIANTS}
         for _ in range(given.batches):
             made = draw_synthetic(parts)
-            own = loss_gradients(parts, state.phi, as_seen(parts, state.theta, made))[0]
+            fixed.append((made, as_seen(parts, state.theta, made)))
+            own = loss_gradients(parts, state.phi, fixed[-1][1])[0]
             seen = Seen(parts, state, r, s, t, own, scale)
             for name, direction in VARIANTS.items():
                 found[name].append(along(parts, state, direction(seen), made))
         for name, values in found.items():
             rows[name].append(np.mean(values, axis=0).tolist())
+    u = implicit(parts, state, mean_of(all_real), [batch for _, batch in fixed[: given.batches]], scale)
+    others = fixed[given.batches :] or fixed  # that H has not seen
+    rest = [along(parts, state, u, made) for made, _ in others]
+    rows["implicit"] = np.array_split(np.array(rest), max(1, given.groups - 1))
+    rows["implicit"] = [group.mean(0).tolist() for group in rows["implicit"]]
     return {name: np.array(values).T.tolist() for name, values in rows.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,9 +37,19 @@ class History:
                 kept.append(loss)
 
     def write(
-        self, *, iteration: int, seconds: float, theta: dict[str, float], signal: Reading | None, val_dice: float | None
+        self,
+        *,
+        iteration: int,
+        seconds: float,
+        theta: dict[str, float],
+        signal: Reading | None,
+        val_dice: float | None,
+        compared: Mapping[str, float] | None = None,
     ) -> None:
-        """One line: mean losses since the last line, theta and how its gradients agree; null where there is none."""
+        """One line: mean losses since the last line, theta and how its gradients agree; null where there is none.
+
+        compared  at the end, Dice with theta as "learned" and as at the "start"; the better one is val_dice
+        """
         line = {
             "iteration": iteration,
             "seconds": round(seconds, 3),
@@ -48,6 +59,8 @@ class History:
             "theta_gradient": asdict(signal) if signal else None,
             "val_dice": val_dice,
         }
+        if compared:
+            line["val_dice_by_theta"] = dict(compared)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._synth, self._real = [], []

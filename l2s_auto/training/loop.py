@@ -19,6 +19,7 @@ from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.interrupts import deferred_interrupts
 from l2s_auto.training.methods import Method
+from l2s_auto.training.safeguard import settled
 from l2s_auto.training.shrink import free, out_of_memory, smaller
 from l2s_auto.training.step import StepResult
 from l2s_auto.training.writer import Writer
@@ -103,11 +104,14 @@ def train(
             writer.save_from_time_to_time(state, every=limits.checkpoint_every)
         if not stop:
             show(bar, 1.0, None, val_dice)
-    writer.line(state, None if stop else validate(state.phi))
-    writer.save(state)
     if stop:
+        writer.line(state, None)
+        writer.save(state)
         raise KeyboardInterrupt
-    return state
+    last = settled(state, validate)
+    writer.line(last.state, last.dice, last.compared)
+    writer.save(last.state)
+    return last.state
 
 
 def step_or_none(parts: Parts, method: Method, state: TrainState, progress: float) -> StepResult | None:

@@ -84,6 +84,7 @@ def run(tmp_path) -> Path:
          "val_dice": 0.5}
         for i in range(10, 101, 10)
     ]  # fmt: skip
+    lines[-1]["val_dice_by_theta"] = {"learned": 0.4711, "start": 0.5}
     (fold / "history.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"iteration": 1', encoding="utf-8")
     write_json(
         fold / "validation" / "metrics.json",
@@ -133,6 +134,7 @@ def test_the_report_holds_the_numbers(run):
     assert text.index("<td>bad</td>") < text.index("<td>good</td>"), "worst cases first"
     assert "l2s_predict" in text and f"'{run}'" in text.replace("&#x27;", "'"), "commands quote paths with spaces"
     assert "damaged lines" in text
+    assert "0.471 with theta as learned" in text and "The model with theta as at the start is kept." in text
 
 
 def test_the_report_is_one_well_formed_page_that_escapes_and_loads_nothing(run):

@@ -107,7 +107,9 @@ def test_what_devices_raise_without_memory_is_known():
 
 def test_the_time_of_a_training():
     measured = Measured(1.0, 0.5, 2.5)
-    assert measured.seconds(Recipe(warm_up=0.3, hyper_every=7), 1000) == pytest.approx(500 + 2.0 * 100)
+    recipe = Recipe(warm_up=0.3, hyper_every=7)
+    assert measured.seconds(recipe, 1000) == pytest.approx(500 + 2.0 * 100 + 0.5 * 100)  # and the rival's at the end
+    assert Measured(1.0, 0.5, 0.5).seconds(recipe, 1000) == pytest.approx(500)
 
 
 def test_choices_that_are_not_the_plans(plan):

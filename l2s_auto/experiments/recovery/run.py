@@ -26,6 +26,7 @@ from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.networks.device import choose_device
 from l2s_auto.training.build import Parts, initial_state
 from l2s_auto.training.methods import METHODS
+from l2s_auto.training.step import replace_state
 from l2s_auto.training.writer import theta_as_read
 
 #: mm of a voxel: slices and volumes that a CPU trains on in minutes.
@@ -205,7 +206,7 @@ def recover(
 
 def follow(parts: Parts, method: Any, iterations: int, *, title: str) -> list[tuple[int, dict[str, float]]]:
     """Train, and note theta now and then."""
-    state: TrainState = initial_state(parts)
+    state: TrainState = replace_state(initial_state(parts), start={})  # what matters is theta: no rival
     path = []
     interval = 0.5 if sys.stderr.isatty() else 30.0
     for number in tqdm(range(iterations), desc=title, mininterval=interval, leave=False):

@@ -14,6 +14,7 @@ from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.matching import estimate, flat, note, unflat
 from l2s_auto.hypergradients.precision import full_precision
 from l2s_auto.training.build import Parts
+from l2s_auto.training.safeguard import beside
 from l2s_auto.training.step import (
     StepResult,
     Synthetic,
@@ -73,6 +74,13 @@ class Matched:
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         if state.step == 0:
             require_few(state.theta, most=self.most_numbers, augmenter=parts.recipe.augmenter.name)
+
+        def own(state: TrainState) -> StepResult:
+            return self.own_step(parts, state, progress=progress)
+
+        return beside(parts, state, own, progress=progress, rate_scale=parts.schedule(progress))
+
+    def own_step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         synthetic = draw_synthetic(parts)
         with torch.no_grad():
             image = augment(parts, state.theta, synthetic)
