@@ -47,28 +47,33 @@ def _report(body: Callable[[], int | None], *, command: str, log: Path | None, a
         with _terminate_as_interrupt():
             return body() or DONE
     except UserError as error:
-        print(f"{command}: {error}", file=sys.stderr)
+        _say(f"{command}: {error}")
         return USER_ERROR
     except KeyboardInterrupt:
         if is_first_process():
-            print(f"{command}: interrupted. {advice}".rstrip(), file=sys.stderr)
+            _say(f"{command}: interrupted. {advice}".rstrip())
         return INTERRUPTED
     except ProcessLost as error:
         _log_traceback(log, command=command)
-        print(f"{command}: {error}. {advice}".rstrip(), file=sys.stderr)
+        _say(f"{command}: {error}. {advice}".rstrip())
         return INTERNAL_ERROR
     except Exception as error:  # the outermost frame: whatever went wrong becomes a log entry and an exit code
         if disk_is_full(error):
-            print(f"{command}: The disk is full. Free some of it, or choose another folder. {advice}", file=sys.stderr)
+            _say(f"{command}: The disk is full. Free some of it, or choose another folder. {advice}")
             return USER_ERROR
         if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
             what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-            print(f"{command}: {what}. Give yourself the right to it, or name another place.", file=sys.stderr)
+            _say(f"{command}: {what}. Give yourself the right to it, or name another place.")
             return USER_ERROR
         written = _log_traceback(log, command=command)
         line = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"{command}: internal error ({line}). The full report is in {written}", file=sys.stderr)
+        _say(f"{command}: internal error ({line}). The full report is in {written}")
         return INTERNAL_ERROR
+
+
+def _say(text: str) -> None:
+    """A line, written at once: another process may write to the same terminal."""
+    sys.stderr.write(f"{text}\n")
 
 
 def is_first_process() -> bool:
