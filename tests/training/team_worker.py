@@ -1,5 +1,6 @@
 """One process of a team: trains a few steps on what a file holds, and writes its state. Started by test_team.py."""
 
+import atexit
 import pickle
 import sys
 from datetime import timedelta
@@ -32,6 +33,7 @@ def train(plan, cases, recipe, team):
 def main(folder, rank, size):
     store = f"file://{folder}/store"
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=timedelta(seconds=60))
+    atexit.register(distributed.destroy_process_group)  # as a team from the environment does
     team = Team(rank, size, distributed.new_group(backend="gloo"))
     jobs = pickle.loads((folder / "jobs.pkl").read_bytes())
     states = [train(*job, team) for job in jobs]
