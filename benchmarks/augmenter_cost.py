@@ -25,7 +25,8 @@ from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients.differentiate import leaves
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.step import augment, draw_synthetic, first_order_update
+from l2s_auto.training.draws import augment, draw_synthetic
+from l2s_auto.training.step import first_order_update
 
 
 def seconds(function: Callable[[], object], *, rounds: int, device: torch.device) -> float:

@@ -41,7 +41,8 @@ from l2s_auto.synthesis.texture import texture
 from l2s_auto.synthesis.thin import warp_labels
 from l2s_auto.synthesis.view import ViewRanges
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.step import MARGIN, draw_noise, draw_synthetic, synthetic_step
+from l2s_auto.training.draws import MARGIN, draw_noise, draw_synthetic
+from l2s_auto.training.step import synthetic_step
 
 EDGE = 96
 #: Every step in every image.

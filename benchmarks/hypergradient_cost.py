@@ -29,8 +29,9 @@ from l2s_auto.hypergradients.differentiate import inner, norm
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.planning.topology import determine_topology
 from l2s_auto.training.build import Parts, build_parts, initial_state
+from l2s_auto.training.draws import draw_real, draw_synthetic
 from l2s_auto.training.methods import METHODS
-from l2s_auto.training.step import TwoPasses, draw_real, draw_synthetic, synthetic_step
+from l2s_auto.training.step import TwoPasses, synthetic_step
 
 #: name -> patch, batch
 SETTINGS = {"3D, 64³, batch 2": ((64, 64, 64), 2), "2D, 192², batch 8": ((1, 192, 192), 8)}

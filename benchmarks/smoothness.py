@@ -34,7 +34,8 @@ from l2s_auto.hypergradients.two_pass import SyntheticPass, TwoPass
 from l2s_auto.hypergradients.unrolled import Unrolled
 from l2s_auto.report.style import FONTS, LIGHT, caption, new_figure, png_bytes
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.step import Synthetic, TwoPasses, draw_real, draw_synthetic, synthetic_step
+from l2s_auto.training.draws import Synthetic, draw_real, draw_synthetic
+from l2s_auto.training.step import TwoPasses, synthetic_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -28,8 +28,9 @@ from l2s_auto.experiments.recovery.run import SPACING
 from l2s_auto.hypergradients.matching import flat, unflat
 from l2s_auto.networks.device import choose_device
 from l2s_auto.training.build import Parts, initial_state
+from l2s_auto.training.draws import Synthetic, draw_pair, draw_synthetic
 from l2s_auto.training.methods.matched import FIGURES, Matched, effects
-from l2s_auto.training.step import Synthetic, draw_pair, draw_synthetic, loss_gradients, synthetic_step
+from l2s_auto.training.step import loss_gradients, synthetic_step
 
 #: In theta's own parameters, and a step of the network as a share of its weights' length.
 OFFSETS = [-0.2, -0.1, 0.0, 0.1, 0.2]

@@ -23,7 +23,8 @@ from l2s_auto.io.json_files import read_model
 from l2s_auto.networks.device import choose_device, fast_dtype
 from l2s_auto.preprocessing.store import open_case
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.step import TwoPasses, draw_real, draw_synthetic, replace_state, synthetic_step, theta_step
+from l2s_auto.training.draws import draw_real, draw_synthetic
+from l2s_auto.training.step import TwoPasses, replace_state, synthetic_step, theta_step
 
 
 def make_parts(shared: Path, given) -> Parts:

@@ -17,18 +17,8 @@ from l2s_auto.hypergradients.finite_difference import moved, step_size
 from l2s_auto.hypergradients.two_pass import SyntheticPass
 from l2s_auto.synthesis.intensity import Shares, draw_mixture
 from l2s_auto.training.build import Parts, initial_state
-from l2s_auto.training.step import (
-    Synthetic,
-    TwoPasses,
-    augment,
-    draw_pair,
-    draw_real,
-    draw_synthetic,
-    loss_gradients,
-    network_loss,
-    replace_state,
-    synthetic_step,
-)
+from l2s_auto.training.draws import Synthetic, augment, draw_pair, draw_real, draw_synthetic
+from l2s_auto.training.step import TwoPasses, loss_gradients, network_loss, replace_state, synthetic_step
 
 LEAP = 0.1  # difference of the share between two branches
 AHEAD, SOLVER_STEPS = 100, 10  # updates that the implicit variant looks ahead; steps of its solver

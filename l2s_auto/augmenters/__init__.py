@@ -11,6 +11,7 @@ from l2s_auto.augmenters.nonparametric import Nonparametric
 from l2s_auto.augmenters.parametric import Parametric, ParametricRandom, ParametricRange
 from l2s_auto.augmenters.randomised import Randomised
 from l2s_auto.augmenters.rician import Rician
+from l2s_auto.augmenters.share import Share
 from l2s_auto.core.component import Component
 
 AUGMENTERS = {
@@ -22,6 +23,7 @@ AUGMENTERS = {
     "blur": Blur,
     "rician": Rician,
     "contrast": Contrast,
+    "share": Share,
 }
 
 
@@ -47,5 +49,6 @@ __all__ = [
     "ParametricRange",
     "Randomised",
     "Rician",
+    "Share",
     "build_augmenter",
 ]

@@ -15,6 +15,8 @@ class AugmenterModule(nn.Module, ABC):
 
     #: Whether `mixture` does anything, so that images are rendered anew from what it gives.
     changes_mixture = False
+    #: Whether `own_share` gives the share of the images that are to look like the real ones.
+    learns_share = False
     #: Names of parameters that are reflected at 0 (`bounds.level`), and at 0 and 1 (`bounds.unit`).
     LEVELS: tuple[str, ...] = ()
     SHARES: tuple[str, ...] = ()

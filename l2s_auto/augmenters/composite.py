@@ -28,6 +28,12 @@ class Composite(AugmenterModule):
             self.add_module(name, part)
         self.changes_mixture = any(getattr(part, "changes_mixture", False) for part in parts.values())
 
+        self.learns_share = any(getattr(part, "learns_share", False) for part in parts.values())
+
+    def own_share(self) -> torch.Tensor:
+        """The share of images that are to look like the real ones, of the part that learns it."""
+        return next(part for part in self.parts().values() if getattr(part, "learns_share", False)).own_share()
+
     def parts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.names}
 

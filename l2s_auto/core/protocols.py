@@ -100,13 +100,17 @@ class BilevelProblem(Protocol):
 
 @dataclass(frozen=True)
 class BilevelStep:
-    """What a hyper-step gives: phi after its update on the synthetic loss, and the real loss's gradient by theta."""
+    """What a hyper-step gives: phi after its update on the synthetic loss, and the real loss's gradient by theta.
+
+    direction  u, by which theta's gradient is d<u, synthetic gradient>/d(theta); None: the estimator has none
+    """
 
     phi: dict[str, torch.Tensor]
     inner_state: dict[str, Any]
     theta_grad: dict[str, torch.Tensor]
     synth_loss: float
     real_loss: float
+    direction: Params | None = None
 
 
 class Hypergradient(Protocol):

@@ -79,7 +79,7 @@ class TwoPass(ABC):
             u = rule.vjp(problem.joint(v), grads, state, rate_scale=rate_scale)
         theta_grad = problem.joint(self.theta_gradient(problem, phi, theta, u, synthetic))
         losses = problem.joint({"synthetic": synthetic.loss, "real": real_loss})
-        return BilevelStep(new_phi, new_state, theta_grad, losses["synthetic"].item(), losses["real"].item())
+        return BilevelStep(new_phi, new_state, theta_grad, losses["synthetic"].item(), losses["real"].item(), u)
 
     def synthetic_pass(self, problem: BilevelProblem, phi: Params, theta: Params) -> SyntheticPass:
         """Loss and gradient by phi, piece by piece."""

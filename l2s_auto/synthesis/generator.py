@@ -122,10 +122,13 @@ class Generator:
         self._air = _among(air_classes(generation), generation.classes, device)
         self._bare = _among(unlabelled_classes(generation), generation.classes, device)
 
-    def draw(self, batch: int, generator: torch.Generator, *, shares: Shares | None = None) -> Draw:
+    def draw(
+        self, batch: int, generator: torch.Generator, *, shares: Shares | None = None, own: bool | None = None
+    ) -> Draw:
         """Everything random for `batch` images.
 
         shares  families of class intensities, other than the generator's
+        own     whether all images, or none, are to look like the real ones; None: as the shares have it
         """
         ranges, shape, spacing = self.ranges, self.shape, self.spacing
         shares = shares or self.shares
@@ -138,15 +141,16 @@ class Generator:
             tissues=self.tissues,
             prior=self.prior,
             shares=shares,
+            own=own,
         )
         resolution = draw_resolution(batch, shape, spacing, ranges.resolution, generator)
         gamma = normal(batch, self.channels, generator=generator)
-        if (own := mixture.own) is None:
+        if (like_real := mixture.own) is None:
             gamma = ranges.gamma * gamma
         else:
             near = draw_resolution(batch, shape, spacing, self.near.resolution, generator)
-            resolution = Resolution.of_either(own, near, resolution)
-            gamma = torch.where(own[:, None], self.near.gamma, ranges.gamma) * gamma
+            resolution = Resolution.of_either(like_real, near, resolution)
+            gamma = torch.where(like_real[:, None], self.near.gamma, ranges.gamma) * gamma
         return Draw(
             deformation=deformation,
             mixture=mixture,

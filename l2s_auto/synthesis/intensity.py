@@ -66,12 +66,15 @@ def draw_mixture(
     tissues: torch.Tensor | None = None,
     prior: PriorTensors | None = None,
     shares: Shares = Shares(),
+    own: bool | None = None,
     largest_std: float = 0.12,
 ) -> Mixture:
     """Class means and deviations, from one of three families for each image.
 
     structures  (G,) the structure that each class belongs to: in uniform images, parts of one structure look alike
     tissues     (G,) the same, of tissues, which go on across the border of a label; None: the structures
+
+    own         whether all images, or none, are to look like the real ones; the random numbers are the same
 
     Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). Prior: both normal around what real images have. Reversed:
     the same with 1 - mean in place of the mean. Without a share of the prior, all images are to look like the real ones
@@ -98,6 +101,8 @@ def draw_mixture(
     if prior is None or shares.prior + shares.reversed == 0:
         return Mixture(mean, std)
     family = uniform(batch, 1, 1)
+    if own is not None:
+        family = shares.prior * family if own else shares.prior + (1 - shares.prior) * family
     near_mean = prior.mean + prior.mean_spread * normal()
     near_std = (prior.std + prior.std_spread * normal()).clamp_min(0.005)
     turned = torch.where(prior.mean > NO_SIGNAL, 1 - near_mean, near_mean)

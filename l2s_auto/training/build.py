@@ -160,9 +160,12 @@ def build_parts(
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
     network = make_network(plan, recipe).to(device)
-    shares = family_shares(recipe, learned=augmenter is None)
-    wide = Randomised().to(device) if augmenter is None and plan.generation.priors and 0 < shares.prior < 1 else None
-    augmenter = (augmenter or make_augmenter(plan, recipe)).to(device)
+    shares, wide = family_shares(recipe, learned=augmenter is None), None
+    if augmenter is None:
+        augmenter = make_augmenter(plan, recipe)
+        several = 0 < shares.prior < 1 or getattr(augmenter, "learns_share", False)
+        wide = Randomised().to(device) if several and plan.generation.priors else None
+    augmenter = augmenter.to(device)
     return Parts(
         plan=plan,
         recipe=recipe,

@@ -9,7 +9,7 @@ import torch
 
 from l2s_auto.report.preview import Example, synthetic_preview
 from l2s_auto.training.build import Parts
-from l2s_auto.training.step import augment, draw_synthetic
+from l2s_auto.training.draws import augment, draw_synthetic
 
 
 @torch.no_grad()

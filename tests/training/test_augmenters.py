@@ -11,7 +11,8 @@ from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.build import USUAL, build_parts, family_shares, make_augmenter
-from l2s_auto.training.step import Synthetic, TwoPasses, augment, draw_real, draw_synthetic, hyper_step
+from l2s_auto.training.draws import Synthetic, augment, draw_real, draw_synthetic
+from l2s_auto.training.step import TwoPasses, hyper_step
 from tests.hypergradients.problem import along, flat, numerical_derivative, relative_error
 
 ALL = ("contrast", "gamma", "blur", "parametric", "parametric-random", "parametric-range", "rician", "nonparametric")

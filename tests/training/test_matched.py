@@ -10,8 +10,8 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.hypergradients.matching import flat
 from l2s_auto.training.build import make_sampler
 from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
+from l2s_auto.training.draws import draw_pair
 from l2s_auto.training.methods.matched import FARTHEST, FIGURES, Matched, effects, of_effects
-from l2s_auto.training.step import draw_pair
 
 NAME = "learn2synth-matched"
 

@@ -12,13 +12,9 @@ from l2s_auto.hypergradients.differentiate import part_of
 from l2s_auto.hypergradients.signal import no_signal, note, read
 from l2s_auto.training.build import build_parts, initial_state, make_sampler
 from l2s_auto.training.data import BoxSampler
+from l2s_auto.training.draws import augment, draw_blank, draw_pair, draw_real, draw_synthetic
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.step import (
-    augment,
-    draw_blank,
-    draw_pair,
-    draw_real,
-    draw_synthetic,
     hyper_batch,
     hyper_step,
     loss_gradients,

@@ -14,18 +14,9 @@ from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.matching import estimate, flat, note, unflat
 from l2s_auto.hypergradients.precision import full_precision
 from l2s_auto.training.build import Parts
+from l2s_auto.training.draws import Synthetic, augment, draw_pair, draw_synthetic
 from l2s_auto.training.safeguard import beside
-from l2s_auto.training.step import (
-    StepResult,
-    Synthetic,
-    augment,
-    draw_pair,
-    draw_synthetic,
-    loss_gradients,
-    loss_moments,
-    phi_step,
-    replace_state,
-)
+from l2s_auto.training.step import StepResult, loss_gradients, loss_moments, phi_step, replace_state
 
 #: Numbers in theta, at most: each costs a first-order pass.
 MOST = 64
@@ -81,7 +72,7 @@ class Matched:
         return beside(parts, state, own, progress=progress, rate_scale=parts.schedule(progress))
 
     def own_step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
-        synthetic = draw_synthetic(parts)
+        synthetic = draw_synthetic(parts, state.theta)
         with torch.no_grad():
             image = augment(parts, state.theta, synthetic)
         grads, loss = loss_gradients(parts, state.phi, Batch(image, synthetic.clean.target))

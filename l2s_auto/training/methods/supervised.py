@@ -8,7 +8,8 @@ from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
-from l2s_auto.training.step import MARGIN, StepResult, draw_noise, first_order_update, imitate_context, in_context
+from l2s_auto.training.draws import MARGIN, draw_noise, imitate_context, in_context
+from l2s_auto.training.step import StepResult, first_order_update
 
 
 class Supervised:
