@@ -29,7 +29,8 @@ from common import finish, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch, TrainState
-from l2s_auto.hypergradients.finite_difference import CentralDifference, OneSidedDifference, moved, step_size
+from l2s_auto.hypergradients.finite_difference import CentralDifference, OneSidedDifference
+from l2s_auto.hypergradients.finite_steps import moved, step_size
 from l2s_auto.hypergradients.two_pass import SyntheticPass, TwoPass
 from l2s_auto.hypergradients.unrolled import Unrolled
 from l2s_auto.report.style import FONTS, LIGHT, caption, new_figure, png_bytes

@@ -13,7 +13,7 @@ from l2s_auto.augmenters.bounds import INTENSITY
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import inner, norm
-from l2s_auto.hypergradients.finite_difference import moved, step_size
+from l2s_auto.hypergradients.finite_steps import moved, step_size
 from l2s_auto.hypergradients.two_pass import SyntheticPass
 from l2s_auto.synthesis.intensity import Shares, draw_mixture
 from l2s_auto.training.build import Parts, initial_state

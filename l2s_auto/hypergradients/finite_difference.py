@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from l2s_auto.core.protocols import BilevelProblem, Params
-from l2s_auto.hypergradients.differentiate import gradient, gradients, leaves, norm, pieces_of
+from l2s_auto.hypergradients.differentiate import gradient, gradients, leaves, pieces_of
+from l2s_auto.hypergradients.finite_steps import moved, step_size
 from l2s_auto.hypergradients.two_pass import ImageLoss, Sum, SyntheticPass, TwoPass
 
 
@@ -22,9 +24,18 @@ class CentralDifference(TwoPass):
     sees_kinks = True
 
     def __init__(
-        self, *, step: float = 1e-4, part: float = 1.0, micro_batch: int | None = None, fast: bool = True
+        self,
+        *,
+        step: float = 1e-4,
+        part: float = 1.0,
+        micro_batch: int | None = None,
+        fast: bool = True,
+        direction: str = "update",
+        direction_options: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(part=part, micro_batch=micro_batch, fast=fast)
+        super().__init__(
+            part=part, micro_batch=micro_batch, fast=fast, direction=direction, direction_options=direction_options
+        )
         if step <= 0:
             raise ValueError(f"step must be positive, not {step}")
         self.step = step
@@ -64,21 +75,6 @@ class OneSidedDifference(CentralDifference):
     ) -> torch.Tensor:
         h = step_size(self.step, phi, u)
         return (image_gradient(loss, moved(phi, u, h), image) - kept[piece]) / h
-
-
-def step_size(step: float, phi: Params, u: Params) -> torch.Tensor:
-    """h with |h u| = step · |phi|, or step where phi is 0; a scalar on the device.
-
-    Where u is 0, so is every difference: any h will do.
-    """
-    length, size = norm(u), norm(phi)
-    size = torch.where(size > 0, size, torch.ones_like(size))
-    return torch.where(length > 0, step * size / length, torch.ones_like(length))
-
-
-def moved(phi: Params, u: Params, h: torch.Tensor) -> dict[str, torch.Tensor]:
-    """phi + h u."""
-    return {name: p + h * u[name] for name, p in phi.items()}
 
 
 def image_gradient(loss: ImageLoss, phi: Params, image: torch.Tensor) -> torch.Tensor:

@@ -15,12 +15,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from l2s_auto.core.protocols import BilevelProblem, BilevelStep, Params, State, UpdateRule
 from l2s_auto.hypergradients.differentiate import gradients, leaves, part_of, pieces_of
+from l2s_auto.hypergradients.directions import DIRECTIONS, Seen
 from l2s_auto.hypergradients.precision import full_precision
 
 #: (phi, image) -> the synthetic loss of a piece
@@ -42,6 +44,7 @@ class TwoPass(ABC):
     part         share of the synthetic batch, in (0, 1], that theta's gradient is taken from; phi learns from all of it
     micro_batch  samples that are in memory at a time; None = all
     fast         first-order passes in the device's fast precision, where the estimator can bear it
+    direction    name of what u is, in `directions.DIRECTIONS`; its options in `direction_options`
     """
 
     #: Whether the synthetic pass itself may run in fast precision: not if it is differentiated or differenced again.
@@ -52,10 +55,21 @@ class TwoPass(ABC):
     #: Whether the estimator sees kinks of the network that the derivative leaves out.
     sees_kinks = False
 
-    def __init__(self, *, part: float = 1.0, micro_batch: int | None = None, fast: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        part: float = 1.0,
+        micro_batch: int | None = None,
+        fast: bool = True,
+        direction: str = "update",
+        direction_options: Mapping[str, Any] | None = None,
+    ) -> None:
         if not 0 < part <= 1 or (micro_batch is not None and micro_batch < 1):
             raise ValueError(f"part in (0, 1] and micro_batch >= 1 are needed, not {part}, {micro_batch}")
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction among {', '.join(DIRECTIONS)} needed, not {direction!r}")
         self.part, self.micro_batch, self.fast = part, micro_batch, fast
+        self.direction = DIRECTIONS[direction](**(direction_options or {}))
 
     def __call__(
         self,
@@ -76,7 +90,8 @@ class TwoPass(ABC):
             new_phi, new_state = rule.update(phi, grads, state, rate_scale=rate_scale)
         real_loss, v = self.real_pass(problem, new_phi)
         with torch.no_grad():
-            u = rule.vjp(problem.joint(v), grads, state, rate_scale=rate_scale)
+            again = partial(self.again, problem, theta)
+            u = self.direction(Seen(problem.joint(v), grads, rule, state, phi, again, rate_scale))
         theta_grad = problem.joint(self.theta_gradient(problem, phi, theta, u, synthetic))
         losses = problem.joint({"synthetic": synthetic.loss, "real": real_loss})
         return BilevelStep(new_phi, new_state, theta_grad, losses["synthetic"].item(), losses["real"].item(), u)
@@ -93,6 +108,17 @@ class TwoPass(ABC):
             total.add({"": loss.detach(), **gradients(loss, probe)})
         loss = total.values.pop("")
         return SyntheticPass(loss, total.values)
+
+    def again(self, problem: BilevelProblem, theta: Params, phi: Params) -> dict[str, torch.Tensor]:
+        """The joint synthetic gradient at other weights, in full precision."""
+        total = Sum()
+        with torch.enable_grad(), full_precision():
+            for piece in pieces_of(problem.synthetic, self.micro_batch):
+                with torch.no_grad():
+                    image = problem.augmented(theta, piece)
+                probe = leaves(phi)
+                total.add(gradients(problem.synth_loss(probe, image, piece), probe))
+        return problem.joint(total.values)
 
     def real_pass(self, problem: BilevelProblem, phi: Params) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The real loss and v, its gradient by the updated phi."""

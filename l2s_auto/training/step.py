@@ -17,7 +17,7 @@ import torch
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import gradients, leaves, part_of, pieces_of
-from l2s_auto.hypergradients.finite_difference import moved, step_size
+from l2s_auto.hypergradients.finite_steps import moved, step_size
 from l2s_auto.hypergradients.precision import full_precision
 from l2s_auto.hypergradients.signal import limited, no_signal, note
 from l2s_auto.hypergradients.two_pass import Sum

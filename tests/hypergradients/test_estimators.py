@@ -7,7 +7,7 @@ from torch import nn
 from l2s_auto.augmenters import Nonparametric, Parametric, ParametricRandom
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.hypergradients.differentiate import pieces_of
-from l2s_auto.hypergradients.finite_difference import step_size
+from l2s_auto.hypergradients.finite_steps import step_size
 from l2s_auto.networks import parameters
 from l2s_auto.optimisers import SGD, Adam, AdamW
 from tests.hypergradients.problem import (
