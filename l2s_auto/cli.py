@@ -40,8 +40,10 @@ def plan_and_train(arguments: Arguments = None) -> int:
         require_method(args.method)
         chosen = {name: getattr(args, name) for name in ("hyper_every", "hyper_part", "micro_batch")}
         given = {name: value for name, value in chosen.items() if value is not None}
-        if args.hypergradient is not None:
-            given["hypergradient"] = Component(name=args.hypergradient)
+        if args.hypergradient or args.direction:
+            options = {"direction": args.direction} if args.direction else {}
+            estimator = args.hypergradient or Recipe().hypergradient.name
+            given["hypergradient"] = Component(name=estimator, options=options)
         if args.missing_channels:
             given["missing_share"] = MISSING_SHARE
         options = {"checkpointing": True} if args.checkpointing else {}

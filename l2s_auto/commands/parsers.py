@@ -80,7 +80,8 @@ def plan_and_train() -> Parser:
     methods = f"{ready}, or an import path package.module:Class; to come: {', '.join(LATER_METHODS)}"
     add("--method", default="learn2synth", metavar="NAME", help=f"{methods} (default: %(default)s)")
     augmenters = (
-        "parametric, parametric-random, parametric-range, nonparametric, gamma, blur, rician, contrast, several of "
+        "parametric, parametric-random, parametric-range, nonparametric, gamma, blur, rician, contrast, share, "
+        "several of "
         "them joined by +, or an import path package.module:Class"
     )
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
@@ -88,6 +89,8 @@ def plan_and_train() -> Parser:
         "unrolled, forward, finite-difference, finite-difference-central, or an import path package.module:Class"
     )
     add("--hypergradient", metavar="NAME", help=f"how theta's gradient is estimated: {estimators}")
+    direction = "what it asks for: the best next update, or (implicit) the best network when it has followed theta"
+    add("--direction", choices=("update", "implicit"), help=f"{direction} (default: update)")
     add("--hyper-every", type=values.count, metavar="K", help="update theta on every K-th iteration")
     add("--hyper-part", type=values.share, metavar="X", help="share of the batch, in (0, 1], that theta is updated by")
     networks = (

@@ -16,6 +16,7 @@ SILENT = {
     "blur": {"sigma": 0},
     "rician": {"sigma": 0},
     "contrast": {},
+    "share": {},
 }
 #: Options in the middle of every range.
 LOUD = {

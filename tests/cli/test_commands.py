@@ -127,6 +127,13 @@ def test_hyper_steps_are_as_asked_for_and_else_as_in_the_recipe(trained: list[di
     assert default == type(default)()
 
 
+def test_a_direction_goes_with_any_estimator(trained: list[dict]) -> None:
+    for options in (["--direction", "implicit"], ["--direction", "implicit", "--hypergradient", "unrolled"]):
+        assert cli.plan_and_train(["data", *options]) == 0
+    names = [(call["recipe"].hypergradient.name, call["recipe"].hypergradient.options) for call in trained]
+    assert names == [("finite-difference", {"direction": "implicit"}), ("unrolled", {"direction": "implicit"})]
+
+
 def test_the_plan_is_the_planners_where_nothing_else_is_asked_for(trained: list[dict]) -> None:
     options = "--spacing 1 1.5 2 --patch 64 48 32 --batch 3 --features 8"
     assert cli.plan_and_train(["data", *options.split()]) == 0 == cli.plan_and_train(["data"])
