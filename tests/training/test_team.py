@@ -28,6 +28,10 @@ def recipes():
         yield method, Recipe(method=Component(name=method), augmenter=Component(name="parametric"), **shared)
     for estimator in HYPERGRADIENTS:
         yield estimator, Recipe(hypergradient=Component(name=estimator), **shared)
+    implicit = Component(name="finite-difference-central", options={"direction": "implicit"})
+    yield "implicit", Recipe(hypergradient=implicit, **shared)
+    share = Component(name="share+parametric")
+    yield "share", Recipe(augmenter=share, **shared)
     yield "micro-batches", Recipe(micro_batch=1, **shared)
     yield "adam", Recipe(**{**shared, "optimiser": Component(name="adam", options={"rate": 1e-3})})
     yield "nonparametric", Recipe(augmenter=Component(name="nonparametric", options={"start": 0.1}), **shared)
