@@ -14,7 +14,7 @@ from l2s_auto.commands import values
 
 METHODS = ("learn2synth", "learn2synth-matched", "synthseg", "supervised", "mixed", "finetuned", "advchain")
 EXPERIMENTS = ("recovery", "methods", "contrast")
-LATER_METHODS = ("mixed", "finetuned", "advchain")
+LATER_METHODS = ("advchain",)
 SUMMARIES = {
     "l2s_plan_and_train": "plan and train a network on a labelled dataset",
     "l2s_predict": "segment scans with a trained model",

@@ -117,7 +117,7 @@ def check_theta(augmenter: AugmenterModule, theta: dict[str, torch.Tensor], reci
 
 
 def tried(augmenter: AugmenterModule, theta: dict[str, torch.Tensor]) -> torch.Tensor:
-    """A_theta of random images; an augmenter that changes class intensities has a say in these too."""
+    """A_theta of random images; what changes class intensities or the share of a family has a say too."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(TRIAL, generator=generator)
     noise = augmenter.draw(image, generator)
@@ -125,4 +125,7 @@ def tried(augmenter: AugmenterModule, theta: dict[str, torch.Tensor]) -> torch.T
         mixture = Mixture(torch.rand(TRIAL[0], 1, 1, generator=generator), torch.full((TRIAL[0], 1, 1), 0.1))
         mixture = call_method(augmenter, "mixture", theta, mixture, noise)
         image = mixture.mean[..., None, None] + mixture.std[..., None, None] * image
-    return call(augmenter, theta, image, noise)
+    image = call(augmenter, theta, image, noise)
+    if getattr(augmenter, "learns_share", False):
+        image = image * call_method(augmenter, "own_share", theta)
+    return image

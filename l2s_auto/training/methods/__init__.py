@@ -7,8 +7,10 @@ from typing import Protocol
 from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
+from l2s_auto.training.methods.finetuned import Finetuned
 from l2s_auto.training.methods.learn2synth import Learn2Synth
 from l2s_auto.training.methods.matched import Matched
+from l2s_auto.training.methods.mixed import Mixed
 from l2s_auto.training.methods.supervised import Supervised
 from l2s_auto.training.methods.synthseg import SynthSeg
 from l2s_auto.training.step import StepResult
@@ -31,4 +33,11 @@ class Method(Protocol):
         ...
 
 
-METHODS = {"learn2synth": Learn2Synth, "learn2synth-matched": Matched, "supervised": Supervised, "synthseg": SynthSeg}
+METHODS = {
+    "learn2synth": Learn2Synth,
+    "learn2synth-matched": Matched,
+    "synthseg": SynthSeg,
+    "supervised": Supervised,
+    "mixed": Mixed,
+    "finetuned": Finetuned,
+}

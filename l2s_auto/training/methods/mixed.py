@@ -1,0 +1,50 @@
+"""Synthetic and real images in one batch: the joint training that the paper compares with."""
+
+from __future__ import annotations
+
+import torch
+
+from l2s_auto.augmenters import AugmenterModule, Randomised
+from l2s_auto.core.types import Batch, TrainState
+from l2s_auto.training.build import Parts
+from l2s_auto.training.draws import augment, draw_synthetic
+from l2s_auto.training.methods.supervised import MILD, draw_augmented
+from l2s_auto.training.step import StepResult, first_order_update
+
+
+class Mixed:
+    """Every other sample of a batch is a real scan, as `supervised` sees it, the rest are synthetic, as `synthseg`'s.
+
+    exponent, sigma  largest exponent of the bias field and largest noise of the mild augmentation of real scans
+    """
+
+    needs_images = True
+    hyper_steps = False
+
+    def __init__(self, *, exponent: float = MILD["exponent"], sigma: float = MILD["sigma"]) -> None:
+        self._mild = Randomised(exponent=exponent, sigma=sigma)
+
+    def augmenter(self) -> AugmenterModule | None:
+        return Randomised()
+
+    def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
+        batch = draw_mixed(parts, state, self._mild)
+        state, loss = first_order_update(parts, state, batch, rate_scale=parts.schedule(progress))
+        return StepResult(state, loss)
+
+
+@torch.no_grad()
+def draw_mixed(parts: Parts, state: TrainState, mild: AugmenterModule) -> Batch:
+    """This process's share of a joint batch; whether it begins with a real scan is random."""
+    synthetic = draw_synthetic(parts)
+    image = augment(parts, state.theta, synthetic)
+    real = draw_augmented(parts, mild)
+    first = torch.randint(2, (), generator=parts.random, device=parts.device)
+    number = torch.arange(parts.plan.batch, device=parts.device)[parts.team.share(parts.plan.batch)]
+    is_real = (number + first) % 2 == 0
+    return Batch(chosen(is_real, real.image, image), chosen(is_real, real.target, synthetic.clean.target))
+
+
+def chosen(where: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Samples of `one` where (B,) is true, of `other` elsewhere."""
+    return torch.where(where.view(-1, *[1] * (one.ndim - 1)), one, other)
