@@ -61,30 +61,36 @@ def run_one(problem: Problem, point: Point) -> dict:
     return row
 
 
-def surface(rows: list[dict]) -> dict[Point, np.ndarray]:
-    """Point -> (seeds,) Dice on scans as they are."""
-    found: dict[Point, list[float]] = {}
+def surface(rows: list[dict]) -> dict[Point, dict[int, float]]:
+    """Point -> seed -> Dice on scans as they are."""
+    found: dict[Point, dict[int, float]] = {}
     for row in rows:
-        found.setdefault(Point(**row["point"]), []).append(row["dice"]["as they are"])
-    return {point: np.array(values) for point, values in found.items()}
+        found.setdefault(Point(**row["point"]), {})[row["seed"]] = row["dice"]["as they are"]
+    return found
 
 
-def slopes(truth: dict[Point, np.ndarray]) -> dict[tuple[Point, str], tuple[float, bool]]:
+def slopes(truth: dict[Point, dict[int, float]]) -> dict[tuple[Point, str], tuple[float, bool]]:
     """(point, axis) -> the surface's slope from the neighbour below to the one above, and whether it is clear.
 
-    It is where the difference is more than twice its standard error, from the spread over seeds of all points.
+    Differences are taken within a seed. A slope is clear where its mean is more than twice its standard error, of a
+    deviation that is pooled over all differences of the axis.
     """
-    spread = float(np.sqrt(np.mean([values.var(ddof=1) for values in truth.values() if len(values) > 1])))
-    found = {}
+    rises: dict[tuple[Point, str], tuple[float, np.ndarray]] = {}
     for point, axis in itertools.product(truth, AXES):
         line = sorted((p for p in truth if p.at(axis, 0.0) == point.at(axis, 0.0)), key=lambda p: getattr(p, axis))
         if len(line) < 2:
             continue
         place = line.index(point)
         low, high = line[max(0, place - 1)], line[min(len(line) - 1, place + 1)]
-        rise = float(truth[high].mean() - truth[low].mean())
-        error = spread * np.sqrt(1 / len(truth[high]) + 1 / len(truth[low]))
-        found[point, axis] = rise / (getattr(high, axis) - getattr(low, axis)), abs(rise) > 2 * error
+        seeds = sorted(set(truth[low]) & set(truth[high]))
+        rise = np.array([truth[high][seed] - truth[low][seed] for seed in seeds])
+        rises[point, axis] = getattr(high, axis) - getattr(low, axis), rise
+    found = {}
+    for (point, axis), (way, rise) in rises.items():
+        spreads = [other.var(ddof=1) for (_, own), (_, other) in rises.items() if own == axis and len(other) > 1]
+        error = np.sqrt(np.mean(spreads) / max(1, len(rise))) if spreads else np.inf
+        if len(rise):
+            found[point, axis] = float(rise.mean() / way), bool(abs(rise.mean()) > 2 * error)
     return found
 
 
@@ -145,7 +151,9 @@ def main() -> None:
             "features": list(FEATURES),
             "scanner": SCANNER.options,
             "seeds": given.seeds,
-            "surface": [{**point.__dict__, "dice": values.tolist()} for point, values in truth.items()],
+            "surface": [
+                {**point.__dict__, "dice": [values[seed] for seed in sorted(values)]} for point, values in truth.items()
+            ],
             "inverted": [{**row["point"], "seed": row["seed"], "dice": row["dice"]["inverted"]} for row in rows],
             "agreement": agreement(rows) if given.groups and len(given.seeds) > 1 else {},
         },
