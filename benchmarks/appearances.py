@@ -67,11 +67,26 @@ def learned(augmenter: str) -> dict:
     return of_method("learn2synth", augmenter=Component(name=augmenter))
 
 
+def implicit(augmenter: str, **options) -> dict:
+    """Dear hyper-steps, therefore seldom, and theta's rate is higher."""
+    return of_method(
+        "learn2synth",
+        augmenter=Component(name=augmenter, options=options),
+        hypergradient=Component(
+            name="finite-difference", options={"direction": "implicit", "direction_options": {"steps": 3}}
+        ),
+        hyper_every=50,
+        outer_optimiser=Component(name="adam", options={"rate": 0.03}),
+    )
+
+
 #: name -> options of the recipe
 VARIANTS = {
     "synthseg": of_method("synthseg"),
     "synthseg with prior": of_method("synthseg", prior_share=0.4, reversed_share=0.2),
     "learn2synth": of_method("learn2synth"),
+    "learn2synth, implicit": implicit("parametric"),
+    "learn2synth, implicit, share": implicit("share+parametric-range", share={"start": 0.5, "most": 0.8}),
     "learn2synth, theta at rest": of_method("learn2synth", warm_up=0.9999),
     **{
         f"learn2synth {name}": learned(name)
