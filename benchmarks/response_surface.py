@@ -18,16 +18,14 @@ from pathlib import Path
 
 import numpy as np
 from theta_variants import branches, gradients_at
-from theta_world import SCANNER, Point, Problem
+from theta_world import SCANNER, Point, Problem, add_options, run_all
 
 from common import finish, machine, parser
-from l2s_auto.experiments.recovery.anatomies import load_anatomies
 from l2s_auto.experiments.recovery.problem import FEATURES
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.training.build import initial_state
 from l2s_auto.training.step import synthetic_step
 
-SPACING = 4.0  # mm
 NOISE, BIAS, PRIOR = (0.0, 0.05, 0.15, 0.30), (0.0, 0.25, 0.5, 1.0), (0.0, 0.3, 0.6, 0.9)
 AXES = ("noise", "bias", "prior")
 STAGES = {"early": 0.3, "late": 0.9}
@@ -121,27 +119,14 @@ def agreement(rows: list[dict]) -> dict:
 
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
-    options.add_argument("data", type=Path, help="folder of label maps")
+    add_options(options, seeds=(0, 1, 2))
     options.add_argument("-o", "--output", type=Path, default=Path("l2s_runs/response_surface"))
-    options.add_argument("--iterations", type=int, default=600)
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--scans", type=int, default=2000, help="real scans that theta is moved by")
-    options.add_argument("--tests", type=int, default=160, help="scans of held-out heads")
     options.add_argument("--groups", type=int, default=4, help="independent gradients of each variant; 0: none")
     options.add_argument("--batches", type=int, default=4, help="batches that each is a mean over")
     options.add_argument("--branch", type=int, default=60, help="iterations of lookahead; 0: none")
     options.add_argument("--branch-scans", type=int, default=12, help="batches of real scans at its end")
-    options.add_argument("--part", type=int, nargs=2, default=(1, 1), help="I of N")
     given = options.parse_args()
-    given.output.mkdir(parents=True, exist_ok=True)
-    anatomies = load_anatomies(given.data, dimensions=2, spacing=SPACING, seed=0)
-    work = list(itertools.product(given.seeds, GRID))[given.part[0] - 1 :: given.part[1]]
-    rows, problem = [], None
-    for seed, point in work:
-        if problem is None or problem.seed != seed:
-            problem = Problem(anatomies, given, seed)
-        rows.append(run_one(problem, point))
-        print(f"{point.name}, seed {seed}: {rows[-1]['dice']}", flush=True)
+    rows = run_all(list(itertools.product(given.seeds, GRID)), run_one, given)
     truth = surface(rows)
     finish(
         {

@@ -15,13 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from response_surface import SPACING
-from theta_world import Point, Problem, generator_of, shares_of
+from theta_world import Point, Problem, add_options, generator_of, run_all, shares_of
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.experiments.recovery.anatomies import load_anatomies
 from l2s_auto.experiments.recovery.problem import PLAIN
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.training.build import Parts, build_parts, initial_state, make_sampler
@@ -60,9 +58,9 @@ def parts_from(problem: Problem, corner: Point, options: dict | None) -> Parts:
     return replace(parts, generator=generator, scans=scans, wide=None)
 
 
-def run_one(problem: Problem, corner: Point, variant: str) -> dict:
+def run_one(problem: Problem, start: tuple[Point, str]) -> dict:
     """Train from a corner; what a former call did is read."""
-    given = problem.given
+    given, (corner, variant) = problem.given, start
     kind = f"{given.iterations} iterations, every {given.every}, rate {given.rate:g}, warm-up {given.warm_up:g}"
     place = given.output / f"{variant} from {corner.name}, seed {problem.seed}, {kind}.json"
     if place.exists():
@@ -105,27 +103,15 @@ def summary(rows: list[dict]) -> list[dict]:
 
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
-    options.add_argument("data", type=Path, help="folder of label maps")
+    add_options(options, seeds=(0, 1))
     options.add_argument("-o", "--output", type=Path, default=Path("l2s_runs/theta_corners"))
     options.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    options.add_argument("--iterations", type=int, default=600)
     options.add_argument("--every", type=int, default=5, help="iterations from one hyper-step to the next")
     options.add_argument("--rate", type=float, default=0.03, help="of theta's Adam")
     options.add_argument("--warm-up", type=float, default=0.1)
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    options.add_argument("--scans", type=int, default=2000, help="real scans that theta is moved by")
-    options.add_argument("--tests", type=int, default=160, help="scans of held-out heads")
-    options.add_argument("--part", type=int, nargs=2, default=(1, 1), help="I of N")
     given = options.parse_args()
-    given.output.mkdir(parents=True, exist_ok=True)
-    anatomies = load_anatomies(given.data, dimensions=2, spacing=SPACING, seed=0)
-    work = list(itertools.product(given.seeds, CORNERS, given.variants))[given.part[0] - 1 :: given.part[1]]
-    rows, problem = [], None
-    for seed, corner, variant in work:
-        if problem is None or problem.seed != seed:
-            problem = Problem(anatomies, given, seed)
-        rows.append(run_one(problem, corner, variant))
-        print(f"{variant} from {corner.name}, seed {seed}: {rows[-1]['dice']} {rows[-1]['theta']}", flush=True)
+    each = list(itertools.product(CORNERS, given.variants))
+    rows = run_all(list(itertools.product(given.seeds, each)), run_one, given)
     finish(
         {
             "machine": machine(given.device),

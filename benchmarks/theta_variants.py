@@ -13,6 +13,7 @@ from l2s_auto.augmenters.bounds import INTENSITY
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import inner, norm
+from l2s_auto.hypergradients.directions import solved
 from l2s_auto.hypergradients.finite_steps import moved, step_size
 from l2s_auto.hypergradients.two_pass import SyntheticPass
 from l2s_auto.synthesis.intensity import Shares, draw_mixture
@@ -106,41 +107,14 @@ def matching(seen: Seen) -> Params:
 
 
 def implicit(parts: Parts, state: TrainState, real: Params, made: list[Batch], scale: float) -> dict[str, torch.Tensor]:
-    """AHEAD updates ahead near convergence: -(H + 1 / (AHEAD · rate · P))^-1 r, H the synthetic loss's Hessian.
+    """`l2s_auto.hypergradients.directions.Implicit` on several batches, with the scaling of the other variants."""
 
-    Conjugate gradients, preconditioned by P; products with H are central differences of gradients. It ends early where
-    the curvature is negative.
-    """
-    p = scaling(state)
+    def again(phi: Params) -> Params:
+        return mean_of([loss_gradients(parts, phi, batch, fast=False)[0] for batch in made])
+
     damping = 1 / (AHEAD * scale * parts.recipe.optimiser.options["rate"])
-    x = {name: torch.zeros_like(r) for name, r in real.items()}
-    rest = dict(real)
-    way = {name: p[name] * r for name, r in rest.items()}
-    size = inner(rest, way)
-    for _ in range(SOLVER_STEPS):
-        bent = by_hessian(parts, state.phi, way, made)
-        bent = {name: value + damping * way[name] / p[name] for name, value in bent.items()}
-        curvature = inner(way, bent)
-        if curvature <= 0:
-            break
-        far = size / curvature
-        x = {name: value + far * way[name] for name, value in x.items()}
-        rest = {name: value - far * bent[name] for name, value in rest.items()}
-        new = inner(rest, {name: p[name] * value for name, value in rest.items()})
-        way = {name: p[name] * rest[name] + new / size * value for name, value in way.items()}
-        size = new
-    if not norm(x):
-        x = {name: p[name] * r for name, r in real.items()}
-    return {name: -value for name, value in x.items()}
-
-
-def by_hessian(parts: Parts, phi: Params, way: Params, made: list[Batch]) -> dict[str, torch.Tensor]:
-    """H · way, of the mean synthetic loss of the batches."""
-    h = step_size(1e-3, phi, way)
-    ahead, back = (
-        mean_of([loss_gradients(parts, moved(phi, way, x), batch, fast=False)[0] for batch in made]) for x in (h, -h)
-    )
-    return {name: (ahead[name] - back[name]) / (2 * h) for name in way}
+    given = {"phi": state.phi, "damping": damping, "steps": SOLVER_STEPS, "width": 1e-3}
+    return {name: -value for name, value in solved(real, scaling(state), again, **given).items()}
 
 
 VARIANTS: dict[str, Direction] = {

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +17,7 @@ from l2s_auto.core.plan import ClassPrior, Plan
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.evaluation.overlap import dice
-from l2s_auto.experiments.recovery.anatomies import Anatomies
+from l2s_auto.experiments.recovery.anatomies import Anatomies, load_anatomies
 from l2s_auto.experiments.recovery.problem import PLAIN, make_plan
 from l2s_auto.networks import call
 from l2s_auto.networks.device import choose_device
@@ -23,6 +27,7 @@ from l2s_auto.synthesis.intensity import Shares, rescale
 from l2s_auto.synthesis.view import ViewRanges
 from l2s_auto.training.build import Parts, build_parts, make_sampler
 
+SPACING = 4.0  # mm
 HELD_OUT = 5  # the last of so many parts of the label maps
 #: What the made-up scanner does, and how far its classes' brightness is from what the plan knows.
 SCANNER = Component(
@@ -144,3 +149,27 @@ class Problem:
                 values.append(np.mean([value for value in each if value is not None]))
             found[name] = float(np.mean(values))
         return found
+
+
+def add_options(options: ArgumentParser, *, seeds: Sequence[int]) -> None:
+    """What every benchmark in this world takes."""
+    options.add_argument("data", type=Path, help="folder of label maps")
+    options.add_argument("--iterations", type=int, default=600)
+    options.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    options.add_argument("--scans", type=int, default=2000, help="real scans that theta is moved by")
+    options.add_argument("--tests", type=int, default=160, help="scans of held-out heads")
+    options.add_argument("--part", type=int, nargs=2, default=(1, 1), help="I of N")
+
+
+def run_all(work: Sequence[tuple[int, Any]], run: Callable[[Problem, Any], dict], given: Namespace) -> list[dict]:
+    """A row for each (seed, what is trained) of this process's part; seeds come one after the other."""
+    given.output.mkdir(parents=True, exist_ok=True)
+    anatomies = load_anatomies(given.data, dimensions=2, spacing=SPACING, seed=0)
+    rows: list[dict] = []
+    problem = None
+    for seed, what in work[given.part[0] - 1 :: given.part[1]]:
+        if problem is None or problem.seed != seed:
+            problem = Problem(anatomies, given, seed)
+        rows.append(run(problem, what))
+        print(f"{what}, seed {seed}: {rows[-1]['dice']}", flush=True)
+    return rows

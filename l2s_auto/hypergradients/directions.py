@@ -72,34 +72,47 @@ class Implicit:
         self.ahead, self.steps, self.width = ahead, steps, width
 
     def __call__(self, seen: Seen) -> dict[str, torch.Tensor]:
-        p = scaling(seen.rule, seen.state, seen.v)
         damping = 1 / (self.ahead * max(seen.rate_scale, 1e-6) * float(getattr(seen.rule, "rate", 1.0)))
-        rest = dict(seen.v)
-        way = {name: p[name] * r for name, r in rest.items()}
-        found = {name: torch.zeros_like(r) for name, r in rest.items()}
-        size = inner(rest, way)
-        for number in range(self.steps):
-            if not size > 0:
-                break
-            bent = self._by_hessian(seen, way)
-            bent = {name: value + damping * way[name] / p[name] for name, value in bent.items()}
-            curvature = inner(way, bent)
-            if not curvature > 0:
-                if number == 0:
-                    found = {name: value / damping for name, value in way.items()}
-                break
-            far = size / curvature
-            found = {name: value + far * way[name] for name, value in found.items()}
-            rest = {name: value - far * bent[name] for name, value in rest.items()}
-            new = inner(rest, {name: p[name] * r for name, r in rest.items()})
-            way = {name: p[name] * rest[name] + new / size * value for name, value in way.items()}
-            size = new
+        p = scaling(seen.rule, seen.state, seen.v)
+        found = solved(seen.v, p, seen.again, phi=seen.phi, damping=damping, steps=self.steps, width=self.width)
         return {name: -value for name, value in found.items()}
 
-    def _by_hessian(self, seen: Seen, way: Params) -> dict[str, torch.Tensor]:
-        h = step_size(self.width, seen.phi, way)
-        ahead, back = (seen.again(moved(seen.phi, way, side)) for side in (h, -h))
-        return {name: (ahead[name] - back[name]) / (2 * h) for name in way}
+
+def solved(
+    v: Params, p: Params, again: Gradient, *, phi: Params, damping: float, steps: int, width: float
+) -> dict[str, torch.Tensor]:
+    """(H + damping / p)^-1 v by at most so many steps of conjugate gradients; p alone where all curvature is negative.
+
+    again  gradient by phi of what H is the Hessian of
+    """
+    rest = dict(v)
+    way = {name: p[name] * r for name, r in rest.items()}
+    found = {name: torch.zeros_like(r) for name, r in rest.items()}
+    size = inner(rest, way)
+    for number in range(steps):
+        if not size > 0:
+            break
+        bent = by_hessian(phi, way, again, width=width)
+        bent = {name: value + damping * way[name] / p[name] for name, value in bent.items()}
+        curvature = inner(way, bent)
+        if not curvature > 0:
+            if number == 0:
+                found = {name: value / damping for name, value in way.items()}
+            break
+        far = size / curvature
+        found = {name: value + far * way[name] for name, value in found.items()}
+        rest = {name: value - far * bent[name] for name, value in rest.items()}
+        new = inner(rest, {name: p[name] * r for name, r in rest.items()})
+        way = {name: p[name] * rest[name] + new / size * value for name, value in way.items()}
+        size = new
+    return found
+
+
+def by_hessian(phi: Params, way: Params, again: Gradient, *, width: float) -> dict[str, torch.Tensor]:
+    """H · way, by a central difference of gradients; width: of the step, as a share of the length of phi."""
+    h = step_size(width, phi, way)
+    ahead, back = (again(moved(phi, way, side)) for side in (h, -h))
+    return {name: (ahead[name] - back[name]) / (2 * h) for name in way}
 
 
 def scaling(rule: UpdateRule, state: State, like: Params) -> dict[str, torch.Tensor]:

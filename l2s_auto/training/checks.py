@@ -65,6 +65,18 @@ def check_recipe(recipe: Recipe) -> None:
             require_few(theta, most=method.most_numbers, augmenter=recipe.augmenter.name)
         if getattr(method, "differentiates_theta", False):
             check_theta(augmenter, theta, recipe)
+        elif getattr(augmenter, "learns_share", False):
+            raise _share_rests(f"method {recipe.method.name}", "a method that takes theta's gradient: learn2synth")
+
+
+def _share_rests(where: str, expected: str) -> UserError:
+    return UserError.single(
+        "The share of images like the real ones would not be learned.",
+        where=where,
+        found="nothing that moves it",
+        expected=expected,
+        mend="Choose that, or leave share out of the augmenter.",
+    )
 
 
 def trial_augmenter(recipe: Recipe) -> AugmenterModule:

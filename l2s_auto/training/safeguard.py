@@ -78,7 +78,8 @@ def settled(state: TrainState, validate: Callable[[Params], float | None]) -> Se
     if without > own:
         LOGGER.info("Learning theta has not paid here: %s. The model of the latter is kept.", figures)
         return Settled(rival, without, compared)
-    LOGGER.info("Learning theta has paid: %s.", figures)
+    paid = "has paid" if own > without else "makes no difference here"
+    LOGGER.info("Learning theta %s: %s.", paid, figures)
     return Settled(kept, own, compared)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import gradients, leaves, part_of, pieces_of
@@ -167,7 +168,15 @@ def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate
     problem = TwoPasses(parts, drawn, draw_real(parts, batch=real), parts.plan.batch, real)
     step = parts.hypergradient(problem, state.phi, state.theta, parts.rule, state.inner_state, rate_scale=rate_scale)
     grads = step.theta_grad
-    if learns_share(parts) and step.direction is not None:
+    if learns_share(parts):
+        if step.direction is None:
+            raise UserError.single(
+                "The share of images like the real ones cannot be learned with this estimator.",
+                where=f"hypergradient {parts.recipe.hypergradient.name}",
+                found="a hyper-step without its direction",
+                expected="BilevelStep.direction",
+                mend="Return it, choose another estimator, or leave share out of the augmenter.",
+            )
         added = by_share(parts, state.theta, share_slope(parts, state, step.direction))
         grads = {name: g + added[name] for name, g in grads.items()}
     state = replace_state(state, phi=step.phi, inner_state=step.inner_state)

@@ -7,6 +7,7 @@ import torch
 
 from l2s_auto.augmenters import build_augmenter
 from l2s_auto.core.component import Component
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients.differentiate import inner
 from l2s_auto.networks import call_method
@@ -134,3 +135,13 @@ def test_the_share_as_a_user_reads_it():
     assert share.bounded() == {"share": pytest.approx(0.25)}
     image = torch.rand(2, 1, 4, 4)
     assert torch.equal(share(image, share.draw(image, torch.Generator())), image)
+
+
+def test_an_estimator_that_does_not_tell_its_direction_is_refused(made):
+    parts, _, state = made
+
+    def silent(*args, **options):
+        return replace(parts.hypergradient(*args, **options), direction=None)
+
+    with pytest.raises(UserError, match="with this estimator"):
+        hyper_step(replace(parts, hypergradient=silent), state, rate_scale=1.0, outer_rate_scale=1.0)

@@ -81,7 +81,11 @@ def test_a_training_with_a_rival_is_resumed_as_it_was(make_parts, tmp_path):
 
 @pytest.mark.parametrize(
     ("own", "without", "kept", "said"),
-    [(0.8, 0.7, "learned", "has paid"), (0.7, 0.8, "start", "has not paid"), (0.7, 0.7, "learned", "has paid")],
+    [
+        (0.8, 0.7, "learned", "has paid"),
+        (0.7, 0.8, "start", "has not paid"),
+        (0.7, 0.7, "learned", "makes no difference"),
+    ],
 )
 def test_the_better_one_on_held_out_cases_is_kept(make_parts, caplog, own, without, kept, said):
     parts, method, state = moved(make_parts)
