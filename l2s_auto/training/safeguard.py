@@ -76,10 +76,9 @@ def settled(state: TrainState, validate: Callable[[Params], float | None]) -> Se
     compared = {"learned": own, "start": without}
     figures = f"mean Dice {own:.3f} with theta as learned, {without:.3f} with theta as at the start"
     if without > own:
-        LOGGER.info("Learning theta has not paid here: %s. The model of the latter is kept.", figures)
+        LOGGER.info("Theta as at the start is kept: %s. Learning it has not paid here.", figures)
         return Settled(rival, without, compared)
-    paid = "has paid" if own > without else "makes no difference here"
-    LOGGER.info("Learning theta %s: %s.", paid, figures)
+    LOGGER.info("Theta as learned is kept: %s.", figures)
     return Settled(kept, own, compared)
 
 

@@ -82,9 +82,9 @@ def test_a_training_with_a_rival_is_resumed_as_it_was(make_parts, tmp_path):
 @pytest.mark.parametrize(
     ("own", "without", "kept", "said"),
     [
-        (0.8, 0.7, "learned", "has paid"),
-        (0.7, 0.8, "start", "has not paid"),
-        (0.7, 0.7, "learned", "makes no difference"),
+        (0.8, 0.7, "learned", "Theta as learned is kept"),
+        (0.7, 0.8, "start", "Theta as at the start is kept"),
+        (0.7, 0.7, "learned", "Theta as learned is kept"),
     ],
 )
 def test_the_better_one_on_held_out_cases_is_kept(make_parts, caplog, own, without, kept, said):
