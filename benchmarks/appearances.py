@@ -85,6 +85,8 @@ VARIANTS = {
     "synthseg": of_method("synthseg"),
     "synthseg with prior": of_method("synthseg", prior_share=0.4, reversed_share=0.2),
     "learn2synth": of_method("learn2synth"),
+    "learn2synth, 70 % near": of_method("learn2synth", prior_share=0.7, reversed_share=0.15),
+    "learn2synth, half near": of_method("learn2synth", prior_share=0.5, reversed_share=0.2),
     "learn2synth, implicit": implicit("parametric"),
     "learn2synth, implicit, share": implicit("share+parametric-range", share={"start": 0.5, "most": 0.8}),
     "learn2synth, theta at rest": of_method("learn2synth", warm_up=0.9999),

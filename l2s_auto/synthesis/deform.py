@@ -50,14 +50,15 @@ class Deformation(Drawn):
 
 def rotation_matrices(angles: torch.Tensor, dims: int) -> torch.Tensor:
     """(B, D (D - 1) / 2) angles in radians, one a plane of two axes -> (B, D, D), the product of the rotations."""
-    out = torch.eye(dims, device=angles.device).expand(len(angles), -1, -1)
+    one = torch.eye(dims, device=angles.device, dtype=angles.dtype)
+    out = one.expand(len(angles), -1, -1)
     for (i, j), angle in zip(combinations(range(dims), 2), angles.T, strict=True):
-        plane = torch.zeros(dims, dims, device=angles.device)
+        plane = torch.zeros_like(one)
         plane[i, i] = plane[j, j] = 1
         turn = torch.zeros_like(plane)
         turn[i, j], turn[j, i] = -1, 1
         cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-        out = out @ (torch.eye(dims, device=angles.device) + (cos - 1) * plane + sin * turn)
+        out = out @ (one + (cos - 1) * plane + sin * turn)
     return out
 
 

@@ -29,7 +29,7 @@ from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
 
 #: Of a training that learns theta: what the rest, uniform images, and those with dark and bright exchanged leave.
-USUAL = Shares(prior=0.7, reversed=0.15)
+USUAL = Shares(prior=0.6, reversed=0.15)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ class Problem:
 
     synthetic = real = 2
 
-    def __init__(self, network, augmenter, seed, dtype=torch.float64):
+    def __init__(self, network, augmenter, seed, dtype=torch.float64, loss=None):
         generator = torch.Generator().manual_seed(seed)
-        self.network, self.augmenter, self.loss = network, augmenter, DiceCrossEntropy()
+        self.network, self.augmenter, self.loss = network, augmenter, loss or DiceCrossEntropy()
 
         def batch():
             image = torch.rand(2, 1, *SHAPE, generator=generator, dtype=torch.float64).to(dtype)

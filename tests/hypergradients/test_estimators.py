@@ -8,6 +8,7 @@ from l2s_auto.augmenters import Nonparametric, Parametric, ParametricRandom
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.hypergradients.differentiate import pieces_of
 from l2s_auto.hypergradients.finite_steps import step_size
+from l2s_auto.losses import LOSSES
 from l2s_auto.networks import parameters
 from l2s_auto.optimisers import SGD, Adam, AdamW
 from tests.hypergradients.problem import (
@@ -38,15 +39,15 @@ EXACT = ("unrolled", "forward")
 DIFFERENCES = {"finite-difference": 1, "finite-difference-central": 2}
 
 
-def after_steps(rule, augmenter, *, steps=3, activation="silu"):
+def after_steps(rule, augmenter, *, steps=3, activation="silu", loss=None):
     """(problem, phi, theta, rule, state) after some updates, each on data of its own."""
     network, model = make_network(activation), AUGMENTERS[augmenter]().double()
     phi, theta = parameters(network), parameters(model)
     state = rule.init(phi)
     for seed in range(steps):
-        step = HYPERGRADIENTS["unrolled"]()(Problem(network, model, seed), phi, theta, rule, state)
+        step = HYPERGRADIENTS["unrolled"]()(Problem(network, model, seed, loss=loss), phi, theta, rule, state)
         phi, state = step.phi, step.inner_state
-    return Problem(network, model, steps), phi, theta, rule, state
+    return Problem(network, model, steps, loss=loss), phi, theta, rule, state
 
 
 def random_directions(theta, count=3):
@@ -65,6 +66,18 @@ def test_exact_estimators_agree_with_numerical_derivatives_and_each_other(rule, 
     for direction in (steepest, *random_directions(case[2])):
         expected, scale = numerical_derivative(*case, direction), flat(unrolled).norm() * flat(direction).norm()
         assert along(unrolled, direction) == pytest.approx(expected, abs=1e-5 * scale.item())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_hypergradient_works_through_every_loss(loss):
+    case = after_steps(RULES["adam"], "parametric", loss=LOSSES[loss]())
+    unrolled, forward = (HYPERGRADIENTS[name]()(*case).theta_grad for name in EXACT)
+    assert relative_error(forward, unrolled) < 1e-9
+    for direction in random_directions(case[2]):
+        expected, scale = numerical_derivative(*case, direction), flat(unrolled).norm() * flat(direction).norm()
+        assert along(unrolled, direction) == pytest.approx(expected, abs=1e-5 * scale.item())
+    for name in DIFFERENCES:
+        assert relative_error(HYPERGRADIENTS[name](step=1e-5)(*case).theta_grad, unrolled) < 1e-2
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)

@@ -7,6 +7,7 @@ from typing import Protocol
 from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
+from l2s_auto.training.methods.advchain import AdvChain
 from l2s_auto.training.methods.finetuned import Finetuned
 from l2s_auto.training.methods.learn2synth import Learn2Synth
 from l2s_auto.training.methods.matched import Matched
@@ -40,4 +41,5 @@ METHODS = {
     "supervised": Supervised,
     "mixed": Mixed,
     "finetuned": Finetuned,
+    "advchain": AdvChain,
 }
