@@ -1,8 +1,7 @@
 """Augmenters and the contrast prior: mean Dice on held-out scans as they are, and under five changes of appearance.
 
 Each variant is trained by `l2s_plan_and_train`'s function with equal time. Then the held-out scans are segmented as
-they are, and with intensities x (0 and 1 at their 0.5 % and 99.5 % quantiles) changed: inverted (1 - x), a zigzag that
-is not monotone, gamma (x^2.5), a smooth bias field (0.5 to 2), noise of 0.15.
+they are, and changed as in `l2s_auto.evaluation.appearance`.
 
     OMP_NUM_THREADS=1 python benchmarks/appearances.py DATASET -o FOLDER --time-budget 600 --json results.json
 
@@ -12,51 +11,21 @@ is not monotone, gamma (x^2.5), a smooth bias field (0.5 to 2), noise of 0.15.
 from __future__ import annotations
 
 import itertools
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from methods_on_dataset import last_line, write_cases, write_references
-from scipy.ndimage import zoom
+from methods_on_dataset import last_line
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.evaluation.appearance import APPEARANCES, mean_of_changed
+from l2s_auto.experiments.methods.subset import write_references, write_scans
 from l2s_auto.inference.predict import predict
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.training.run import plan_and_train
-
-Change = Callable[[np.ndarray], np.ndarray]
-ZIGZAG = ((0.0, 0.35, 0.65, 1.0), (0.2, 0.9, 0.1, 0.7))
-
-
-def scaled(data: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(data, (0.5, 99.5))
-    return ((data - low) / max(high - low, 1e-6)).astype(np.float32)
-
-
-def own_random(data: np.ndarray) -> np.random.Generator:
-    """The same for the same scan."""
-    return np.random.default_rng(zlib.crc32(np.ascontiguousarray(data).tobytes()))
-
-
-def biased(data: np.ndarray) -> np.ndarray:
-    nodes = own_random(data).uniform(np.log(0.5), np.log(2.0), (3, 3, 3))
-    field = zoom(nodes, [n / 3 for n in data.shape], order=1, grid_mode=True, mode="nearest")
-    return scaled(data) * np.exp(field[tuple(slice(0, n) for n in data.shape)])
-
-
-CHANGES: dict[str, Change] = {
-    "as they are": lambda data: data,
-    "inverted": lambda data: 1 - scaled(data),
-    "not monotone": lambda data: np.interp(scaled(data), *ZIGZAG),
-    "gamma": lambda data: scaled(data).clip(0, 1) ** 2.5,
-    "bias": biased,
-    "noise": lambda data: scaled(data) + 0.15 * own_random(data).standard_normal(data.shape),
-}
 
 
 def of_method(name: str, **options) -> dict:
@@ -119,18 +88,17 @@ def run_one(name: str, seed: int, given) -> dict:
     tests = given.output / f"tests of part {given.part[0]}"
     write_references(cases, tests / "references")
     dice = {}
-    for change, function in CHANGES.items():
+    for change in APPEARANCES:
         if not (tests / change).exists():
-            write_cases(cases, tests / change, change=function)
+            write_scans(cases, tests / change, appearance=change)
         predict(tests / change, run / "tests" / change, model=run, device=given.device)
         dice[change] = evaluate_folders(run / "tests" / change, tests / "references", labels)["mean"]["dice"]
-    changed = [value for change, value in dice.items() if change != "as they are"]
     line = last_line(run)
     row = {
         "variant": name,
         "seed": seed,
         "dice": dice,
-        "mean_of_changed": float(np.mean(changed)),
+        "mean_of_changed": mean_of_changed(dice),
         "iterations": line["iteration"],
         "seconds": line["seconds"],
         "theta": line["theta"],

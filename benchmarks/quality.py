@@ -17,14 +17,14 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from appearances import CHANGES
-from methods_on_dataset import write_cases, write_references
 from scipy.stats import mannwhitneyu
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.evaluation.appearance import APPEARANCES
+from l2s_auto.experiments.methods.subset import write_references, write_scans
 from l2s_auto.inference.predict import predict
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_json
@@ -54,9 +54,9 @@ def of_fold(run: Path, fold: int, given: Any) -> list[Row]:
     tests = given.output / f"tests_{fold}"
     write_references(cases, tests / "references")
     rows: list[Row] = []
-    for change, function in CHANGES.items():
+    for change in APPEARANCES:
         if not (tests / change).exists():
-            write_cases(cases, tests / change, change=function)
+            write_scans(cases, tests / change, appearance=change)
         out = run / f"tests_{fold}" / change
         predict(tests / change, out, model=run / f"fold_{fold}", device=given.device)
         found = evaluate_folders(out, tests / "references", labels)
@@ -120,7 +120,7 @@ def main() -> None:
                 resume=True,
             )
             rows += of_fold(run, fold, given)
-        dice = {change: fmean(r[4] for r in rows if r[1] == change and not r[2]) for change in CHANGES}
+        dice = {change: fmean(r[4] for r in rows if r[1] == change and not r[2]) for change in APPEARANCES}
         figures["methods"][method] = {**summary(rows), "dice": {name: round(value, 4) for name, value in dice.items()}}
         print(method, figures["methods"][method], flush=True)
     finish(figures, given.json)

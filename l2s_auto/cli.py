@@ -51,6 +51,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
         recipe = Recipe(
             method=Component(name=args.method),
             augmenter=Component(name=args.augmenter),
+            loss=Component(name=args.loss),
             iterations=args.iterations,
             time_budget=args.time_budget,
             seed=args.seed,
@@ -208,16 +209,10 @@ def experiment(arguments: Arguments = None) -> int:
         from l2s_auto.commands.availability import find_experiment
 
         run = find_experiment(args.name)
-        figure = run(
-            args.output or Path("l2s_experiments") / args.name,
-            data=args.data,
-            presets=args.presets,
-            estimators=args.estimators,
-            dimensions=args.dimensions,
-            iterations=args.iterations,
-            seeds=args.seeds,
-            device=args.device,
-        )
+        options = {name: value for name, value in vars(args).items() if value is not None}
+        place = options.pop("output", Path("l2s_experiments") / options.pop("name"))
+        options.pop("name", None)
+        figure = run(place, **options)
         print(f"Figure: {figure}")
 
     return run_command(body, leaves=arguments is None, command="l2s_experiment")

@@ -14,7 +14,6 @@ from l2s_auto.commands import values
 
 METHODS = ("learn2synth", "learn2synth-matched", "synthseg", "supervised", "mixed", "finetuned", "advchain")
 EXPERIMENTS = ("recovery", "methods", "contrast")
-LATER_METHODS = ("advchain",)
 SUMMARIES = {
     "l2s_plan_and_train": "plan and train a network on a labelled dataset",
     "l2s_predict": "segment scans with a trained model",
@@ -76,8 +75,7 @@ def plan_and_train() -> Parser:
         help="folder in nnU-Net's raw layout, or with images/ and labels/",
     )
     add("-o", "--output", type=values.path, metavar="RUN", help="run folder (default: l2s_runs/<dataset name>)")
-    ready = ", ".join(name for name in METHODS if name not in LATER_METHODS)
-    methods = f"{ready}, or an import path package.module:Class; to come: {', '.join(LATER_METHODS)}"
+    methods = f"{', '.join(METHODS)}, or an import path package.module:Class"
     add("--method", default="learn2synth", metavar="NAME", help=f"{methods} (default: %(default)s)")
     augmenters = (
         "parametric, parametric-random, parametric-range, nonparametric, gamma, blur, rician, contrast, share, "
@@ -97,6 +95,8 @@ def plan_and_train() -> Parser:
         "unet, residual-unet (deeper: more accurate on large data, slower), or an import path package.module:Class"
     )
     add("--network", default="unet", metavar="NAME", help=f"{networks} (default: %(default)s)")
+    losses = "dice+cross-entropy, dice, cross-entropy, dice+cldice (vessels: nothing may break), or an import path"
+    add("--loss", default="dice+cross-entropy", metavar="NAME", help=f"{losses} (default: %(default)s)")
     missing = "train for scans that lack some of the channels"
     add("--missing-channels", action="store_true", help=missing)
     micro_batch = "samples in memory at a time; slower, the same result (default: the whole batch)"
@@ -271,23 +271,35 @@ def experiment() -> Parser:
         l2s_experiment recovery                                     on phantoms, in slices
         l2s_experiment recovery --data label_maps -o experiments/recovery
         l2s_experiment recovery --data label_maps --presets "sigma 0.1" "exponents 1 0 0" --dimensions 3
+        l2s_experiment methods --data my_dataset --seeds 0 1 2      which method is best for my scans?
+        l2s_experiment methods --data my_dataset --methods learn2synth supervised --cases 2,5,10,all
         """,
     )
     add = parser.add_argument
-    add("name", metavar="NAME", help="recovery: does theta find what a scanner does? To come: methods, contrast")
+    names = "recovery: does theta find what a scanner does? methods: which is best for a dataset? To come: contrast"
+    add("name", metavar="NAME", help=names)
     add("-o", "--output", type=values.path, metavar="DIR", help="folder (default: l2s_experiments/NAME)")
-    add("--data", type=values.path, metavar="FOLDER", help="label maps as .nii or .nii.gz (default: phantoms)")
+    data = "label maps as .nii or .nii.gz; of methods a labelled dataset (default: phantoms)"
+    add("--data", type=values.path, metavar="FOLDER", help=data)
     add("--presets", nargs="+", metavar="NAME", help="some of the settings, by their names in the table (default: all)")
     estimators = "matching, one-step, or both (default: matching)"
-    add("--estimators", nargs="+", default=["matching"], metavar="NAME", help=estimators)
-    add("--dimensions", type=int, choices=(2, 3), default=2, help="slices or volumes (default: %(default)s)")
+    add("--estimators", nargs="+", metavar="NAME", help=estimators)
+    add("--dimensions", type=int, choices=(2, 3), help="slices or volumes (default: 2)")
+    compared = "methods, learn2synth:AUGMENTER, learn2synth-paper; the first is what the others are tested against"
+    add("--methods", nargs="+", metavar="NAME", help=f"{compared} (default: all)")
+    cases = "numbers of labelled scans to learn from, or all (default: all that are not held out)"
+    add("--cases", type=values.counts, metavar="N,N,…", help=cases)
+    add("--tests", type=values.count, metavar="N", help="held-out scans, at most (default: 40)")
     add(
         "--iterations",
         type=values.count,
         metavar="N",
-        help="updates of the network a setting (default: 3000, in 3D 800)",
+        help="updates of the network each (default of recovery: 3000, in 3D 800)",
     )
-    add("--seeds", nargs="+", type=values.count_or_zero, default=[0], metavar="N", help="a training each (default: 0)")
+    budget = "training time each, in place of iterations (default of methods: 10m)"
+    add("--time-budget", type=values.duration, metavar="T", help=budget)
+    add("--seeds", nargs="+", type=values.count_or_zero, metavar="N", help="a training each (default: 0)")
+    add("--part", type=values.part, metavar="I/N", help="this job's share of the trainings, e.g. 1/4")
     _add_device(parser)
     return parser
 

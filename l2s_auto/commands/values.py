@@ -79,6 +79,11 @@ def fold(text: str) -> int | str:
     return int(text)
 
 
+def counts(text: str) -> list[int | None]:
+    """`2,5,10,all`: whole numbers of 1 or more, and None for all."""
+    return [None if term.strip() == "all" else _whole(term, least=1) for term in text.split(",")]
+
+
 def count(text: str) -> int:
     """A whole number, at least 1."""
     return _whole(text, least=1)

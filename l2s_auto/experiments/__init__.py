@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from l2s_auto.core.errors import UserError
 
 
 def _recovery(output: Path, **options: Any) -> Path:
     from l2s_auto.experiments.recovery import recovery  # PyTorch is loaded where it is needed
 
-    return recovery(output, **options)
+    return _run(recovery, output, options, name="recovery")
 
 
-EXPERIMENTS: dict[str, Callable[..., Path]] = {"recovery": _recovery}
+def _methods(output: Path, **options: Any) -> Path:
+    from l2s_auto.experiments.methods import methods
+
+    return _run(methods, output, options, name="methods")
+
+
+def _run(experiment: Callable[..., Path], output: Path, options: dict[str, Any], *, name: str) -> Path:
+    """UserError for options that the experiment does not have."""
+    known = [parameter for parameter in inspect.signature(experiment).parameters if parameter != "output"]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise UserError.single(
+            f"The experiment {name} has no such option.",
+            where=", ".join(_told(option) for option in unknown),
+            found="an option of another experiment",
+            expected=f"among {', '.join(_told(option) for option in known)}",
+            mend="Leave it out.",
+        )
+    return experiment(output, **options)
+
+
+def _told(option: str) -> str:
+    return "--" + option.replace("_", "-")
+
+
+EXPERIMENTS: dict[str, Callable[..., Path]] = {"recovery": _recovery, "methods": _methods}
 """Name -> function(output folder, **options) -> path of the figure. What is not in it is not in this version."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from l2s_auto import __version__
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.report import sections
+from l2s_auto.report.choice import choice_section
 from l2s_auto.report.run_data import read_run
 
 STYLE = """
@@ -49,6 +50,7 @@ def write_report(run_folder: Path | str) -> Path:
         sections.dataset_section(run),
         sections.plan_section(run),
         sections.preview_section(run),
+        choice_section(run),
         *(sections.training_section(fold) for fold in run.folds),
         *(sections.validation_section(fold) for fold in run.folds),
         sections.next_section(run),

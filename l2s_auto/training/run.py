@@ -34,6 +34,7 @@ from l2s_auto.preprocessing.read import read_image
 from l2s_auto.preprocessing.store import StoredCase, bytes_a_voxel, open_case, store_cases
 from l2s_auto.report.html import write_report
 from l2s_auto.synthesis.classes import enrich
+from l2s_auto.training.appearances import validate_appearances
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.checks import build_method, check_recipe
@@ -47,6 +48,7 @@ from l2s_auto.training.preview import write_preview
 from l2s_auto.training.run_folder import RunFolder, be_quiet, start_logging
 from l2s_auto.training.show import progress_to
 from l2s_auto.training.smoothness import warn_of_kinks
+from l2s_auto.training.step import replace_state
 from l2s_auto.training.team import require_samples, team_from_environment
 from l2s_auto.training.transfer import restore_frozen, transfer_weights
 from l2s_auto.training.validate import mean_dice, validate_fold
@@ -124,7 +126,7 @@ def plan_and_train(
 
     prepared = team.from_leader(prepare_all)
     method = build_method(recipe)
-    options = Options(choose_device(device), 0, resume, init, team)
+    options = Options(choose_device(device), 0, resume, init, team, appearances=cv)
     run = prepared.run
     if not team.leader:
         be_quiet()
@@ -289,7 +291,7 @@ def train_first(
     own = recipe
     if recipe.time_budget is not None:
         own = recipe.model_copy(update={"time_budget": FIRST_SHARE * recipe.time_budget})
-    train_fold(name, first, own, method, replace(options, init=None))
+    train_fold(name, first, own, method, replace(options, init=None, appearances=False))
     model, device = load_model(first.run.fold(name), options.device), options.device
     LOGGER.info("The second, which is told what the first finds:")
     return lambda image: context_in(image, model, spacing=spacing, device=device)
@@ -339,6 +341,8 @@ def train_fold(
         LOGGER.info(
             "From %s: %d tensors taken; %d left: %s", options.init, len(taken), len(left), ", ".join(left) or "none"
         )
+    if not check:
+        state = replace_state(state, start={})  # nothing tells whether theta has paid: no rival
     if options.resume and run.resumable(name):
         state = load_checkpoint(run.fold(name) / "checkpoint", options.device)
         restore_frozen(parts.network, run.fold(name) / "weights.safetensors")
@@ -373,3 +377,7 @@ def train_fold(
         LOGGER.info(
             "Fold %s: mean Dice %.3f on %d held-out cases", name, metrics["mean"]["dice"], len(metrics["cases"])
         )
+    if options.appearances:
+        changing = progress_to("Changing appearances") if team.leader else lambda done, total: None
+        held = [case for case in dataset.cases if case.id in held_out]
+        validate_appearances(parts, state.phi, held, run.fold(name), progress=changing)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ import torch
 from l2s_auto.core.plan import Fingerprint
 from l2s_auto.core.protocols import Network, Params
 from l2s_auto.core.types import Case
+from l2s_auto.evaluation.appearance import AS_THEY_ARE, changed
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
 from l2s_auto.evaluation.overlap import dice
 from l2s_auto.inference.calibration import calibrate
@@ -88,7 +90,7 @@ def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float |
     return float(np.mean(scores)) if scores else None
 
 
-def evenly(cases: Sequence[StoredCase], count: int) -> list[StoredCase]:
+def evenly(cases: Sequence[Any], count: int) -> list[Any]:
     """At most `count` of the cases, evenly spread over their order."""
     if len(cases) <= count:
         return list(cases)
@@ -141,13 +143,16 @@ def validate_fold(
     return metrics
 
 
-def segment_and_compare(parts: Parts, network: Network, case: Case) -> tuple[dict, Expected, Alone]:
-    """Metrics of one case, on the grid of its label map; of each label the Dice that is expected and reached, and by
-    how much it rises where its largest piece alone is kept.
+def segment_and_compare(
+    parts: Parts, network: Network, case: Case, *, appearance: str = AS_THEY_ARE
+) -> tuple[dict, Expected, Alone]:
+    """Metrics of one case in some appearance, on the grid of its label map; of each label the Dice that is expected
+    and reached, and by how much it rises where its largest piece alone is kept.
     """
     plan = parts.plan
     assert case.label is not None
     volume = read_image(case)
+    volume = replace(volume, data=changed(volume.data, appearance))
     prepared = prepare(volume, plan)
     image, windowing = shown(parts, prepared.image)
     axis = slab_axis(image.shape[1:], plan.patch)

@@ -15,6 +15,7 @@ import pytest
 from l2s_auto import cli
 from l2s_auto.commands import parsers
 from l2s_auto.core.errors import ProcessLost, UserError
+from l2s_auto.experiments import EXPERIMENTS
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "l2s_plan_and_train": cli.plan_and_train,
@@ -142,20 +143,26 @@ def test_the_plan_is_the_planners_where_nothing_else_is_asked_for(trained: list[
     assert default == type(default)()
 
 
-@pytest.mark.parametrize("name", ["advchain"])
-def test_announced_method_that_is_not_built(name: str, trained: list[dict], capsys) -> None:
-    assert cli.plan_and_train(["data", "--method", name, "--device", "cpu"]) == 2
+def test_announced_method_that_is_not_built(trained: list[dict], capsys, monkeypatch) -> None:
+    monkeypatch.setattr(parsers, "METHODS", (*parsers.METHODS, "samseg"))
+    assert cli.plan_and_train(["data", "--method", "samseg", "--device", "cpu"]) == 2
     text = capsys.readouterr().err
-    assert f"'{name}' is not available in this version; available: learn2synth, supervised." in text
+    assert "'samseg' is not available in this version; available: learn2synth, supervised." in text
     assert len(text.splitlines()) == 1 and not trained
 
 
 def test_experiments_that_are_not_built(capsys) -> None:
-    for name in set(parsers.EXPERIMENTS) - {"recovery"}:
+    for name in set(parsers.EXPERIMENTS) - set(EXPERIMENTS):
         assert cli.experiment([name]) == 2
-        assert "not available in this version; available: recovery." in capsys.readouterr().err
+        assert "not available in this version; available: " in capsys.readouterr().err
     assert cli.experiment(["recovry"]) == 2
     assert "no such experiment" in capsys.readouterr().err
+
+
+def test_the_loss_is_a_part_of_the_recipe(trained: list[dict]) -> None:
+    assert cli.plan_and_train(["data", "--loss", "dice+cldice", "--device", "cpu"]) == 0
+    assert cli.plan_and_train(["data", "--device", "cpu"]) == 0
+    assert [call["recipe"].loss.name for call in trained] == ["dice+cldice", "dice+cross-entropy"]
 
 
 def test_user_error_ends_with_2_and_no_traceback(monkeypatch, trained, capsys, tmp_path) -> None:

@@ -15,6 +15,8 @@ import pytest
 from safetensors.torch import load_file
 
 from l2s_auto import cli
+from l2s_auto.evaluation.appearance import APPEARANCES
+from l2s_auto.training.methods import METHODS
 from tests.end_to_end.conftest import make_scan, save
 
 
@@ -26,7 +28,7 @@ def history(run: Path, fold: str = "0") -> list[dict]:
     return [json.loads(line) for line in (run / f"fold_{fold}" / "history.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["learn2synth", "synthseg", "supervised"])
+@pytest.mark.parametrize("method", METHODS)
 def test_from_a_dataset_to_volumes(dataset, tmp_path, method, capsys):
     run, output = tmp_path / "run", tmp_path / "out"
     assert train(dataset, run, "--method", method) == 0
@@ -93,6 +95,12 @@ def test_every_fold_and_no_fold(dataset, tmp_path):
     run = tmp_path / "run"
     assert train(dataset, run, "--cv", "--iterations", "2") == 0
     assert sorted(p.name for p in run.glob("fold_*")) == [f"fold_{k}" for k in range(5)]
+    for fold in run.glob("fold_*"):
+        appearances = json.loads((fold / "validation" / "appearances.json").read_text())
+        metrics = json.loads((fold / "validation" / "metrics.json").read_text())
+        assert appearances["dice"]["as they are"] == pytest.approx(metrics["mean"]["dice"])
+        assert set(appearances["dice"]) == set(APPEARANCES)
+    assert "Which method for these data?" in (run / "report.html").read_text()
     assert train(dataset, run, "--fold", "all", "--iterations", "2") == 0
     assert (run / "fold_all" / "weights.safetensors").is_file()
     assert train(dataset, run, "--fold", "7") == 2

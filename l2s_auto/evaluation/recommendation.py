@@ -1,0 +1,49 @@
+"""Which method to use for a dataset: the most accurate on its own scans that bears other ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: A model is taken to bear other scans if changes of appearance cost it no more Dice than this.
+BEARABLE = 0.1
+#: Differences of Dice below this are none.
+EQUAL = 0.005
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean Dice on held-out scans as they are, and over changes of their appearance."""
+
+    own: float
+    changed: float
+
+    @property
+    def mean(self) -> float:
+        return (self.own + self.changed) / 2
+
+
+def recommended(methods: Mapping[str, Scores]) -> str:
+    """The method with the best mean of both figures; of equal ones the first that is named."""
+    best = max(score.mean for score in methods.values())
+    return next(name for name, score in methods.items() if score.mean >= best - EQUAL)
+
+
+def recommendation(methods: Mapping[str, Scores]) -> str:
+    """One sentence: what is recommended, why, and what would be better where every scan is like these."""
+    name = recommended(methods)
+    own = methods[name]
+    reached = (
+        f"Dice {own.own:.3f} on held-out scans as they are and {own.changed:.3f} where their appearance is changed"
+    )
+    if len(methods) == 1:
+        return f"{name} reaches {reached}; no other method was tried on these data."
+    others = "; ".join(f"{n} {s.own:.3f} and {s.changed:.3f}" for n, s in methods.items() if n != name)
+    sentence = f"For these data {name} is recommended: {reached} ({others})"
+    ahead = max(methods, key=lambda n: methods[n].own)
+    gain = methods[ahead].own - own.own
+    if gain > EQUAL:
+        lost = methods[ahead].own - methods[ahead].changed
+        but = f", but loses {lost:.3f} on changed ones" if lost > BEARABLE else ""
+        sentence += f"; {ahead} is more accurate by {gain:.3f} on scans exactly like these{but}"
+    return sentence + "."

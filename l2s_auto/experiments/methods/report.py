@@ -1,0 +1,91 @@
+"""The experiment's table for the terminal, its sentence, and its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE
+from l2s_auto.evaluation.recommendation import Scores, recommendation
+from l2s_auto.report.style import COLOURS, LIGHT, caption, new_figure, write_png
+
+Summary = dict[str, Any]
+COLUMNS = (*APPEARANCES, "changed")
+
+
+def table(summaries: Sequence[Summary]) -> str:
+    """One line a variant and number of cases: mean (and spread over seeds) of Dice, and p against the first variant."""
+    width = max(len(s["variant"]) for s in summaries) + 2
+    lines = ["method".ljust(width) + "cases  " + "".join(f"{name:>16}" for name in COLUMNS) + "      p own, changed"]
+    for s in summaries:
+        cells = "".join(f"{_cell(s[name]):>16}" for name in COLUMNS)
+        lines.append(f"{s['variant']:{width}s}{s['cases']:5d}  {cells}      {_tests(s)}")
+    return "\n".join(lines)
+
+
+def _cell(figure: dict[str, float | None]) -> str:
+    return f"{figure['mean']:.3f}" + (f" ± {figure['sd']:.3f}" if figure["sd"] is not None else "")
+
+
+def _tests(summary: Summary) -> str:
+    if "against" not in summary:
+        return ""
+    values = [summary["against"][kind].get("p_holm") for kind in ("own", "changed")]
+    return ", ".join("-" if p is None else f"{p:.2g}" for p in values)
+
+
+def sentence(summaries: Sequence[Summary]) -> str:
+    """Which method is recommended for as many cases as were learned from at most."""
+    most = max(s["cases"] for s in summaries)
+    scores = {
+        s["variant"]: Scores(s[AS_THEY_ARE]["mean"], s["changed"]["mean"]) for s in summaries if s["cases"] == most
+    }
+    return recommendation(scores)
+
+
+def draw(summaries: Sequence[Summary], path: Path, *, title: str) -> Path:
+    """Left: own scans against changed ones, a dot a method. Right, of several numbers of cases: learning curves."""
+    names = list(dict.fromkeys(s["variant"] for s in summaries))
+    counts = sorted({s["cases"] for s in summaries})
+    colours = dict(zip(names, [c for c in COLOURS if c != "#F0E442"], strict=False))
+    panels = 3 if len(counts) > 1 else 1
+    figure = new_figure(5.2 * panels, 4.6, LIGHT)
+    axes = figure.add_subplot(1, panels, 1)
+    for s in (s for s in summaries if s["cases"] == counts[-1]):
+        own, changed = s[AS_THEY_ARE], s["changed"]
+        axes.errorbar(
+            own["mean"],
+            changed["mean"],
+            xerr=own["sd"],
+            yerr=changed["sd"],
+            fmt="o",
+            color=colours.get(s["variant"]),
+            capsize=2,
+            label=s["variant"],
+        )
+    _finish(axes, f"{title}, {counts[-1]} cases", "Dice on scans as they are", "mean Dice, appearance changed")
+    axes.legend(frameon=False, fontsize=8, labelcolor=LIGHT.ink, loc="best")
+    for number, (key, label) in enumerate(((AS_THEY_ARE, "as they are"), ("changed", "appearance changed")), start=2):
+        if panels == 1:
+            break
+        axes = figure.add_subplot(1, panels, number)
+        for name in names:
+            own = sorted((s for s in summaries if s["variant"] == name), key=lambda s: s["cases"])
+            x, y = [s["cases"] for s in own], [s[key]["mean"] for s in own]
+            axes.errorbar(x, y, yerr=[s[key]["sd"] or 0 for s in own], color=colours.get(name), marker="o", capsize=2)
+        axes.set_xscale("log")
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        _finish(axes, f"Held-out scans, {label}", "labelled cases to learn from", "mean Dice")
+    figure.tight_layout()
+    return write_png(figure, path)
+
+
+def _finish(axes: Any, title: str, x: str, y: str) -> None:
+    caption(axes, title, LIGHT, size=10, bold=True)
+    axes.set_xlabel(x, color=LIGHT.ink, fontsize=9)
+    axes.set_ylabel(y, color=LIGHT.ink, fontsize=9)
+    axes.tick_params(colors=LIGHT.ink, labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=LIGHT.faint, lw=0.5)

@@ -1,0 +1,50 @@
+"""What is compared: a method, `learn2synth:AUGMENTER`, or the paper's own form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from l2s_auto.core.component import Component
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.training.checks import check_recipe
+from l2s_auto.training.methods import METHODS
+
+USUAL = ("learn2synth", "synthseg", "supervised", "mixed", "finetuned", "advchain")
+#: The paper's algorithm as it stands there: uniform contrasts, a hyper-step on every iteration from the first on, Dice.
+PAPER = "learn2synth-paper"
+PAPERS: dict[str, Any] = {
+    "prior_share": 0.0,
+    "reversed_share": 0.0,
+    "hyper_every": 1,
+    "warm_up": 0.0,
+    "loss": Component(name="dice"),
+}
+
+
+def recipe_of(variant: str, **options: Any) -> Recipe:
+    """The recipe of a variant's name. UserError if there is none, or its parts cannot be."""
+    method, _, augmenter = variant.partition(":")
+    if method != PAPER and method not in METHODS:
+        raise UserError.single(
+            "The experiment has no such method.",
+            where="--methods",
+            found=repr(variant),
+            expected=f"among {', '.join((*METHODS, PAPER))}, or learn2synth:AUGMENTER",
+            mend="Correct the name.",
+        )
+    if augmenter:
+        options["augmenter"] = Component(name=augmenter)
+    if method == PAPER:
+        method, options = "learn2synth", {**PAPERS, **options}
+    recipe = Recipe(method=Component(name=method), **options)
+    if augmenter and METHODS[method]().augmenter() is not None:
+        raise UserError.single(
+            "The method has an augmentation of its own.",
+            where="--methods",
+            found=repr(variant),
+            expected=f"{method} alone; a method that learns theta may have another augmenter: learn2synth:{augmenter}",
+            mend="Correct the name.",
+        )
+    check_recipe(recipe)
+    return recipe

@@ -1,0 +1,40 @@
+"""How a cross-validated fold bears changes of its held-out scans' appearance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from l2s_auto.core.protocols import Params
+from l2s_auto.core.types import Case
+from l2s_auto.evaluation.appearance import APPEARANCES
+from l2s_auto.evaluation.metrics import summarise
+from l2s_auto.io.json_files import write_json
+from l2s_auto.training.build import Parts
+from l2s_auto.training.validate import evenly, network_with, segment_and_compare
+
+#: Held-out scans of a fold that are looked at, at most: each is segmented once for each appearance.
+LOOKED_AT = 8
+
+
+def validate_appearances(
+    parts: Parts, phi: Params, cases: Sequence[Case], folder: Path, *, progress: Callable[[int, int], None]
+) -> None:
+    """Write validation/appearances.json below the fold's folder: {"dice": {appearance: mean}, "cases": [names]}.
+
+    The processes of a team share the scans; the leader writes. Nothing is written where there are none.
+    """
+    seen = evenly([case for case in cases if case.images and case.label is not None], LOOKED_AT)
+    network = network_with(parts, phi)
+    mine, results = parts.team.some_of(seen), []
+    for number, case in enumerate(mine):
+        for appearance in APPEARANCES:
+            scores, _, _ = segment_and_compare(parts, network, case, appearance=appearance)
+            results.append((appearance, {"case": case.id, "labels": scores}))
+        progress(number + 1, len(mine))
+    results = parts.team.gather(results)
+    if not parts.team.leader or not results:
+        return
+    own = {name: summarise([scores for other, scores in results if other == name]) for name in APPEARANCES}
+    dice = {name: summary["mean"]["dice"] for name, summary in own.items()}
+    write_json(folder / "validation" / "appearances.json", {"dice": dice, "cases": [case.id for case in seen]})

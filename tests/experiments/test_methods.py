@@ -1,0 +1,198 @@
+"""Methods side by side: what each sees, what is tested, and what is said."""
+
+import json
+
+import numpy as np
+import pytest
+
+from l2s_auto import cli
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.types import Volume
+from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES
+from l2s_auto.experiments.methods import methods
+from l2s_auto.experiments.methods.report import sentence, table
+from l2s_auto.experiments.methods.run import divided, drawn, same_dataset
+from l2s_auto.experiments.methods.statistics import adjust, compared, summaries
+from l2s_auto.experiments.methods.subset import write_scans, write_subset
+from l2s_auto.experiments.methods.variants import PAPER, recipe_of
+from l2s_auto.io.dataset import find_dataset
+from l2s_auto.io.volumes import write_label_map, write_volume
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Ten scans of two balls in noise, in plain folders."""
+    folder = tmp_path_factory.mktemp("data") / "two balls"
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(20.0)] * 3, indexing="ij"))
+    for number in range(10):
+        labels = np.zeros((20, 20, 20), np.int16)
+        for value, centre in ((1, (6, 10, 10)), (2, (14, 10, 10))):
+            away = grid - np.add(centre, rng.uniform(-1, 1, 3))[:, None, None, None]
+            labels[np.square(away).sum(0) < 16] = value
+        image = np.array([30.0, 80.0, 130.0])[labels] + 5 * rng.standard_normal(labels.shape)
+        for kind in ("images", "labels"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        write_volume(folder / "images" / f"c{number}.nii.gz", Volume(image[None].astype(np.float32), np.eye(4)))
+        write_label_map(folder / "labels" / f"c{number}.nii.gz", labels, np.eye(4))
+    (folder / "labels.json").write_text(json.dumps({"left": 1, "right": 2}))
+    return folder
+
+
+def test_two_methods_from_the_command_line(dataset, tmp_path, capsys):
+    options = [
+        "--data",
+        str(dataset),
+        "--methods",
+        "learn2synth",
+        "supervised",
+        "--cases",
+        "2,all",
+        "--iterations",
+        "2",
+    ]
+    command = ["methods", "-o", str(tmp_path / "out"), *options, "--device", "cpu"]
+    assert cli.experiment(command) == 0
+    printed = capsys.readouterr().out
+    assert "learn2synth" in printed and "supervised" in printed and (tmp_path / "out" / "methods.png").stat().st_size
+    result = json.loads((tmp_path / "out" / "methods.json").read_text())
+    assert len(result["rows"]) == 4 and len(result["summary"]) == 4 and len(result["tests"]) == 2
+    row = result["rows"][0]
+    assert set(row["dice"]) == set(APPEARANCES) and set(row["scans"]) == set(result["tests"])
+    assert row["iterations"] == 2
+    held_out = set(result["tests"])
+    for own in (tmp_path / "out").glob("*/*/dataset/images"):
+        assert not held_out & {path.name.removesuffix(".nii.gz") for path in own.iterdir()}, "test scans are not seen"
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("weights.safetensors")}
+    assert cli.experiment(command) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in before}, "nothing is trained twice"
+
+
+def test_jobs_share_the_trainings(dataset, tmp_path):
+    options = {"data": dataset, "methods": ["synthseg", "supervised"], "cases": [3], "iterations": 1}
+    methods(tmp_path, part=(1, 2), **options)
+    assert len(list(tmp_path.rglob("row.json"))) == 1
+    with pytest.raises(UserError, match="None of the trainings"):
+        methods(tmp_path / "new", part=(3, 3), **options)
+    methods(tmp_path, part=(2, 2), **options)
+    assert len(json.loads((tmp_path / "methods.json").read_text())["rows"]) == 2
+
+
+def test_a_smaller_number_of_cases_is_part_of_a_larger_one(dataset):
+    learn, held_out = divided(find_dataset(dataset), tests=1)
+    assert len(held_out) == 1 and not {c.id for c in learn} & {c.id for c in held_out}
+    few, more = ({case.id for case in drawn(learn, n, seed=3)} for n in (2, 5))
+    assert few < more and len(few) == 2 and len(more) == 5
+    assert {c.id for c in drawn(learn, 2, seed=4)} != few
+
+
+def test_a_subset_is_a_dataset_with_the_same_names(dataset, tmp_path):
+    whole = find_dataset(dataset)
+    part = find_dataset(write_subset(whole, whole.cases[:2], tmp_path / "part"))
+    assert [case.id for case in part.cases] == [case.id for case in whole.cases[:2]] and part.labels == whole.labels
+
+
+def test_channels_are_changed_each_and_written_apart(tmp_path):
+    folder = tmp_path / "two channels"
+    data = np.random.default_rng(0).random((2, 6, 7, 8)).astype(np.float32)
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+    for number, channel in enumerate(data):
+        write_volume(folder / "images" / f"a_{number:04d}.nii.gz", Volume(channel[None], np.eye(4)))
+    write_label_map(folder / "labels" / "a.nii.gz", (data[0] > 0.5).astype(np.int16), np.eye(4))
+    written = write_scans(find_dataset(folder).cases, tmp_path / "scans", appearance="inverted")
+    assert sorted(path.name for path in written.iterdir()) == ["a_0000.nii.gz", "a_0001.nii.gz"]
+
+
+def made_row(variant, own, changed, *, seed=0, cases=8):
+    """Ten scans whose Dice differ a little, the same in every appearance that is changed."""
+    off = np.linspace(-0.05, 0.05, 10)
+    scans = {
+        f"s{i}": {n: float((own if n == AS_THEY_ARE else changed) + o) for n in APPEARANCES} for i, o in enumerate(off)
+    }
+    dice = {name: float(np.mean([scan[name] for scan in scans.values()])) for name in APPEARANCES}
+    return {
+        "variant": variant, "cases": cases, "seed": seed, "dice": dice, "scans": scans, "iterations": 5, "seconds": 1.0,
+    }  # fmt: skip
+
+
+def test_summary_is_mean_and_spread_over_seeds():
+    rows = [made_row("a", 0.8, 0.7), made_row("a", 0.9, 0.7, seed=1), made_row("b", 0.5, 0.5)]
+    first, second = summaries(rows)
+    assert first[AS_THEY_ARE]["mean"] == pytest.approx(0.85)
+    assert first[AS_THEY_ARE]["sd"] == pytest.approx(0.1 / np.sqrt(2))
+    assert first["changed"]["sd"] == pytest.approx(0, abs=1e-9) and second["changed"]["sd"] is None
+    assert second["against"]["own"]["difference"] == pytest.approx(-0.35)
+    assert second["against"]["own"]["p"] == pytest.approx(2 / 2**10)
+    assert second["against"]["own"]["p_holm"] == pytest.approx(4 / 2**10)
+    assert "a" in table([first, second]) and "0.850 ± 0.071" in table([first, second])
+
+
+def test_equal_methods_have_no_test():
+    assert compared([made_row("a", 0.8, 0.7)], [made_row("b", 0.8, 0.7)], list(CHANGES)) == {
+        "difference": 0.0,
+        "p": None,
+    }
+
+
+def test_corrected_p_never_falls_with_p():
+    tests = [{"p": p} for p in (0.04, 0.01, 0.03)]
+    adjust(
+        [{"against": {"own": tests[0], "changed": tests[1]}}, {"against": {"own": tests[2], "changed": {"p": None}}}]
+    )
+    assert [test["p_holm"] for test in tests] == pytest.approx([0.06, 0.03, 0.06])
+
+
+def test_the_sentence_is_of_the_largest_number_of_cases():
+    rows = [made_row("a", 0.9, 0.2), made_row("b", 0.85, 0.8), made_row("a", 0.9, 0.9, cases=2)]
+    assert sentence(summaries(rows)).startswith("For these data b is recommended")
+
+
+def test_variants():
+    assert recipe_of("learn2synth:nonparametric").augmenter.name == "nonparametric"
+    paper = recipe_of(PAPER, iterations=3)
+    assert paper.prior_share == 0 and paper.hyper_every == 1 and paper.loss.name == "dice" and paper.iterations == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": ["learn2sinth"]}, "no such method"),
+        ({"methods": ["synthseg:nonparametric"]}, "augmentation of its own"),
+        ({"methods": ["learn2synth:nothing"]}, "augmenter"),
+        ({"cases": [99]}, "too few cases"),
+        ({"iterations": 3, "time_budget": 3.0}, "equal time or with equal iterations"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_first(dataset, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        methods(tmp_path, data=dataset, **options)
+
+
+def test_a_folder_is_about_one_dataset(dataset, tmp_path):
+    found = find_dataset(dataset)
+    same_dataset(found, tmp_path / "dataset.json")
+    same_dataset(found, tmp_path / "dataset.json")
+    (tmp_path / "dataset.json").write_text('{"dataset": "another"}')
+    with pytest.raises(UserError, match="other data"):
+        same_dataset(found, tmp_path / "dataset.json")
+
+
+def test_a_folder_that_cannot_be_made(dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="folder cannot be made"):
+        methods(tmp_path / "file", data=dataset)
+
+
+def test_label_maps_alone_cannot_be_tested_on(dataset, tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "labels").symlink_to(dataset / "labels")
+    with pytest.raises(UserError, match="No held-out scans"):
+        methods(tmp_path / "out", data=tmp_path / "maps")
+
+
+def test_options_of_other_experiments_are_refused(capsys):
+    assert cli.experiment(["methods", "--presets", "sigma 0.1"]) == 2
+    assert "--presets" in capsys.readouterr().err
+    assert cli.experiment(["recovery", "--methods", "synthseg", "--cases", "2"]) == 2
+    assert "--methods, --cases" in capsys.readouterr().err

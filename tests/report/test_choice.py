@@ -1,0 +1,73 @@
+"""Which method a report recommends: of cross-validated runs on the same data, and of no others."""
+
+import pytest
+
+from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE
+from l2s_auto.io.json_files import write_json
+from l2s_auto.report.choice import choice_section, cross_validated
+from l2s_auto.report.run_data import read_run
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    def make(name, method, own, changed, *, content="abc", folds=5, augmenter="parametric"):
+        run = tmp_path / name
+        write_json(run / "recipe.json", {"method": {"name": method}, "augmenter": {"name": augmenter}})
+        write_json(run / "fingerprint.json", {"content": content})
+        for fold in range(folds):
+            validation = run / f"fold_{fold}" / "validation"
+            dice = {n: own if n == AS_THEY_ARE else changed for n in APPEARANCES}
+            write_json(validation / "metrics.json", {"mean": {"dice": own + 0.01 * (fold - 2)}})
+            write_json(validation / "appearances.json", {"dice": dice, "cases": ["a"]})
+        return run
+
+    return make
+
+
+def text_of(run):
+    return choice_section(read_run(run))
+
+
+def test_means_over_the_folds(make_run):
+    (score,) = cross_validated(make_run("run", "learn2synth", 0.8, 0.7)).values()
+    assert score.own == pytest.approx(0.8) and score.changed == pytest.approx(0.7)
+
+
+def test_a_run_alone_says_how_to_compare(make_run):
+    text = text_of(make_run("run", "learn2synth", 0.8, 0.7))
+    assert "learn2synth reaches Dice 0.800" in text and "--method supervised --cv" in text
+    assert "--method learn2synth --cv" in text_of(make_run("other", "supervised", 0.8, 0.7, content="b"))
+
+
+def test_runs_beside_it_are_compared(make_run):
+    make_run("two", "supervised", 0.85, 0.3)
+    make_run("three", "learn2synth", 0.6, 0.6, augmenter="nonparametric")
+    text = text_of(make_run("one", "learn2synth", 0.83, 0.8))
+    assert "For these data learn2synth is recommended" in text and "supervised is more accurate by 0.020" in text
+    assert "learn2synth:nonparametric" in text
+
+
+def test_runs_on_other_data_are_not(make_run):
+    make_run("two", "supervised", 0.95, 0.9, content="other")
+    assert "supervised</td>" not in text_of(make_run("one", "learn2synth", 0.83, 0.8))
+
+
+def test_of_two_runs_of_a_method_the_better_counts_and_the_own_one_stays(make_run):
+    make_run("two", "supervised", 0.5, 0.3)
+    make_run("three", "supervised", 0.7, 0.3)
+    make_run("four", "learn2synth", 0.99, 0.99)
+    text = text_of(make_run("one", "learn2synth", 0.83, 0.8))
+    assert "0.700" in text and "0.500" not in text and "0.990" not in text
+
+
+def test_a_single_fold_recommends_nothing(make_run):
+    assert text_of(make_run("run", "learn2synth", 0.8, 0.7, folds=1)) == ""
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"dice": 3}', '{"dice": {}}'])
+def test_damaged_files_recommend_nothing(make_run, content):
+    run = make_run("run", "learn2synth", 0.8, 0.7)
+    (run / "fold_3" / "validation" / "appearances.json").write_text(content)
+    assert text_of(run) == ""
+    (run / "recipe.json").write_text(content)
+    text_of(run)
