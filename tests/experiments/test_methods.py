@@ -11,9 +11,10 @@ from l2s_auto.core.types import Volume
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES
 from l2s_auto.experiments.methods import methods
 from l2s_auto.experiments.methods.report import sentence, table
-from l2s_auto.experiments.methods.run import divided, drawn, same_dataset
+from l2s_auto.experiments.methods.run import divided, drawn
 from l2s_auto.experiments.methods.statistics import adjust, compared, summaries
 from l2s_auto.experiments.methods.subset import write_scans, write_subset
+from l2s_auto.experiments.methods.trainings import same_data
 from l2s_auto.experiments.methods.variants import PAPER, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.volumes import write_label_map, write_volume
@@ -118,14 +119,14 @@ def made_row(variant, own, changed, *, seed=0, cases=8):
 
 def test_summary_is_mean_and_spread_over_seeds():
     rows = [made_row("a", 0.8, 0.7), made_row("a", 0.9, 0.7, seed=1), made_row("b", 0.5, 0.5)]
-    first, second = summaries(rows)
+    first, second = summaries(rows, APPEARANCES)
     assert first[AS_THEY_ARE]["mean"] == pytest.approx(0.85)
     assert first[AS_THEY_ARE]["sd"] == pytest.approx(0.1 / np.sqrt(2))
     assert first["changed"]["sd"] == pytest.approx(0, abs=1e-9) and second["changed"]["sd"] is None
     assert second["against"]["own"]["difference"] == pytest.approx(-0.35)
     assert second["against"]["own"]["p"] == pytest.approx(2 / 2**10)
     assert second["against"]["own"]["p_holm"] == pytest.approx(4 / 2**10)
-    assert "a" in table([first, second]) and "0.850 ± 0.071" in table([first, second])
+    assert "a" in table([first, second], APPEARANCES) and "0.850 ± 0.071" in table([first, second], APPEARANCES)
 
 
 def test_equal_methods_have_no_test():
@@ -145,7 +146,7 @@ def test_corrected_p_never_falls_with_p():
 
 def test_the_sentence_is_of_the_largest_number_of_cases():
     rows = [made_row("a", 0.9, 0.2), made_row("b", 0.85, 0.8), made_row("a", 0.9, 0.9, cases=2)]
-    assert sentence(summaries(rows)).startswith("For these data b is recommended")
+    assert sentence(summaries(rows, APPEARANCES), APPEARANCES).startswith("For these data b is recommended")
 
 
 def test_variants():
@@ -169,13 +170,11 @@ def test_what_cannot_be_compared_is_said_first(dataset, tmp_path, options, messa
         methods(tmp_path, data=dataset, **options)
 
 
-def test_a_folder_is_about_one_dataset(dataset, tmp_path):
-    found = find_dataset(dataset)
-    same_dataset(found, tmp_path / "dataset.json")
-    same_dataset(found, tmp_path / "dataset.json")
-    (tmp_path / "dataset.json").write_text('{"dataset": "another"}')
+def test_a_folder_is_about_one_dataset(tmp_path):
+    same_data({"dataset": "one"}, tmp_path / "dataset.json")
+    same_data({"dataset": "one"}, tmp_path / "dataset.json")
     with pytest.raises(UserError, match="other data"):
-        same_dataset(found, tmp_path / "dataset.json")
+        same_data({"dataset": "another"}, tmp_path / "dataset.json")
 
 
 def test_a_folder_that_cannot_be_made(dataset, tmp_path):

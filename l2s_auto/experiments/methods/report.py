@@ -6,20 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE
 from l2s_auto.evaluation.recommendation import Scores, recommendation
+from l2s_auto.experiments.methods.statistics import CHANGED
 from l2s_auto.report.style import COLOURS, LIGHT, caption, new_figure, write_png
 
 Summary = dict[str, Any]
-COLUMNS = (*APPEARANCES, "changed")
+OTHERS = "appearance changed"
 
 
-def table(summaries: Sequence[Summary]) -> str:
+def table(summaries: Sequence[Summary], names: Sequence[str]) -> str:
     """One line a variant and number of cases: mean (and spread over seeds) of Dice, and p against the first variant."""
     width = max(len(s["variant"]) for s in summaries) + 2
-    lines = ["method".ljust(width) + "cases  " + "".join(f"{name:>16}" for name in COLUMNS) + "      p own, changed"]
+    lines = [
+        "method".ljust(width)
+        + "cases  "
+        + "".join(f"{name:>16}" for name in (*names, CHANGED))
+        + "      p own, changed"
+    ]
     for s in summaries:
-        cells = "".join(f"{_cell(s[name]):>16}" for name in COLUMNS)
+        cells = "".join(f"{_cell(s[name]):>16}" for name in (*names, CHANGED))
         lines.append(f"{s['variant']:{width}s}{s['cases']:5d}  {cells}      {_tests(s)}")
     return "\n".join(lines)
 
@@ -35,16 +40,14 @@ def _tests(summary: Summary) -> str:
     return ", ".join("-" if p is None else f"{p:.2g}" for p in values)
 
 
-def sentence(summaries: Sequence[Summary]) -> str:
+def sentence(summaries: Sequence[Summary], names: Sequence[str]) -> str:
     """Which method is recommended for as many cases as were learned from at most."""
     most = max(s["cases"] for s in summaries)
-    scores = {
-        s["variant"]: Scores(s[AS_THEY_ARE]["mean"], s["changed"]["mean"]) for s in summaries if s["cases"] == most
-    }
+    scores = {s["variant"]: Scores(s[names[0]]["mean"], s[CHANGED]["mean"]) for s in summaries if s["cases"] == most}
     return recommendation(scores)
 
 
-def draw(summaries: Sequence[Summary], path: Path, *, title: str) -> Path:
+def draw(summaries: Sequence[Summary], kinds: Sequence[str], path: Path, *, title: str) -> Path:
     """Left: own scans against changed ones, a dot a method. Right, of several numbers of cases: learning curves."""
     names = list(dict.fromkeys(s["variant"] for s in summaries))
     counts = sorted({s["cases"] for s in summaries})
@@ -53,7 +56,7 @@ def draw(summaries: Sequence[Summary], path: Path, *, title: str) -> Path:
     figure = new_figure(5.2 * panels, 4.6, LIGHT)
     axes = figure.add_subplot(1, panels, 1)
     for s in (s for s in summaries if s["cases"] == counts[-1]):
-        own, changed = s[AS_THEY_ARE], s["changed"]
+        own, changed = s[kinds[0]], s[CHANGED]
         axes.errorbar(
             own["mean"],
             changed["mean"],
@@ -64,9 +67,9 @@ def draw(summaries: Sequence[Summary], path: Path, *, title: str) -> Path:
             capsize=2,
             label=s["variant"],
         )
-    _finish(axes, f"{title}, {counts[-1]} cases", "Dice on scans as they are", "mean Dice, appearance changed")
+    _finish(axes, f"{title}, {counts[-1]} cases", f"Dice on scans {kinds[0]}", f"mean Dice, {OTHERS}")
     axes.legend(frameon=False, fontsize=8, labelcolor=LIGHT.ink, loc="best")
-    for number, (key, label) in enumerate(((AS_THEY_ARE, "as they are"), ("changed", "appearance changed")), start=2):
+    for number, (key, label) in enumerate(((kinds[0], kinds[0]), (CHANGED, OTHERS)), start=2):
         if panels == 1:
             break
         axes = figure.add_subplot(1, panels, number)

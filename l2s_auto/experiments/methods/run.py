@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case, Dataset
-from l2s_auto.evaluation import evaluate_folders
 from l2s_auto.evaluation.appearance import APPEARANCES
 from l2s_auto.experiments.methods.report import draw, sentence, table
 from l2s_auto.experiments.methods.statistics import summaries
-from l2s_auto.experiments.methods.subset import write_references, write_scans, write_subset
+from l2s_auto.experiments.methods.subset import write_references, write_scans
+from l2s_auto.experiments.methods.trainings import (
+    REFERENCES,
+    Bench,
+    length_of,
+    make_folder,
+    run_all,
+    same_data,
+    told,
+)
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
-from l2s_auto.inference.predict import predict
 from l2s_auto.io.dataset import find_dataset
-from l2s_auto.io.json_files import read_json, write_json
+from l2s_auto.io.json_files import write_json
 from l2s_auto.io.splits import make_splits
 from l2s_auto.networks.device import choose_device
-from l2s_auto.training.run import plan_and_train
 
-#: Seconds of training each, without --time-budget or --iterations.
-SECONDS = 600.0
 #: Held-out scans that are looked at, at most.
 TESTS = 40
 
@@ -59,87 +61,44 @@ def methods(
     Nothing of the held-out scans is seen: plan and statistics of the intensities are those of the scans to learn from.
     Raises UserError.
     """
-    if time_budget is not None and iterations is not None:
-        raise UserError.single(
-            "Methods are compared in equal time or with equal iterations.",
-            where="--time-budget and --iterations",
-            found="both",
-            expected="one of them",
-            mend="Leave one out.",
-        )
-    length: dict[str, Any] = {"iterations": iterations} if iterations else {"time_budget": time_budget or SECONDS}
-    names = list(dict.fromkeys(methods or USUAL))
-    recipes = {name: recipe_of(name, **length) for name in names}
+    length = length_of(time_budget, iterations)
+    recipes = {name: recipe_of(name, **length) for name in dict.fromkeys(methods or USUAL)}
     where = str(choose_device(device))
     make_folder(output)
     dataset = find_dataset(data if data is not None else phantoms(output))
     learn, held_out = divided(dataset, tests)
-    same_dataset(dataset, output / "dataset.json")
+    same_data({"dataset": dataset.name, "cases": [case.id for case in dataset.cases]}, output / "dataset.json")
+    bench = Bench(
+        dataset=dataset,
+        draw=partial(drawn, learn),
+        tests=partial(scans_of, output, held_out),
+        names=APPEARANCES,
+        scans=tuple(case.id for case in held_out),
+    )
     counts = list(dict.fromkeys(count if count is not None else len(learn) for count in cases))
-    too_many = [count for count in counts if count > len(learn)]
+    require_cases(counts, len(learn), "which is what the first of five folds leaves")
+    rows = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
+    result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}
+    found = summaries(rows, bench.names)
+    print(table(found, bench.names))
+    print(sentence(found, bench.names))
+    write_json(
+        output / "methods.json", {**result, "summary": found, "sentence": sentence(found, bench.names), "rows": rows}
+    )
+    return draw(found, bench.names, output / "methods.png", title=f"{dataset.name}, {told(length)}")
+
+
+def require_cases(counts: Sequence[int], there: int, why: str) -> None:
+    """UserError if more cases are asked for than there are."""
+    too_many = [count for count in counts if count > there]
     if too_many:
         raise UserError.single(
             "There are too few cases.",
             where="--cases",
             found=", ".join(map(str, too_many)),
-            expected=f"at most {len(learn)}, which is what the first of five folds leaves",
+            expected=f"at most {there}, {why}",
             mend="Ask for fewer.",
         )
-    work = [(seed, count, name) for seed in seeds for count in counts for name in names]
-    rows = []
-    for number, (seed, count, name) in enumerate(work):
-        folder = output / name.replace(":", " ") / f"{count} cases, {told(length)}, seed {seed}"
-        row = known(folder / "row.json", held_out)
-        if row is None and number % part[1] == part[0] - 1:
-            chosen = drawn(learn, count, seed)
-            recipe = recipes[name].model_copy(update={"seed": seed})
-            row = run_one(dataset, chosen, held_out, recipe, folder, tests=scans_of(output, held_out), device=where)
-            row = {"variant": name, "cases": count, "seed": seed, **length, **row}
-            write_json(folder / "row.json", row)
-        if row is not None:
-            rows.append(row)
-    result = {"dataset": dataset.name, "tests": [case.id for case in held_out], "device": where, **length}
-    if not rows:
-        raise UserError("None of the trainings is this job's, and no other job has ended one.")
-    found = summaries(rows)
-    print(table(found))
-    print(sentence(found))
-    write_json(output / "methods.json", {**result, "summary": found, "sentence": sentence(found), "rows": rows})
-    return draw(found, output / "methods.png", title=f"{dataset.name}, {told(length)}")
-
-
-def make_folder(output: Path) -> None:
-    """UserError where results cannot be written."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError.single(
-            "The experiment's folder cannot be made.",
-            where=f"-o {output}",
-            found=str(error),
-            expected="a folder that can be written, or nothing",
-            mend="Choose another folder with -o.",
-        ) from error
-
-
-def same_dataset(dataset: Dataset, note: Path) -> None:
-    """Note which cases the folder is about. UserError if it is about others."""
-    own = {"dataset": dataset.name, "cases": [case.id for case in dataset.cases]}
-    if note.exists() and read_json(note) != own:
-        raise UserError.single(
-            "The folder holds an experiment on other data.",
-            where=str(note.parent),
-            found=str(read_json(note).get("dataset")),
-            expected=f"{dataset.name}, with the same cases",
-            mend="Choose another folder with -o.",
-        )
-    write_json(note, own)
-
-
-def known(path: Path, held_out: Sequence[Case]) -> dict[str, Any] | None:
-    """What a former call found on the same test scans."""
-    row = read_json(path) if path.exists() else None
-    return row if isinstance(row, dict) and set(row.get("scans", ())) == {case.id for case in held_out} else None
 
 
 def scans_of(output: Path, held_out: Sequence[Case]) -> Path:
@@ -149,7 +108,7 @@ def scans_of(output: Path, held_out: Sequence[Case]) -> Path:
     if not place.exists():
         with tempfile.TemporaryDirectory(dir=output, prefix=".tests-") as temporary:
             made = Path(temporary) / "made"
-            write_references(held_out, made / "references")
+            write_references(held_out, made / REFERENCES)
             for name in APPEARANCES:
                 write_scans(held_out, made / name, appearance=name)
             place.parent.mkdir(exist_ok=True)
@@ -164,12 +123,6 @@ def phantoms(output: Path) -> Path:
 
     place = output / "phantoms"
     return place if (place / "dataset.json").exists() else write_dataset(place, seed=0)
-
-
-def told(length: dict[str, Any]) -> str:
-    if "iterations" in length:
-        return f"{length['iterations']} iterations"
-    return f"{length['time_budget']:g} s"
 
 
 def divided(dataset: Dataset, tests: int) -> tuple[list[Case], list[Case]]:
@@ -194,37 +147,3 @@ def drawn(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
     """So many of the cases; those of a larger number include those of a smaller one."""
     order = np.random.default_rng(zlib.crc32(f"cases {seed}".encode())).permutation(len(cases))
     return sorted((cases[i] for i in order[:count]), key=lambda case: case.id)
-
-
-def run_one(
-    dataset: Dataset,
-    learn: Sequence[Case],
-    held_out: Sequence[Case],
-    recipe: Recipe,
-    folder: Path,
-    *,
-    tests: Path,
-    device: str,
-) -> dict[str, Any]:
-    """Train, segment and compare -> Dice of each appearance, of each scan, iterations, seconds and theta."""
-    own = write_subset(dataset, learn, folder / "dataset")
-    run = plan_and_train(dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True)
-    labels = {value: name for value, name in dataset.labels.items() if value != 0}
-    scans: dict[str, dict[str, float]] = {case.id: {} for case in held_out}
-    dice = {}
-    for name in APPEARANCES:
-        found = folder / "segmented" / f"{tests.name}, {name}"
-        predict(tests / name, found, model=run, device=device, workers=0)
-        metrics = evaluate_folders(found, tests / "references", labels, regions=dataset.regions, ignore=dataset.ignore)
-        dice[name] = metrics["mean"]["dice"]
-        for case in metrics["cases"]:
-            values = [m["dice"] for m in case["labels"].values() if m["dice"] is not None]
-            scans[case["case"]][name] = float(np.mean(values)) if values else 0.0
-    line = last_line(run / "fold_all" / "history.jsonl")
-    return {"dice": dice, "scans": scans, **{key: line.get(key) for key in ("iterations", "seconds", "theta")}}
-
-
-def last_line(history: Path) -> dict[str, Any]:
-    """Iterations, seconds and theta at the end of a training."""
-    line = json.loads(history.read_text(encoding="utf-8").splitlines()[-1])
-    return {"iterations": line["iteration"], "seconds": line["seconds"], "theta": line["theta"]}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import wilcoxon
 
-from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES
-
 Row = Mapping[str, Any]
+#: The mean over all kinds of test scans but the first.
+CHANGED = "changed"
 
 
 def groups(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
@@ -21,25 +21,28 @@ def groups(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
     return found
 
 
-def summaries(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """For each variant and number of cases: mean and standard deviation over the seeds of each appearance's mean Dice,
-    and of the mean over the changes; and how it compares with the first variant on the same test scans.
+def summaries(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
+    """For each variant and number of cases: mean and standard deviation over the seeds of the mean Dice of each kind of
+    test scans, and of the mean over all kinds but the first ("changed"); and how it compares with the first variant on
+    the same test scans.
+
+    names  the kinds of test scans; the first is like those that were learned from
     """
     found = groups(rows)
     result = []
     first = next(iter(found))[0]
     for (variant, cases), own in found.items():
         summary: dict[str, Any] = {"variant": variant, "cases": cases, "seeds": len(own)}
-        for name in (*APPEARANCES, "changed"):
-            values = [figure(row, name) for row in own]
+        for name in (*names, CHANGED):
+            values = [figure(row, name, names) for row in own]
             sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
             summary[name] = {"mean": float(np.mean(values)), "sd": sd}
         other = found.get((first, cases))
         if other is not None and variant != first:
             summary["against"] = {
                 "variant": first,
-                "own": compared(own, other, [AS_THEY_ARE]),
-                "changed": compared(own, other, list(CHANGES)),
+                "own": compared(own, other, names[:1]),
+                "changed": compared(own, other, names[1:]),
             }
         summary["iterations"] = [row["iterations"] for row in own]
         summary["seconds"] = [row["seconds"] for row in own]
@@ -48,15 +51,15 @@ def summaries(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return result
 
 
-def figure(row: Row, name: str) -> float:
-    """Mean Dice of an appearance, or of the mean over the changes ("changed")."""
-    if name == "changed":
-        return float(np.mean([row["dice"][change] for change in CHANGES]))
+def figure(row: Row, name: str, names: Sequence[str]) -> float:
+    """Mean Dice of a kind of test scans, or of the mean over all but the first."""
+    if name == CHANGED:
+        return float(np.mean([row["dice"][change] for change in names[1:]]))
     return float(row["dice"][name])
 
 
 def compared(own: Sequence[Row], other: Sequence[Row], names: Sequence[str]) -> dict[str, float | None]:
-    """Mean difference of the test scans' Dice, each averaged over seeds and appearances, and Wilcoxon's p of it.
+    """Mean difference of the test scans' Dice, each averaged over seeds and kinds, and Wilcoxon's p of it.
 
     The scans are the pairs: p tells of other scans, not of other trainings.
     """
@@ -68,7 +71,7 @@ def compared(own: Sequence[Row], other: Sequence[Row], names: Sequence[str]) -> 
 
 
 def of_scan(rows: Sequence[Row], scan: str, names: Sequence[str]) -> float:
-    """Mean over seeds and appearances of a scan's Dice."""
+    """Mean over seeds and kinds of a scan's Dice."""
     return float(np.mean([row["scans"][scan][name] for row in rows for name in names]))
 
 

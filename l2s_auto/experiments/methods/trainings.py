@@ -1,0 +1,152 @@
+"""Trainings of several methods on the same cases, each tested on the same scans: what the comparisons share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.types import Case, Dataset
+from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.experiments.methods.subset import write_subset
+from l2s_auto.inference.predict import predict
+from l2s_auto.io.json_files import read_json, write_json
+from l2s_auto.training.run import plan_and_train
+
+#: Seconds of training each, without --time-budget or --iterations.
+SECONDS = 600.0
+REFERENCES = "references"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is learned from, and tested on.
+
+    dataset  the labelled dataset
+    draw     (number, seed) -> cases to learn from
+    tests    makes or finds the folder with the test scans: `REFERENCES`, and a folder for each of `names`
+    names    kinds of test scans, such as appearances; the first is like the scans that are learned from
+    scans    names of the test scans
+    """
+
+    dataset: Dataset
+    draw: Callable[[int, int], Sequence[Case]]
+    tests: Callable[[], Path]
+    names: tuple[str, ...]
+    scans: tuple[str, ...]
+
+
+def length_of(time_budget: float | None, iterations: int | None) -> dict[str, Any]:
+    """How long each training is, as a recipe has it. UserError for both."""
+    if time_budget is not None and iterations is not None:
+        raise UserError.single(
+            "Methods are compared in equal time or with equal iterations.",
+            where="--time-budget and --iterations",
+            found="both",
+            expected="one of them",
+            mend="Leave one out.",
+        )
+    return {"iterations": iterations} if iterations else {"time_budget": time_budget or SECONDS}
+
+
+def told(length: Mapping[str, Any]) -> str:
+    """The length in words."""
+    return f"{length['iterations']} iterations" if "iterations" in length else f"{length['time_budget']:g} s"
+
+
+def make_folder(output: Path) -> None:
+    """UserError where results cannot be written."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError.single(
+            "The experiment's folder cannot be made.",
+            where=f"-o {output}",
+            found=str(error),
+            expected="a folder that can be written, or nothing",
+            mend="Choose another folder with -o.",
+        ) from error
+
+
+def same_data(own: Mapping[str, Any], note: Path) -> None:
+    """Note which data the folder is about. UserError if it is about others."""
+    if note.exists() and read_json(note) != own:
+        raise UserError.single(
+            "The folder holds an experiment on other data.",
+            where=str(note.parent),
+            found=str(read_json(note).get("dataset")),
+            expected=f"{own['dataset']}, with the same cases",
+            mend="Choose another folder with -o.",
+        )
+    write_json(note, dict(own))
+
+
+def run_all(
+    bench: Bench,
+    recipes: Mapping[str, Recipe],
+    output: Path,
+    *,
+    counts: Sequence[int],
+    seeds: Sequence[int],
+    length: Mapping[str, Any],
+    device: str,
+    part: tuple[int, int],
+) -> list[dict[str, Any]]:
+    """A row for each recipe, number of cases and seed that is done, or is this part's to do.
+
+    What `output` holds is not trained again; a training that was interrupted goes on. UserError without any row.
+    """
+    rows = []
+    work = [(seed, count, name) for seed in seeds for count in counts for name in recipes]
+    for number, (seed, count, name) in enumerate(work):
+        folder = output / name.replace(":", " ") / f"{count} cases, {told(length)}, seed {seed}"
+        row = known(folder / "row.json", bench)
+        if row is None and number % part[1] == part[0] - 1:
+            recipe = recipes[name].model_copy(update={"seed": seed})
+            found = run_one(bench, bench.draw(count, seed), recipe, folder, device=device)
+            row = {"variant": name, "cases": count, "seed": seed, **length, **found}
+            write_json(folder / "row.json", row)
+        if row is not None:
+            rows.append(row)
+    if not rows:
+        raise UserError("None of the trainings is this job's, and no other job has ended one.")
+    return rows
+
+
+def known(path: Path, bench: Bench) -> dict[str, Any] | None:
+    """What a former call found on the same test scans."""
+    row = read_json(path) if path.exists() else None
+    if not isinstance(row, dict) or set(row.get("scans", ())) != set(bench.scans):
+        return None
+    return row if set(row.get("dice", ())) == set(bench.names) else None
+
+
+def run_one(bench: Bench, learn: Sequence[Case], recipe: Recipe, folder: Path, *, device: str) -> dict[str, Any]:
+    """Train, segment and compare -> Dice of each kind of scans, of each scan, iterations, seconds and theta."""
+    dataset, tests = bench.dataset, bench.tests()
+    own = write_subset(dataset, learn, folder / "dataset")
+    run = plan_and_train(dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True)
+    labels = {value: name for value, name in dataset.labels.items() if value != 0}
+    scans: dict[str, dict[str, float]] = {name: {} for name in bench.scans}
+    dice = {}
+    for name in bench.names:
+        found = folder / "segmented" / f"{tests.name}, {name}"
+        predict(tests / name, found, model=run, device=device, workers=0)
+        metrics = evaluate_folders(found, tests / REFERENCES, labels, regions=dataset.regions, ignore=dataset.ignore)
+        dice[name] = metrics["mean"]["dice"]
+        for case in metrics["cases"]:
+            values = [m["dice"] for m in case["labels"].values() if m["dice"] is not None]
+            scans[case["case"]][name] = float(np.mean(values)) if values else 0.0
+    return {"dice": dice, "scans": scans, **last_line(run / "fold_all" / "history.jsonl")}
+
+
+def last_line(history: Path) -> dict[str, Any]:
+    """Iterations, seconds and theta at the end of a training."""
+    line = json.loads(history.read_text(encoding="utf-8").splitlines()[-1])
+    return {"iterations": line["iteration"], "seconds": line["seconds"], "theta": line["theta"]}
