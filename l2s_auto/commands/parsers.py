@@ -273,10 +273,14 @@ def experiment() -> Parser:
         l2s_experiment recovery --data label_maps --presets "sigma 0.1" "exponents 1 0 0" --dimensions 3
         l2s_experiment methods --data my_dataset --seeds 0 1 2      which method is best for my scans?
         l2s_experiment methods --data my_dataset --methods learn2synth supervised --cases 2,5,10,all
+        l2s_experiment contrast --data label_maps --seeds 0 1 2     from MPRAGE to FLASH, simulated
         """,
     )
     add = parser.add_argument
-    names = "recovery: does theta find what a scanner does? methods: which is best for a dataset? To come: contrast"
+    names = (
+        "recovery: does theta find what a scanner does? methods: which is best for a dataset? "
+        "contrast: which is best on other sequences than it has learned from?"
+    )
     add("name", metavar="NAME", help=names)
     add("-o", "--output", type=values.path, metavar="DIR", help="folder (default: l2s_experiments/NAME)")
     data = "label maps as .nii or .nii.gz; of methods a labelled dataset (default: phantoms)"
@@ -287,8 +291,9 @@ def experiment() -> Parser:
     add("--dimensions", type=int, choices=(2, 3), help="slices or volumes (default: 2)")
     compared = "methods, learn2synth:AUGMENTER, learn2synth-paper; the first is what the others are tested against"
     add("--methods", nargs="+", metavar="NAME", help=f"{compared} (default: all)")
-    cases = "numbers of labelled scans to learn from, or all (default: all that are not held out)"
+    cases = "numbers of labelled scans to learn from, or all (default: all that are not held out; of contrast 29,5)"
     add("--cases", type=values.counts, metavar="N,N,…", help=cases)
+    add("--field", type=values.positive, metavar="T", help="tesla of the simulated scanner, 1.5 or 3 (default: 1.5)")
     add("--tests", type=values.count, metavar="N", help="held-out scans, at most (default: 40)")
     add(
         "--iterations",

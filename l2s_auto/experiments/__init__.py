@@ -22,6 +22,12 @@ def _methods(output: Path, **options: Any) -> Path:
     return _run(methods, output, options, name="methods")
 
 
+def _contrast(output: Path, **options: Any) -> Path:
+    from l2s_auto.experiments.contrast import contrast
+
+    return _run(contrast, output, options, name="contrast")
+
+
 def _run(experiment: Callable[..., Path], output: Path, options: dict[str, Any], *, name: str) -> Path:
     """UserError for options that the experiment does not have."""
     known = [parameter for parameter in inspect.signature(experiment).parameters if parameter != "output"]
@@ -41,5 +47,5 @@ def _told(option: str) -> str:
     return "--" + option.replace("_", "-")
 
 
-EXPERIMENTS: dict[str, Callable[..., Path]] = {"recovery": _recovery, "methods": _methods}
+EXPERIMENTS: dict[str, Callable[..., Path]] = {"recovery": _recovery, "methods": _methods, "contrast": _contrast}
 """Name -> function(output folder, **options) -> path of the figure. What is not in it is not in this version."""

@@ -1,0 +1,106 @@
+"""Learn from one sequence, segment others: MPRAGE to FLASH, of simulated scans."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.types import Case
+from l2s_auto.experiments.contrast.data import load_heads, persons_of, write_data
+from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
+from l2s_auto.experiments.contrast.report import draw
+from l2s_auto.experiments.methods.report import table
+from l2s_auto.experiments.methods.run import require_cases
+from l2s_auto.experiments.methods.statistics import summaries
+from l2s_auto.experiments.methods.trainings import Bench, length_of, make_folder, run_all, same_data, told
+from l2s_auto.experiments.methods.variants import USUAL, recipe_of
+from l2s_auto.io.dataset import find_dataset
+from l2s_auto.io.json_files import write_json
+from l2s_auto.networks.device import choose_device
+
+#: Persons whose scans are learned from, as in the paper.
+CASES = (29, 5)
+
+
+def contrast(
+    output: Path,
+    *,
+    data: Path | None = None,
+    methods: Sequence[str] | None = None,
+    cases: Sequence[int | None] = CASES,
+    seeds: Sequence[int] = (0,),
+    time_budget: float | None = None,
+    iterations: int | None = None,
+    dimensions: int = 2,
+    field: float = FIELDS[0],
+    device: str = "cpu",
+    part: tuple[int, int] = (1, 1),
+) -> Path:
+    """Write contrast.json and contrast.png below `output`, print the table; returns the picture.
+
+    data        folder of whole-head label maps with FreeSurfer's and SynthSeg's numbers; None: phantoms
+    cases       persons whose simulated MPRAGE is learned from, each number of those drawn by the seed; None: 29
+    dimensions  2: six axial slices of a person, 3: whole heads, in voxels of 2 mm
+    field       1.5 or 3 T
+    methods, seeds, time_budget, iterations, part  as in the experiment `methods`
+
+    A third of the heads is tested on, in MPRAGE and FLASH of four flip angles; no person has one of these.
+    Raises UserError.
+    """
+    length = length_of(time_budget, iterations)
+    recipes = {name: recipe_of(name, **length) for name in dict.fromkeys(methods or USUAL)}
+    where = str(choose_device(device))
+    if field not in FIELDS:
+        raise UserError.single(
+            "Tissues are known at two field strengths.",
+            where="--field",
+            found=f"{field:g}",
+            expected=" or ".join(f"{known:g}" for known in FIELDS),
+            mend="Choose one of them.",
+        )
+    counts = list(dict.fromkeys(count if count is not None else CASES[0] for count in cases))
+    make_folder(output)
+    heads = load_heads(data, field=field)
+    name = f"{dimensions}D, {field:g} T, {max(*CASES, *counts)} persons"
+    digest = zlib.crc32(b"".join(np.ascontiguousarray(labels).tobytes() for labels, _ in heads.heads))
+    same_data({"dataset": f"{name}, label maps {digest:08x}"}, output / "dataset.json")
+    place = write_data(heads, output / "data", persons=max(*CASES, *counts), dimensions=dimensions)
+    dataset = find_dataset(place)
+    persons = persons_of(dataset.cases)
+    require_cases(counts, len(persons), "the persons there are")
+    bench = Bench(
+        dataset=dataset,
+        draw=partial(drawn, dataset.cases, persons),
+        tests=lambda: place / "tests",
+        names=tuple(SEQUENCES),
+        scans=tuple(sorted(p.name.removesuffix(".nii.gz") for p in (place / "tests" / "references").iterdir())),
+    )
+    rows = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
+    found = summaries(rows, bench.names)
+    print(f"Simulated scans, {dimensions}D, {field:g} T: persons are learned from in MPRAGE")
+    print(table(found, bench.names))
+    result = {
+        "data": "simulated from " + ("phantoms" if data is None else f"label maps of {data.resolve().name}"),
+        "dimensions": dimensions,
+        "field": field,
+        "labels": list(heads.targets),
+        "tests": list(bench.scans),
+        "device": where,
+        **length,
+    }
+    write_json(output / "contrast.json", {**result, "summary": found, "rows": rows})
+    return draw(
+        found, bench.names, output / "contrast.png", title=f"Simulated MRI, {name.rpartition(',')[0]}, {told(length)}"
+    )
+
+
+def drawn(cases: Sequence[Case], persons: Sequence[str], count: int, seed: int) -> list[Case]:
+    """The scans of so many persons; those of a larger number include those of a smaller one."""
+    order = np.random.default_rng(zlib.crc32(f"persons {seed}".encode())).permutation(len(persons))
+    chosen = {persons[i] for i in order[:count]}
+    return [case for case in cases if case.id.split("_")[0] in chosen]
