@@ -212,6 +212,8 @@ def experiment(arguments: Arguments = None) -> int:
         options = {name: value for name, value in vars(args).items() if value is not None}
         place = options.pop("output", Path("l2s_experiments") / options.pop("name"))
         options.pop("name", None)
+        if "part" in options:
+            options["part"] = (args.part.index, args.part.count)
         figure = run(place, **options)
         print(f"Figure: {figure}")
 

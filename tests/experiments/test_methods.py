@@ -75,7 +75,8 @@ def test_jobs_share_the_trainings(dataset, tmp_path):
     assert len(list(tmp_path.rglob("row.json"))) == 1
     with pytest.raises(UserError, match="None of the trainings"):
         methods(tmp_path / "new", part=(3, 3), **options)
-    methods(tmp_path, part=(2, 2), **options)
+    given = ["--data", str(dataset), "--methods", "synthseg", "supervised", "--cases", "3", "--iterations", "1"]
+    assert cli.experiment(["methods", "-o", str(tmp_path), *given, "--part", "2/2", "--device", "cpu"]) == 0
     assert len(json.loads((tmp_path / "methods.json").read_text())["rows"]) == 2
 
 
