@@ -8,6 +8,8 @@ the hypergradient is taken many times at weights that rest: does its sign agree 
 
     OMP_NUM_THREADS=1 python benchmarks/response_surface.py LABEL_MAPS -o FOLDER --seeds 0 1 2 --json results.json
 
+With `--3d` the data are a labelled dataset, whose scans are real and in 3D, of a small network (`theta_scans.py`).
+
 `--part I N` trains the Ith of N shares of the points, for several processes; a later call without it gathers them.
 """
 
@@ -15,10 +17,11 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from theta_variants import branches, gradients_at
-from theta_world import SCANNER, Point, Problem, add_options, run_all
+from theta_variants import VARIANTS, branches, gradients_at
+from theta_world import SCANNER, Point, add_options, run_all
 
 from common import finish, machine, parser
 from l2s_auto.experiments.recovery.problem import FEATURES
@@ -34,7 +37,7 @@ GRID = [Point(noise, 0.25, prior) for noise in NOISE for prior in PRIOR]
 GRID += [Point(0.05, bias, prior) for prior in (0.3, 0.6) for bias in BIAS if bias != 0.25]
 
 
-def run_one(problem: Problem, point: Point) -> dict:
+def run_one(problem: Any, point: Point) -> dict:
     """Train at a point; what a former call did is read."""
     given = problem.given
     kind = (
@@ -124,17 +127,20 @@ def main() -> None:
     options.add_argument("--groups", type=int, default=4, help="independent gradients of each variant; 0: none")
     options.add_argument("--batches", type=int, default=4, help="batches that each is a mean over")
     options.add_argument("--branch", type=int, default=60, help="iterations of lookahead; 0: none")
+    options.add_argument("--3d", dest="scans_3d", action="store_true", help="the data are a dataset of real scans")
+    options.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="besides implicit")
+    options.add_argument("--plane", action="store_true", help="noise and share alone")
     options.add_argument("--branch-scans", type=int, default=12, help="batches of real scans at its end")
     given = options.parse_args()
-    rows = run_all(list(itertools.product(given.seeds, GRID)), run_one, given)
+    grid = [point for point in GRID if point.bias == 0.25] if given.plane else GRID
+    rows = run_all(list(itertools.product(given.seeds, grid)), run_one, given)
     truth = surface(rows)
     finish(
         {
             "machine": machine(given.device),
             "data": given.data.name,
             "iterations": given.iterations,
-            "features": list(FEATURES),
-            "scanner": SCANNER.options,
+            **({} if given.scans_3d else {"features": list(FEATURES), "scanner": SCANNER.options}),
             "seeds": given.seeds,
             "surface": [
                 {**point.__dict__, "dice": [values[seed] for seed in sorted(values)]} for point, values in truth.items()

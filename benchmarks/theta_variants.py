@@ -135,7 +135,9 @@ def mean_of(values: list[Params]) -> dict[str, torch.Tensor]:
 
 def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float) -> dict:
     """Of each variant the derivatives by the three axes: (n,) values, one a group of batches."""
-    given, rows, all_real = problem.given, {name: [] for name in VARIANTS}, []
+    given, all_real = problem.given, []
+    variants = {name: VARIANTS[name] for name in getattr(given, "variants", VARIANTS)}
+    rows: dict = {name: [] for name in variants}
     fixed: list[tuple[Synthetic, Batch]] = []
     for _ in range(given.groups):
         reals, synthetics, twins = [], [], []
@@ -147,13 +149,13 @@ def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float
             synthetics.append(loss_gradients(parts, state.phi, as_seen(parts, state.theta, made))[0])
         r, s, t = mean_of(reals), mean_of(synthetics), mean_of(twins)
         all_real.append(r)
-        found: dict[str, list] = {name: [] for name in VARIANTS}
+        found: dict[str, list] = {name: [] for name in variants}
         for _ in range(given.batches):
             made = draw_synthetic(parts)
             fixed.append((made, as_seen(parts, state.theta, made)))
             own = loss_gradients(parts, state.phi, fixed[-1][1])[0]
             seen = Seen(parts, state, r, s, t, own, scale)
-            for name, direction in VARIANTS.items():
+            for name, direction in variants.items():
                 found[name].append(along(parts, state, direction(seen), made))
         for name, values in found.items():
             rows[name].append(np.mean(values, axis=0).tolist())
@@ -190,7 +192,8 @@ def families(parts: Parts, made: Synthetic) -> tuple[Synthetic, Synthetic]:
     for shares in (Shares(prior=1.0), Shares(reversed=1 / 3)):
         random = torch.Generator(parts.device).manual_seed(seed)
         size = len(made.clean.target)
-        mixture = draw_mixture(size, 1, generator.structures, random, prior=generator.prior, shares=shares)
+        given = {"tissues": generator.tissues, "prior": generator.prior, "shares": shares}
+        mixture = draw_mixture(size, 1, generator.structures, random, **given)
         with torch.no_grad():
             image = generator.render(made.layout, made.draw, mixture)
         pair.append(replace(made, clean=Batch(image, made.clean.target)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,15 +162,24 @@ def add_options(options: ArgumentParser, *, seeds: Sequence[int]) -> None:
     options.add_argument("--part", type=int, nargs=2, default=(1, 1), help="I of N")
 
 
-def run_all(work: Sequence[tuple[int, Any]], run: Callable[[Problem, Any], dict], given: Namespace) -> list[dict]:
+def maker(given: Namespace) -> Callable[[Namespace, int], Any]:
+    """(options, seed) -> problem: of real scans in 3D, or of slices of label maps."""
+    if getattr(given, "scans_3d", False):
+        from theta_scans import ScanProblem, planned
+
+        return partial(ScanProblem, planned(given))
+    return partial(Problem, load_anatomies(given.data, dimensions=2, spacing=SPACING, seed=0))
+
+
+def run_all(work: Sequence[tuple[int, Any]], run: Callable[[Any, Any], dict], given: Namespace) -> list[dict]:
     """A row for each (seed, what is trained) of this process's part; seeds come one after the other."""
     given.output.mkdir(parents=True, exist_ok=True)
-    anatomies = load_anatomies(given.data, dimensions=2, spacing=SPACING, seed=0)
+    make = maker(given)
     rows: list[dict] = []
     problem = None
     for seed, what in work[given.part[0] - 1 :: given.part[1]]:
         if problem is None or problem.seed != seed:
-            problem = Problem(anatomies, given, seed)
+            problem = make(given, seed)
         rows.append(run(problem, what))
         print(f"{what}, seed {seed}: {rows[-1]['dice']}", flush=True)
     return rows
