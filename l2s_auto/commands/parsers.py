@@ -289,7 +289,10 @@ def experiment() -> Parser:
     estimators = "matching, one-step, or both (default: matching)"
     add("--estimators", nargs="+", metavar="NAME", help=estimators)
     add("--dimensions", type=int, choices=(2, 3), help="slices or volumes (default: 2)")
-    compared = "methods, learn2synth:AUGMENTER, learn2synth-paper; the first is what the others are tested against"
+    compared = (
+        "methods, learn2synth:AUGMENTER, learn2synth-paper, of contrast samseg; the first is what the others are tested "
+        "against"
+    )
     add("--methods", nargs="+", metavar="NAME", help=f"{compared} (default: all)")
     cases = "numbers of labelled scans to learn from, or all (default: all that are not held out; of contrast 29,5)"
     add("--cases", type=values.counts, metavar="N,N,…", help=cases)

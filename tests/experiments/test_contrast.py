@@ -1,6 +1,7 @@
 """From one sequence to others: signal equations, simulated scans, and a small run."""
 
 import json
+import sys
 from dataclasses import replace
 
 import nibabel as nib
@@ -12,6 +13,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.experiments.contrast import contrast
 from l2s_auto.experiments.contrast.data import PHANTOM, Heads, load_heads, scans_of, write_data
 from l2s_auto.experiments.contrast.physics import AIR, FIELDS, SEQUENCES, Flash, Mprage, tissues
+from l2s_auto.experiments.contrast.samseg import require_samseg, segment_folder
 from l2s_auto.experiments.contrast.simulate import averaged, deformed, make_person, most, scan
 from l2s_auto.experiments.recovery.tissues import _KNOWN
 
@@ -184,6 +186,67 @@ def test_a_small_run_from_the_command_line(tmp_path, monkeypatch, heads, capsys)
     result = json.loads((tmp_path / "out" / "contrast.json").read_text())
     assert len(result["summary"]) == 4 and set(result["rows"][0]["dice"]) == set(SEQUENCES)
     assert (tmp_path / "out" / "contrast.png").stat().st_size
+
+
+def pretend_samseg(folder, monkeypatch, *, script):
+    program = folder / "run_samseg"
+    program.write_text(f"#!{sys.executable}\n{script}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+#: Says cortex (3) where the scan is bright, on a grid that is turned and moved.
+PRETENDED = """
+import sys
+import nibabel as nib
+import numpy as np
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+image = nib.load(given["--input"])
+data = np.where(image.get_fdata() > 0.5, 3, 99).astype(np.int32)[::-1, :, 1:]
+move = np.array([[-1, 0, 0, data.shape[0] - 1], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]])
+nib.save(nib.MGHImage(data, image.affine @ move), given["--output"] + "/seg.mgz")
+"""
+
+
+def test_samseg_is_read_on_the_scans_own_grid(tmp_path, monkeypatch):
+    pretend_samseg(tmp_path, monkeypatch, script=PRETENDED)
+    data = np.random.default_rng(0).random((5, 6, 7)).astype(np.float32)
+    (tmp_path / "scans").mkdir()
+    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    nib.save(nib.Nifti1Image(data, affine), tmp_path / "scans" / "a.nii.gz")
+    segment_folder(require_samseg(3), tmp_path / "scans", tmp_path / "out", {"white matter": 1, "cortex": 2})
+    found = nib.load(tmp_path / "out" / "a.nii.gz")
+    expected = np.where(data > 0.5, 2, 0)
+    expected[:, :, 0] = 0  # outside of what was segmented
+    assert np.array_equal(found.get_fdata(), expected) and np.allclose(found.affine, affine)
+    before = (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns
+    segment_folder("none", tmp_path / "scans", tmp_path / "out", {"cortex": 2})
+    assert (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns == before
+
+
+def test_samseg_that_fails_is_quoted(tmp_path, monkeypatch):
+    pretend_samseg(tmp_path, monkeypatch, script="raise SystemExit('no licence')")
+    nib.save(nib.Nifti1Image(np.zeros((3, 3, 3)), np.eye(4)), tmp_path / "a.nii.gz")
+    with pytest.raises(RuntimeError, match="no licence"):
+        segment_folder(require_samseg(3), tmp_path, tmp_path / "out", {"cortex": 2})
+
+
+def test_samseg_that_is_not_there_or_not_for_slices(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="SAMSEG is not there"):
+        contrast(tmp_path / "out", methods=["samseg"], dimensions=3)
+    with pytest.raises(UserError, match="whole heads"):
+        contrast(tmp_path / "out", methods=["samseg"], dimensions=2)
+
+
+def test_samseg_beside_what_is_trained(tmp_path, monkeypatch, heads):
+    pretend_samseg(tmp_path, monkeypatch, script=PRETENDED)
+    monkeypatch.setattr("l2s_auto.experiments.contrast.run.load_heads", lambda folder, field: heads)
+    monkeypatch.setattr("l2s_auto.experiments.contrast.run.CASES", (3, 2))
+    place = tmp_path / "out"
+    contrast(place, methods=["synthseg", "samseg"], dimensions=3, cases=[3, 2], iterations=1)
+    summary = json.loads((place / "contrast.json").read_text())["summary"]
+    assert {(s["variant"], s["cases"]) for s in summary} == {(m, n) for m in ("synthseg", "samseg") for n in (3, 2)}
 
 
 def test_fields_that_are_not_known(tmp_path):

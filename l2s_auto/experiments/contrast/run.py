@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from l2s_auto.core.types import Case
 from l2s_auto.experiments.contrast.data import load_heads, persons_of, write_data
 from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
 from l2s_auto.experiments.contrast.report import draw
+from l2s_auto.experiments.contrast.samseg import NAME, require_samseg, segment_folder
 from l2s_auto.experiments.methods.report import table
 from l2s_auto.experiments.methods.run import require_cases
 from l2s_auto.experiments.methods.statistics import summaries
-from l2s_auto.experiments.methods.trainings import Bench, length_of, make_folder, run_all, same_data, told
+from l2s_auto.experiments.methods.trainings import Bench, length_of, make_folder, run_all, same_data, scored, told
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
@@ -47,13 +49,16 @@ def contrast(
     cases       persons whose simulated MPRAGE is learned from, each number of those drawn by the seed; None: 29
     dimensions  2: six axial slices of a person, 3: whole heads, in voxels of 2 mm
     field       1.5 or 3 T
-    methods, seeds, time_budget, iterations, part  as in the experiment `methods`
+    methods     as in the experiment `methods`, and samseg, which learns from no scan
+    seeds, time_budget, iterations, part  as there
 
     A third of the heads is tested on, in MPRAGE and FLASH of four flip angles; no person has one of these.
     Raises UserError.
     """
     length = length_of(time_budget, iterations)
-    recipes = {name: recipe_of(name, **length) for name in dict.fromkeys(methods or USUAL)}
+    variants = list(dict.fromkeys(methods or USUAL))
+    recipes = {name: recipe_of(name, **length) for name in variants if name != NAME}
+    program = require_samseg(dimensions) if NAME in variants else ""
     where = str(choose_device(device))
     if field not in FIELDS:
         raise UserError.single(
@@ -80,7 +85,17 @@ def contrast(
         names=tuple(SEQUENCES),
         scans=tuple(sorted(p.name.removesuffix(".nii.gz") for p in (place / "tests" / "references").iterdir())),
     )
-    rows = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
+    rows: list[dict[str, Any]] = []
+    if recipes:
+        rows = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
+    if program:
+        numbers = {target: number for number, target in enumerate(heads.targets, start=1)}
+        for sequence in SEQUENCES:
+            segment_folder(program, place / "tests" / sequence, output / NAME / sequence, numbers)
+        reached = scored(bench, lambda sequence: output / NAME / sequence)
+        rows += [
+            {"variant": NAME, "cases": count, "seed": 0, "iterations": 0, "seconds": 0.0, **reached} for count in counts
+        ]
     found = summaries(rows, bench.names)
     print(f"Simulated scans, {dimensions}D, {field:g} T: persons are learned from in MPRAGE")
     print(table(found, bench.names))
@@ -94,9 +109,8 @@ def contrast(
         **length,
     }
     write_json(output / "contrast.json", {**result, "summary": found, "rows": rows})
-    return draw(
-        found, bench.names, output / "contrast.png", title=f"Simulated MRI, {name.rpartition(',')[0]}, {told(length)}"
-    )
+    title = f"Simulated MRI, {dimensions}D, {field:g} T, {told(length)}"
+    return draw(found, bench.names, output / "contrast.png", title=title)
 
 
 def drawn(cases: Sequence[Case], persons: Sequence[str], count: int, seed: int) -> list[Case]:

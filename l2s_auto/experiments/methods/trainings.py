@@ -129,21 +129,33 @@ def known(path: Path, bench: Bench) -> dict[str, Any] | None:
 
 def run_one(bench: Bench, learn: Sequence[Case], recipe: Recipe, folder: Path, *, device: str) -> dict[str, Any]:
     """Train, segment and compare -> Dice of each kind of scans, of each scan, iterations, seconds and theta."""
-    dataset, tests = bench.dataset, bench.tests()
-    own = write_subset(dataset, learn, folder / "dataset")
+    tests = bench.tests()
+    own = write_subset(bench.dataset, learn, folder / "dataset")
     run = plan_and_train(dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True)
+
+    def segmented(name: str) -> Path:
+        return folder / "segmented" / f"{tests.name}, {name}"
+
+    for name in bench.names:
+        predict(tests / name, segmented(name), model=run, device=device, workers=0)
+    return {**scored(bench, segmented), **last_line(run / "fold_all" / "history.jsonl")}
+
+
+def scored(bench: Bench, segmented: Callable[[str], Path]) -> dict[str, Any]:
+    """Mean Dice of each kind of test scans and of each scan; `segmented` tells where their label maps are."""
+    dataset, tests = bench.dataset, bench.tests()
     labels = {value: name for value, name in dataset.labels.items() if value != 0}
     scans: dict[str, dict[str, float]] = {name: {} for name in bench.scans}
     dice = {}
     for name in bench.names:
-        found = folder / "segmented" / f"{tests.name}, {name}"
-        predict(tests / name, found, model=run, device=device, workers=0)
-        metrics = evaluate_folders(found, tests / REFERENCES, labels, regions=dataset.regions, ignore=dataset.ignore)
+        metrics = evaluate_folders(
+            segmented(name), tests / REFERENCES, labels, regions=dataset.regions, ignore=dataset.ignore
+        )
         dice[name] = metrics["mean"]["dice"]
         for case in metrics["cases"]:
             values = [m["dice"] for m in case["labels"].values() if m["dice"] is not None]
             scans[case["case"]][name] = float(np.mean(values)) if values else 0.0
-    return {"dice": dice, "scans": scans, **last_line(run / "fold_all" / "history.jsonl")}
+    return {"dice": dice, "scans": scans}
 
 
 def last_line(history: Path) -> dict[str, Any]:

@@ -56,6 +56,11 @@ class Tissues:
         return self.classes[np.searchsorted(self.values, labels)]
 
 
+def numbers_of(name: str) -> tuple[int, ...]:
+    """FreeSurfer's numbers of a tissue that is known."""
+    return _KNOWN[name][0]
+
+
 def tissues_of(values: np.ndarray) -> Tissues:
     """Classes of the label values that are there; that of 0 comes first."""
     present = sorted({0, *(int(v) for v in values)})
