@@ -290,8 +290,8 @@ def experiment() -> Parser:
     add("--estimators", nargs="+", metavar="NAME", help=estimators)
     add("--dimensions", type=int, choices=(2, 3), help="slices or volumes (default: 2)")
     compared = (
-        "methods, learn2synth:AUGMENTER, learn2synth-paper, of contrast samseg; the first is what the others are tested "
-        "against"
+        "methods, learn2synth:AUGMENTER, learn2synth-paper, of contrast samseg; "
+        "the first is what the others are tested against"
     )
     add("--methods", nargs="+", metavar="NAME", help=f"{compared} (default: all)")
     cases = "numbers of labelled scans to learn from, or all (default: all that are not held out; of contrast 29,5)"
