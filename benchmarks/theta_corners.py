@@ -33,6 +33,7 @@ CORNERS = [Point(noise, 0.25, prior) for noise, prior in itertools.product((0.0,
 VARIANTS: dict[str, dict | None] = {
     "at rest": None,
     "one-step": {"direction": "update"},
+    "scale-free": {"direction": "scale-free"},
     "implicit": {"direction": "implicit"},
 }
 
@@ -94,6 +95,7 @@ def summary(rows: list[dict]) -> list[dict]:
                 "variant": variant,
                 "dice": float(np.mean(values)),
                 "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                "dice_of_seeds": {row["seed"]: row["dice"]["as they are"] for row in own},
                 "inverted": float(np.mean([row["dice"]["inverted"] for row in own])),
                 "theta": {name: float(np.mean([row["theta"][name] for row in own])) for name in own[0]["theta"]},
             }

@@ -87,8 +87,11 @@ def plan_and_train() -> Parser:
         "unrolled, forward, finite-difference, finite-difference-central, or an import path package.module:Class"
     )
     add("--hypergradient", metavar="NAME", help=f"how theta's gradient is estimated: {estimators}")
-    direction = "what it asks for: the best next update, or (implicit) the best network when it has followed theta"
-    add("--direction", choices=("update", "implicit"), help=f"{direction} (default: update)")
+    direction = (
+        "what it asks for: the best next update, the best next step of fixed length (scale-free), or the best network "
+        "when it has followed theta (implicit)"
+    )
+    add("--direction", choices=("update", "scale-free", "implicit"), help=f"{direction} (default: update)")
     add("--hyper-every", type=values.count, metavar="K", help="update theta on every K-th iteration")
     add("--hyper-part", type=values.share, metavar="X", help="share of the batch, in (0, 1], that theta is updated by")
     networks = (

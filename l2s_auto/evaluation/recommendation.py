@@ -24,9 +24,10 @@ class Scores:
 
 
 def recommended(methods: Mapping[str, Scores]) -> str:
-    """The method with the best mean of both figures; of equal ones the first that is named."""
+    """The method with the best mean of both figures; of equal ones that which bears changes best."""
     best = max(score.mean for score in methods.values())
-    return next(name for name, score in methods.items() if score.mean >= best - EQUAL)
+    equal = [name for name, score in methods.items() if score.mean >= best - EQUAL]
+    return max(equal, key=lambda name: (methods[name].changed, name == "learn2synth", name))
 
 
 def recommendation(methods: Mapping[str, Scores]) -> str:

@@ -52,6 +52,23 @@ class ThroughUpdate:
         return seen.rule.vjp(seen.v, seen.grads, seen.state, rate_scale=seen.rate_scale)
 
 
+class ScaleFree:
+    """Through a step of fixed length in the update rule's metric P: phi' = phi - P g / sqrt(g'P g).
+
+    Of v it drops the part along g: what only makes the synthetic gradient longer does not count. With s = g'P g,
+    u = -P (v - (v'P g / s) g) / sqrt(s), the derivative of v · phi' by g; 0 where g is.
+    """
+
+    def __call__(self, seen: Seen) -> dict[str, torch.Tensor]:
+        p = scaling(seen.rule, seen.state, seen.v)
+        scaled = {name: p[name] * g for name, g in seen.grads.items()}
+        square = inner(seen.grads, scaled)
+        if not square > 0:
+            return {name: torch.zeros_like(g) for name, g in seen.grads.items()}
+        along = inner(seen.v, scaled) / square
+        return {name: -p[name] * (v - along * seen.grads[name]) / square.sqrt() for name, v in seen.v.items()}
+
+
 class Implicit:
     """-(H + 1 / (ahead · rate · P))^-1 v: which theta is best once the network has followed it for `ahead` updates.
 
@@ -128,4 +145,8 @@ def scaling(rule: UpdateRule, state: State, like: Params) -> dict[str, torch.Ten
     return {name: 1 / (root + 0.01 * mean) for name, root in roots.items()}
 
 
-DIRECTIONS: dict[str, Callable[..., Direction]] = {"update": ThroughUpdate, "implicit": Implicit}
+DIRECTIONS: dict[str, Callable[..., Direction]] = {
+    "update": ThroughUpdate,
+    "scale-free": ScaleFree,
+    "implicit": Implicit,
+}

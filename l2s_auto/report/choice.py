@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from l2s_auto.evaluation.appearance import CHANGES
+from l2s_auto.evaluation.appearance import APPEARANCES
 from l2s_auto.evaluation.recommendation import Scores, recommendation
 from l2s_auto.io.json_files import read_json
 from l2s_auto.report.run_data import RunData
@@ -26,8 +26,8 @@ def choice_section(run: RunData) -> str:
         other = "supervised" if "supervised" not in methods else "learn2synth"
         sentence += f" Cross-validate others into folders beside this one to compare, such as --method {other} --cv."
     explained = (
-        "Means over the folds' held-out scans. Changed: contrast inverted, contrast not monotone, gamma, bias field, "
-        "noise; the mean over these."
+        "Means over the folds, of at most eight held-out scans each. Changed: contrast inverted, contrast not "
+        "monotone, gamma, bias field, noise; the mean over these. How long each was trained is in its own report."
     )
     return section(
         "Which method for these data?",
@@ -38,11 +38,10 @@ def choice_section(run: RunData) -> str:
 
 
 def beside(path: Path) -> dict[str, Scores]:
-    """Cross-validated runs on the same data in folders beside this one, by method; of several, the best."""
-    data = _data(path)
+    """Cross-validated runs on the same data and folds in folders beside this one, by method; of several, the best."""
     found: dict[str, Scores] = {}
     for other in sorted(path.resolve().parent.iterdir()):
-        if other == path.resolve() or not (other / "recipe.json").is_file() or _data(other) != data:
+        if other == path.resolve() or not (other / "recipe.json").is_file() or not _same(path, other):
             continue
         for name, score in (cross_validated(other) or {}).items():
             if name not in found or score.mean > found[name].mean:
@@ -51,23 +50,20 @@ def beside(path: Path) -> dict[str, Scores]:
 
 
 def cross_validated(path: Path) -> dict[str, Scores] | None:
-    """{method: means over all folds}; None where there is one fold alone, or one without appearances."""
-    folds = sorted(folder for folder in path.glob("fold_[0-9]*") if folder.is_dir())
-    if len(folds) < 2:
-        return None
+    """{method: means over all folds}; None where a fold is missing, or was not looked at under changes."""
+    splits = _json(path / "splits.json")
+    folds = len(splits) if isinstance(splits, list) else 0
     own, changed = [], []
-    for folder in folds:
-        metrics = _read(folder / "validation" / "metrics.json")
-        appearances = _read(folder / "validation" / "appearances.json").get("dice")
-        dice = metrics.get("mean", {}).get("dice") if isinstance(metrics.get("mean"), Mapping) else None
-        if not isinstance(appearances, Mapping) or not isinstance(dice, (int, float)):
+    for fold in range(folds):
+        appearances = _read(path / f"fold_{fold}" / "validation" / "appearances.json").get("dice")
+        if not isinstance(appearances, Mapping):
             return None
-        values = [value for name in CHANGES if isinstance(value := appearances.get(name), (int, float))]
-        if len(values) < len(CHANGES):
+        values = [value for name in APPEARANCES if isinstance(value := appearances.get(name), (int, float))]
+        if len(values) < len(APPEARANCES):
             return None
-        own.append(float(dice))
-        changed.append(fmean(values))
-    return {_method(path): Scores(fmean(own), fmean(changed))}
+        own.append(values[0])
+        changed.append(fmean(values[1:]))
+    return {_method(path): Scores(fmean(own), fmean(changed))} if own else None
 
 
 def _method(path: Path) -> str:
@@ -77,15 +73,21 @@ def _method(path: Path) -> str:
     return method if augmenter == "parametric" or not method.startswith("learn2synth") else f"{method}:{augmenter}"
 
 
-def _data(path: Path) -> object:
-    """What the data of a run are known by."""
-    return _read(path / "fingerprint.json").get("content")
+def _same(path: Path, other: Path) -> bool:
+    """Whether two runs are on the same data, in the same folds."""
+    fingerprints = [_read(run / "fingerprint.json").get("content") for run in (path, other)]
+    return fingerprints[0] == fingerprints[1] and _json(path / "splits.json") == _json(other / "splits.json")
 
 
 def _read(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is none that can be read."""
-    try:
-        value = read_json(path) if path.is_file() else {}
-    except (ValueError, OSError):
-        return {}
+    value = _json(path)
     return value if isinstance(value, dict) else {}
+
+
+def _json(path: Path) -> Any:
+    """What a JSON file holds; None where it cannot be read."""
+    try:
+        return read_json(path) if path.is_file() else None
+    except (ValueError, OSError):
+        return None

@@ -69,6 +69,18 @@ def check_recipe(recipe: Recipe) -> None:
             raise _share_rests(f"method {recipe.method.name}", "a method that takes theta's gradient: learn2synth")
 
 
+def warn_of_unused(recipe: Recipe, method: Method) -> None:
+    """Say which of the recipe's parts the method makes no use of."""
+    usual, unused = Recipe(), []
+    if method.augmenter() is not None and recipe.augmenter != usual.augmenter:
+        unused.append(f"the augmenter {recipe.augmenter.name}")
+    if not method.hyper_steps:
+        names = ("hypergradient", "hyper_every", "hyper_part", "outer_optimiser")
+        unused += [name.replace("_", "-") for name in names if getattr(recipe, name) != getattr(usual, name)]
+    if unused:
+        LOGGER.warning("Warning: the method %s makes no use of %s.", recipe.method.name, ", ".join(unused))
+
+
 def _share_rests(where: str, expected: str) -> UserError:
     return UserError.single(
         "The share of images like the real ones would not be learned.",

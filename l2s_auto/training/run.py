@@ -37,7 +37,7 @@ from l2s_auto.synthesis.classes import enrich
 from l2s_auto.training.appearances import validate_appearances
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
-from l2s_auto.training.checks import build_method, check_recipe
+from l2s_auto.training.checks import build_method, check_recipe, warn_of_unused
 from l2s_auto.training.leaks import leaks
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import Method
@@ -171,6 +171,7 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
     LOGGER.info("%s", plan_table(plan, recipe))
     require_samples(options.team, plan.batch)
     warn_of_kinks(plan, recipe, planning.method)
+    warn_of_unused(recipe, planning.method)
     write_json(run.recipe, recipe)
     write_json(run.splits, splits)
     report_disk_use(plan, run)

@@ -1,20 +1,21 @@
 """Methods side by side: what each sees, what is tested, and what is said."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from l2s_auto import cli
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.types import Volume
+from l2s_auto.core.types import Dataset, Volume
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES
 from l2s_auto.experiments.methods import methods
 from l2s_auto.experiments.methods.report import sentence, table
-from l2s_auto.experiments.methods.run import divided, drawn
-from l2s_auto.experiments.methods.statistics import adjust, compared, summaries
+from l2s_auto.experiments.methods.run import content_of, divided, drawn
+from l2s_auto.experiments.methods.statistics import adjust, compared, of_subjects, summaries
 from l2s_auto.experiments.methods.subset import write_scans, write_subset
-from l2s_auto.experiments.methods.trainings import same_data
+from l2s_auto.experiments.methods.trainings import Bench, same_data, scored
 from l2s_auto.experiments.methods.variants import PAPER, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.volumes import write_label_map, write_volume
@@ -73,11 +74,14 @@ def test_jobs_share_the_trainings(dataset, tmp_path):
     options = {"data": dataset, "methods": ["synthseg", "supervised"], "cases": [3], "iterations": 1}
     methods(tmp_path, part=(1, 2), **options)
     assert len(list(tmp_path.rglob("row.json"))) == 1
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert result["missing"] == 1 and "the table is not whole" in result["sentence"]
     with pytest.raises(UserError, match="None of the trainings"):
         methods(tmp_path / "new", part=(3, 3), **options)
     given = ["--data", str(dataset), "--methods", "synthseg", "supervised", "--cases", "3", "--iterations", "1"]
     assert cli.experiment(["methods", "-o", str(tmp_path), *given, "--part", "2/2", "--device", "cpu"]) == 0
-    assert len(json.loads((tmp_path / "methods.json").read_text())["rows"]) == 2
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert len(result["rows"]) == 2 and result["missing"] == 0 and "not whole" not in result["sentence"]
 
 
 def test_a_smaller_number_of_cases_is_part_of_a_larger_one(dataset):
@@ -106,6 +110,10 @@ def test_channels_are_changed_each_and_written_apart(tmp_path):
     assert sorted(path.name for path in written.iterdir()) == ["a_0000.nii.gz", "a_0001.nii.gz"]
 
 
+#: Every test scan is of another subject.
+SUBJECTS = {f"s{i}": f"s{i}" for i in range(10)}
+
+
 def made_row(variant, own, changed, *, seed=0, cases=8):
     """Ten scans whose Dice differ a little, the same in every appearance that is changed."""
     off = np.linspace(-0.05, 0.05, 10)
@@ -120,7 +128,7 @@ def made_row(variant, own, changed, *, seed=0, cases=8):
 
 def test_summary_is_mean_and_spread_over_seeds():
     rows = [made_row("a", 0.8, 0.7), made_row("a", 0.9, 0.7, seed=1), made_row("b", 0.5, 0.5)]
-    first, second = summaries(rows, APPEARANCES)
+    first, second = summaries(rows, APPEARANCES, SUBJECTS, first="a")
     assert first[AS_THEY_ARE]["mean"] == pytest.approx(0.85)
     assert first[AS_THEY_ARE]["sd"] == pytest.approx(0.1 / np.sqrt(2))
     assert first["changed"]["sd"] == pytest.approx(0, abs=1e-9) and second["changed"]["sd"] is None
@@ -131,10 +139,29 @@ def test_summary_is_mean_and_spread_over_seeds():
 
 
 def test_equal_methods_have_no_test():
-    assert compared([made_row("a", 0.8, 0.7)], [made_row("b", 0.8, 0.7)], list(CHANGES)) == {
-        "difference": 0.0,
-        "p": None,
-    }
+    rows = [made_row("a", 0.8, 0.7)], [made_row("b", 0.8, 0.7)]
+    assert compared(*rows, list(CHANGES), SUBJECTS) == {"difference": 0.0, "p": None}
+
+
+def test_scans_of_a_subject_are_one_pair():
+    rows = [made_row("a", 0.8, 0.7)], [made_row("b", 0.5, 0.7)]
+    alone = compared(*rows, [AS_THEY_ARE], SUBJECTS)
+    in_pairs = compared(*rows, [AS_THEY_ARE], {name: str(i // 2) for i, name in enumerate(SUBJECTS)})
+    assert alone["p"] == pytest.approx(2 / 2**10) and in_pairs["p"] == pytest.approx(2 / 2**5)
+    assert alone["difference"] == pytest.approx(in_pairs["difference"])
+
+
+def test_a_scan_without_anything_to_score_is_left_out():
+    row = made_row("a", 0.8, 0.7)
+    row["scans"]["s0"] = {}
+    assert "s0" not in of_subjects([row], [AS_THEY_ARE], SUBJECTS)
+    assert compared([row], [made_row("b", 0.5, 0.7)], [AS_THEY_ARE], SUBJECTS)["difference"] == pytest.approx(0.3)
+
+
+def test_the_others_are_tested_against_the_first_that_is_named_not_found():
+    rows = [made_row("b", 0.5, 0.5), made_row("a", 0.8, 0.7)]
+    found = {s["variant"]: s for s in summaries(rows, APPEARANCES, SUBJECTS, first="a")}
+    assert "against" not in found["a"] and found["b"]["against"]["variant"] == "a"
 
 
 def test_corrected_p_never_falls_with_p():
@@ -147,7 +174,9 @@ def test_corrected_p_never_falls_with_p():
 
 def test_the_sentence_is_of_the_largest_number_of_cases():
     rows = [made_row("a", 0.9, 0.2), made_row("b", 0.85, 0.8), made_row("a", 0.9, 0.9, cases=2)]
-    assert sentence(summaries(rows, APPEARANCES), APPEARANCES).startswith("For these data b is recommended")
+    assert sentence(summaries(rows, APPEARANCES, SUBJECTS, first="a"), APPEARANCES).startswith(
+        "For these data b is recommended"
+    )
 
 
 def test_variants():
@@ -176,6 +205,24 @@ def test_a_folder_is_about_one_dataset(tmp_path):
     same_data({"dataset": "one"}, tmp_path / "dataset.json")
     with pytest.raises(UserError, match="other data"):
         same_data({"dataset": "another"}, tmp_path / "dataset.json")
+
+
+def test_a_dataset_that_was_changed_is_another(dataset, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(dataset, own)
+    before = content_of(find_dataset(own))
+    assert before == content_of(find_dataset(dataset))
+    shutil.copyfile(own / "labels" / "c1.nii.gz", own / "labels" / "c0.nii.gz")
+    assert content_of(find_dataset(own)) != before
+
+
+def test_test_scans_in_which_nothing_is_to_be_found(tmp_path):
+    for kind in ("references", "own", "found"):
+        write_label_map(tmp_path / kind / "a.nii.gz", np.zeros((4, 4, 4), np.int16), np.eye(4))
+    empty = Dataset("d", tmp_path, (), ("MRI",), {0: "background", 1: "a"})
+    bench = Bench(empty, lambda n, s: (), lambda: tmp_path, ("own",), {"a": "a"})
+    with pytest.raises(UserError, match="nothing to find"):
+        scored(bench, lambda name: tmp_path / "found")
 
 
 def test_a_folder_that_cannot_be_made(dataset, tmp_path):

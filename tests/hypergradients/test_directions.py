@@ -5,7 +5,7 @@ import torch
 
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.hypergradients.differentiate import inner
-from l2s_auto.hypergradients.directions import DIRECTIONS, Implicit, Seen, scaling
+from l2s_auto.hypergradients.directions import DIRECTIONS, Implicit, ScaleFree, Seen, scaling
 from l2s_auto.optimisers import SGD, Adam
 from tests.hypergradients.problem import along, cosine, flat, relative_error
 from tests.hypergradients.test_estimators import after_steps, random_directions
@@ -61,10 +61,37 @@ def test_one_update_ahead_and_no_curvature_is_a_plain_step():
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_theta_moves_by_the_derivative_of_what_the_direction_promises(rule):
+def test_scale_free_is_the_derivative_of_a_step_of_fixed_length(rule):
+    """v · (phi - P g / sqrt(g'P g)) by g, numerically; along g itself it is 0."""
+    problem, phi, theta, rule, state = after_steps(RULES[rule], "parametric")
+    g = unrolled().again(problem, theta, phi)
+    v = {name: torch.randn_like(value) for name, value in g.items()}
+    u = ScaleFree()(Seen(v, g, rule, state, phi, lambda phi: g))
+    p = scaling(rule, state, v)
+
+    def value(way, h):
+        moved = {name: g[name] + h * way[name] for name in g}
+        return -inner(v, {n: p[n] * moved[n] for n in g}) / inner(moved, {n: p[n] * moved[n] for n in g}).sqrt()
+
+    for way in random_directions(g):
+        h = 1e-5 * flat(g).norm() / flat(way).norm()
+        expected = (value(way, h) - value(way, -h)) / (2 * h)
+        assert inner(u, way) == pytest.approx(expected.item(), abs=1e-6 * (flat(u).norm() * flat(way).norm()).item())
+    assert abs(inner(u, g)) < 1e-9 * flat(u).norm() * flat(g).norm()
+
+
+def test_scale_free_without_a_gradient_is_nothing():
+    nothing = {"": torch.zeros(3)}
+    u = ScaleFree()(Seen({"": torch.ones(3)}, nothing, SGD(rate=0.1), {}, nothing, lambda phi: nothing))
+    assert not u[""].any()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("rule", RULES)
+def test_theta_moves_by_the_derivative_of_what_the_direction_promises(rule, direction):
     """d<u, synthetic gradient>/d(theta), u held: against a numerical derivative by theta."""
     problem, phi, theta, rule, state = after_steps(RULES[rule], "parametric")
-    step = unrolled(direction="implicit")(problem, phi, theta, rule, state)
+    step = unrolled(direction=direction)(problem, phi, theta, rule, state)
 
     def value(at):
         return inner(step.direction, unrolled().again(problem, at, phi)).item()
@@ -77,9 +104,10 @@ def test_theta_moves_by_the_derivative_of_what_the_direction_promises(rule):
         assert along(step.theta_grad, way) == pytest.approx(expected, abs=1e-4 * size.item())
 
 
-def test_pieces_of_the_batch_change_nothing():
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_pieces_of_the_batch_change_nothing(direction):
     case = after_steps(RULES["adam"], "parametric", steps=1)
-    whole, pieces = (unrolled(direction="implicit", micro_batch=size)(*case) for size in (None, 1))
+    whole, pieces = (unrolled(direction=direction, micro_batch=size)(*case) for size in (None, 1))
     assert relative_error(pieces.theta_grad, whole.theta_grad) < 1e-8
 
 
@@ -106,6 +134,6 @@ def test_options_that_cannot_be_are_refused(options):
 
 
 def test_a_direction_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="update, implicit"):
+    with pytest.raises(ValueError, match="update, scale-free, implicit"):
         unrolled(direction="sideways")
-    assert set(DIRECTIONS) == {"update", "implicit"}
+    assert set(DIRECTIONS) == {"update", "scale-free", "implicit"}

@@ -14,10 +14,10 @@ def make_run(tmp_path):
         run = tmp_path / name
         write_json(run / "recipe.json", {"method": {"name": method}, "augmenter": {"name": augmenter}})
         write_json(run / "fingerprint.json", {"content": content})
+        write_json(run / "splits.json", [{"train": [], "val": [str(n)]} for n in range(5)])
         for fold in range(folds):
             validation = run / f"fold_{fold}" / "validation"
-            dice = {n: own if n == AS_THEY_ARE else changed for n in APPEARANCES}
-            write_json(validation / "metrics.json", {"mean": {"dice": own + 0.01 * (fold - 2)}})
+            dice = {n: own + 0.01 * (fold - 2) if n == AS_THEY_ARE else changed for n in APPEARANCES}
             write_json(validation / "appearances.json", {"dice": dice, "cases": ["a"]})
         return run
 
@@ -60,8 +60,19 @@ def test_of_two_runs_of_a_method_the_better_counts_and_the_own_one_stays(make_ru
     assert "0.700" in text and "0.500" not in text and "0.990" not in text
 
 
-def test_a_single_fold_recommends_nothing(make_run):
-    assert text_of(make_run("run", "learn2synth", 0.8, 0.7, folds=1)) == ""
+@pytest.mark.parametrize("folds", [1, 4])
+def test_without_all_folds_nothing_is_recommended(make_run, folds):
+    assert text_of(make_run("run", "learn2synth", 0.8, 0.7, folds=folds)) == ""
+
+
+def test_runs_in_other_folds_are_not_compared(make_run):
+    write_json(make_run("two", "supervised", 0.95, 0.9) / "splits.json", [{"train": ["1"], "val": ["0"]}] * 5)
+    assert "supervised</td>" not in text_of(make_run("one", "learn2synth", 0.83, 0.8))
+
+
+def test_two_reports_recommend_the_same(make_run):
+    runs = [make_run("one", "mixed", 0.83, 0.80), make_run("two", "learn2synth", 0.82, 0.812)]
+    assert all("For these data learn2synth is recommended" in text_of(run) for run in runs)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"dice": 3}', '{"dice": {}}'])

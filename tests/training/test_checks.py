@@ -12,7 +12,7 @@ from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.losses import LOSSES
 from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.training.build import check_names
-from l2s_auto.training.checks import build_method, check_recipe
+from l2s_auto.training.checks import build_method, check_recipe, warn_of_unused
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.methods.learn2synth import Learn2Synth
 
@@ -240,3 +240,18 @@ def test_the_projects_own_parts_pass(registry):
         check_recipe(Recipe(**{field: Component(name=name)}))
     for name in METHODS:
         build_method(Recipe(method=Component(name=name)))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("synthseg", {"augmenter": Component(name="share")}, "no use of the augmenter share"),
+        ("supervised", {"hypergradient": Component(name="unrolled"), "hyper_every": 3}, "hypergradient, hyper-every"),
+        ("learn2synth", {"hyper_every": 3, "augmenter": Component(name="nonparametric")}, ""),
+        ("synthseg", {}, ""),
+    ],
+)
+def test_what_a_method_makes_no_use_of_is_said(method, options, said, caplog):
+    recipe = Recipe(method=Component(name=method), **options)
+    warn_of_unused(recipe, METHODS[method]())
+    assert said in caplog.text if said else not caplog.text

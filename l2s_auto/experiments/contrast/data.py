@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.types import Case, Volume
+from l2s_auto.core.types import Volume
 from l2s_auto.experiments.anatomy import Tissue as Phantom
 from l2s_auto.experiments.contrast.physics import SEQUENCES, Tissue, tissues
 from l2s_auto.experiments.contrast.simulate import make_person, most, scan
@@ -24,6 +24,8 @@ from l2s_auto.io.volumes import write_label_map, write_volume
 SPACING = 2.0
 #: Slices of a person, and mm about the middle of what is to be found that they are taken from.
 SLICES, SLAB_MM = 6, 50.0
+#: mm of air about a head.
+AIR_MM = 8.0
 #: Every so many heads one is for testing.
 EVERY = 3
 #: Which tissue of the phantoms is which, and whether the network has to find it.
@@ -164,15 +166,20 @@ def scans_of(
 
 
 def cropped(head: Head) -> Head:
-    """The box about all that is not class 0 (air)."""
+    """The box about all that is not class 0 (air), with some air about it: a deformation reads from there."""
     labels, sizes = head
     box = []
     for axis in range(3):
         inside = np.flatnonzero((labels != 0).any(axis=tuple(a for a in range(3) if a != axis)))
         box.append(slice(inside[0], inside[-1] + 1))
-    return labels[tuple(box)], sizes
+    return np.pad(labels[tuple(box)], [(n, n) for n in (round(AIR_MM / size) for size in sizes)]), sizes
 
 
-def persons_of(cases: Sequence[Case]) -> list[str]:
-    """Names of the persons, of whom each slice may be a case."""
-    return list(dict.fromkeys(case.id.split("_")[0] for case in cases))
+def person_of(name: str) -> str:
+    """Whose a scan is, of whom each slice may be one."""
+    return name.split("_")[0]
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of the scans in a folder."""
+    return sorted(path.name.removesuffix(".nii.gz") for path in folder.glob("*.nii.gz"))

@@ -12,14 +12,24 @@ import numpy as np
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case
-from l2s_auto.experiments.contrast.data import load_heads, persons_of, write_data
+from l2s_auto.experiments.contrast.data import load_heads, names_in, person_of, write_data
 from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
 from l2s_auto.experiments.contrast.report import draw
 from l2s_auto.experiments.contrast.samseg import NAME, require_samseg, segment_folder
 from l2s_auto.experiments.methods.report import table
 from l2s_auto.experiments.methods.run import require_cases
 from l2s_auto.experiments.methods.statistics import summaries
-from l2s_auto.experiments.methods.trainings import Bench, length_of, make_folder, run_all, same_data, scored, told
+from l2s_auto.experiments.methods.trainings import (
+    REFERENCES,
+    Bench,
+    length_of,
+    make_folder,
+    missing,
+    run_all,
+    same_data,
+    scored,
+    told,
+)
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
@@ -76,35 +86,38 @@ def contrast(
     same_data({"dataset": f"{name}, label maps {digest:08x}"}, output / "dataset.json")
     place = write_data(heads, output / "data", persons=max(*CASES, *counts), dimensions=dimensions)
     dataset = find_dataset(place)
-    persons = persons_of(dataset.cases)
+    persons = list(dict.fromkeys(person_of(case.id) for case in dataset.cases))
     require_cases(counts, len(persons), "the persons there are")
     bench = Bench(
         dataset=dataset,
         draw=partial(drawn, dataset.cases, persons),
         tests=lambda: place / "tests",
         names=tuple(SEQUENCES),
-        scans=tuple(sorted(p.name.removesuffix(".nii.gz") for p in (place / "tests" / "references").iterdir())),
+        scans={name: person_of(name) for name in names_in(place / "tests" / REFERENCES)},
     )
     rows: list[dict[str, Any]] = []
+    left = 0
     if recipes:
-        rows = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
+        rows, left = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
     if program:
         numbers = {target: number for number, target in enumerate(heads.targets, start=1)}
         for sequence in SEQUENCES:
             segment_folder(program, place / "tests" / sequence, output / NAME / sequence, numbers)
         reached = scored(bench, lambda sequence: output / NAME / sequence)
-        rows += [
-            {"variant": NAME, "cases": count, "seed": 0, "iterations": 0, "seconds": 0.0, **reached} for count in counts
-        ]
-    found = summaries(rows, bench.names)
+        own = {"variant": NAME, "seed": 0, "iterations": 0, "seconds": 0.0, **reached}
+        rows += [{**own, "cases": count} for count in counts]
+    found = summaries(rows, bench.names, bench.scans, first=variants[0])
     print(f"Simulated scans, {dimensions}D, {field:g} T: persons are learned from in MPRAGE")
     print(table(found, bench.names))
+    if left:
+        print(missing(left))
     result = {
         "data": "simulated from " + ("phantoms" if data is None else f"label maps of {data.resolve().name}"),
         "dimensions": dimensions,
         "field": field,
         "labels": list(heads.targets),
         "tests": list(bench.scans),
+        "missing": left,
         "device": where,
         **length,
     }
@@ -117,4 +130,4 @@ def drawn(cases: Sequence[Case], persons: Sequence[str], count: int, seed: int) 
     """The scans of so many persons; those of a larger number include those of a smaller one."""
     order = np.random.default_rng(zlib.crc32(f"persons {seed}".encode())).permutation(len(persons))
     chosen = {persons[i] for i in order[:count]}
-    return [case for case in cases if case.id.split("_")[0] in chosen]
+    return [case for case in cases if person_of(case.id) in chosen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -21,11 +22,13 @@ from l2s_auto.experiments.methods.trainings import (
     Bench,
     length_of,
     make_folder,
+    missing,
     run_all,
     same_data,
     told,
 )
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
+from l2s_auto.io.content import hash_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.splits import make_splits
@@ -67,25 +70,30 @@ def methods(
     make_folder(output)
     dataset = find_dataset(data if data is not None else phantoms(output))
     learn, held_out = divided(dataset, tests)
-    same_data({"dataset": dataset.name, "cases": [case.id for case in dataset.cases]}, output / "dataset.json")
+    same_data({"dataset": dataset.name, "content": content_of(dataset)}, output / "dataset.json")
     bench = Bench(
         dataset=dataset,
         draw=partial(drawn, learn),
         tests=partial(scans_of, output, held_out),
         names=APPEARANCES,
-        scans=tuple(case.id for case in held_out),
+        scans={case.id: case.group for case in held_out},
     )
     counts = list(dict.fromkeys(count if count is not None else len(learn) for count in cases))
     require_cases(counts, len(learn), "which is what the first of five folds leaves")
-    rows = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
-    result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}
-    found = summaries(rows, bench.names)
+    rows, left = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
+    found = summaries(rows, bench.names, bench.scans, first=next(iter(recipes)))
+    said = missing(left) or sentence(found, bench.names)
     print(table(found, bench.names))
-    print(sentence(found, bench.names))
-    write_json(
-        output / "methods.json", {**result, "summary": found, "sentence": sentence(found, bench.names), "rows": rows}
-    )
+    print(said)
+    result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}
+    write_json(output / "methods.json", {**result, "missing": left, "summary": found, "sentence": said, "rows": rows})
     return draw(found, bench.names, output / "methods.png", title=f"{dataset.name}, {told(length)}")
+
+
+def content_of(dataset: Dataset) -> str:
+    """What the files are known by."""
+    paths = [path for case in dataset.cases for path in (*case.images, *([case.label] if case.label else []))]
+    return hashlib.sha256("".join(f"{path.name} {hash_of(path)} " for path in paths).encode()).hexdigest()[:16]
 
 
 def require_cases(counts: Sequence[int], there: int, why: str) -> None:

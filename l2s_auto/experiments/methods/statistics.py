@@ -21,16 +21,19 @@ def groups(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
     return found
 
 
-def summaries(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
+def summaries(
+    rows: Sequence[Row], names: Sequence[str], subjects: Mapping[str, str], *, first: str
+) -> list[dict[str, Any]]:
     """For each variant and number of cases: mean and standard deviation over the seeds of the mean Dice of each kind of
-    test scans, and of the mean over all kinds but the first ("changed"); and how it compares with the first variant on
-    the same test scans.
+    test scans, and of the mean over all kinds but the first ("changed"); and how it compares with the variant `first`
+    on the same test scans.
 
-    names  the kinds of test scans; the first is like those that were learned from
+    names     the kinds of test scans; the first is like those that were learned from
+    subjects  test scan -> whose it is
+    first     the variant that the others are tested against
     """
     found = groups(rows)
     result = []
-    first = next(iter(found))[0]
     for (variant, cases), own in found.items():
         summary: dict[str, Any] = {"variant": variant, "cases": cases, "seeds": len(own)}
         for name in (*names, CHANGED):
@@ -41,8 +44,8 @@ def summaries(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]
         if other is not None and variant != first:
             summary["against"] = {
                 "variant": first,
-                "own": compared(own, other, names[:1]),
-                "changed": compared(own, other, names[1:]),
+                "own": compared(own, other, names[:1], subjects),
+                "changed": compared(own, other, names[1:], subjects),
             }
         summary["iterations"] = [row["iterations"] for row in own]
         summary["seconds"] = [row["seconds"] for row in own]
@@ -58,21 +61,27 @@ def figure(row: Row, name: str, names: Sequence[str]) -> float:
     return float(row["dice"][name])
 
 
-def compared(own: Sequence[Row], other: Sequence[Row], names: Sequence[str]) -> dict[str, float | None]:
-    """Mean difference of the test scans' Dice, each averaged over seeds and kinds, and Wilcoxon's p of it.
+def compared(
+    own: Sequence[Row], other: Sequence[Row], names: Sequence[str], subjects: Mapping[str, str]
+) -> dict[str, float | None]:
+    """Mean difference of the subjects' Dice, each averaged over scans, seeds and kinds, and Wilcoxon's p of it.
 
-    The scans are the pairs: p tells of other scans, not of other trainings.
+    The subjects are the pairs: p tells of other subjects, not of other trainings.
     """
-    scans = sorted(set(own[0]["scans"]) & set(other[0]["scans"]))
-    differences = np.array([of_scan(own, scan, names) - of_scan(other, scan, names) for scan in scans])
+    ours, theirs = (of_subjects(rows, names, subjects) for rows in (own, other))
+    differences = np.array([ours[name] - theirs[name] for name in sorted(set(ours) & set(theirs))])
     if len(differences) < 2 or not differences.any():
         return {"difference": float(differences.mean()) if len(differences) else None, "p": None}
     return {"difference": float(differences.mean()), "p": float(wilcoxon(differences).pvalue)}
 
 
-def of_scan(rows: Sequence[Row], scan: str, names: Sequence[str]) -> float:
-    """Mean over seeds and kinds of a scan's Dice."""
-    return float(np.mean([row["scans"][scan][name] for row in rows for name in names]))
+def of_subjects(rows: Sequence[Row], names: Sequence[str], subjects: Mapping[str, str]) -> dict[str, float]:
+    """Mean over scans, seeds and kinds of each subject's Dice, where there is one."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for scan, reached in row["scans"].items():
+            values.setdefault(subjects[scan], []).extend(reached[name] for name in names if name in reached)
+    return {subject: float(np.mean(own)) for subject, own in values.items() if own}
 
 
 def adjust(results: Sequence[dict[str, Any]]) -> None:

@@ -32,14 +32,14 @@ class Bench:
     draw     (number, seed) -> cases to learn from
     tests    makes or finds the folder with the test scans: `REFERENCES`, and a folder for each of `names`
     names    kinds of test scans, such as appearances; the first is like the scans that are learned from
-    scans    names of the test scans
+    scans    names of the test scans, and the subject of each
     """
 
     dataset: Dataset
     draw: Callable[[int, int], Sequence[Case]]
     tests: Callable[[], Path]
     names: tuple[str, ...]
-    scans: tuple[str, ...]
+    scans: Mapping[str, str]
 
 
 def length_of(time_budget: float | None, iterations: int | None) -> dict[str, Any]:
@@ -78,10 +78,10 @@ def same_data(own: Mapping[str, Any], note: Path) -> None:
     """Note which data the folder is about. UserError if it is about others."""
     if note.exists() and read_json(note) != own:
         raise UserError.single(
-            "The folder holds an experiment on other data.",
+            "The folder holds an experiment on other data, or on data that were changed since.",
             where=str(note.parent),
             found=str(read_json(note).get("dataset")),
-            expected=f"{own['dataset']}, with the same cases",
+            expected=f"{own['dataset']}, with the same files",
             mend="Choose another folder with -o.",
         )
     write_json(note, dict(own))
@@ -97,26 +97,35 @@ def run_all(
     length: Mapping[str, Any],
     device: str,
     part: tuple[int, int],
-) -> list[dict[str, Any]]:
-    """A row for each recipe, number of cases and seed that is done, or is this part's to do.
+) -> tuple[list[dict[str, Any]], int]:
+    """Rows of all trainings that are done, in the order of the recipes, and how many others' part is not done yet.
 
-    What `output` holds is not trained again; a training that was interrupted goes on. UserError without any row.
+    A training for each recipe, number of cases and seed. What `output` holds is not trained again; one that was
+    interrupted goes on. UserError without any row.
     """
-    rows = []
     work = [(seed, count, name) for seed in seeds for count in counts for name in recipes]
+
+    def folder_of(seed: int, count: int, name: str) -> Path:
+        return output / name.replace(":", " ") / f"{count} cases, {told(length)}, seed {seed}"
+
     for number, (seed, count, name) in enumerate(work):
-        folder = output / name.replace(":", " ") / f"{count} cases, {told(length)}, seed {seed}"
-        row = known(folder / "row.json", bench)
-        if row is None and number % part[1] == part[0] - 1:
+        folder = folder_of(seed, count, name)
+        if number % part[1] == part[0] - 1 and known(folder / "row.json", bench) is None:
             recipe = recipes[name].model_copy(update={"seed": seed})
             found = run_one(bench, bench.draw(count, seed), recipe, folder, device=device)
-            row = {"variant": name, "cases": count, "seed": seed, **length, **found}
-            write_json(folder / "row.json", row)
-        if row is not None:
-            rows.append(row)
-    if not rows:
+            write_json(folder / "row.json", {"variant": name, "cases": count, "seed": seed, **length, **found})
+    rows = [known(folder_of(*one) / "row.json", bench) for one in work]
+    done = [row for row in rows if row is not None]
+    if not done:
         raise UserError("None of the trainings is this job's, and no other job has ended one.")
-    return rows
+    return done, len(rows) - len(done)
+
+
+def missing(count: int) -> str:
+    """What to say of trainings that other jobs have not ended; nothing where there are none."""
+    if not count:
+        return ""
+    return f"{count} trainings of other jobs are not done: the table is not whole. Run the command again once they are."
 
 
 def known(path: Path, bench: Bench) -> dict[str, Any] | None:
@@ -142,7 +151,10 @@ def run_one(bench: Bench, learn: Sequence[Case], recipe: Recipe, folder: Path, *
 
 
 def scored(bench: Bench, segmented: Callable[[str], Path]) -> dict[str, Any]:
-    """Mean Dice of each kind of test scans and of each scan; `segmented` tells where their label maps are."""
+    """Mean Dice of each kind of test scans and of each scan; `segmented` tells where their label maps are.
+
+    A scan in which no Dice is defined has none. UserError where that is so in all.
+    """
     dataset, tests = bench.dataset, bench.tests()
     labels = {value: name for value, name in dataset.labels.items() if value != 0}
     scans: dict[str, dict[str, float]] = {name: {} for name in bench.scans}
@@ -154,7 +166,10 @@ def scored(bench: Bench, segmented: Callable[[str], Path]) -> dict[str, Any]:
         dice[name] = metrics["mean"]["dice"]
         for case in metrics["cases"]:
             values = [m["dice"] for m in case["labels"].values() if m["dice"] is not None]
-            scans[case["case"]][name] = float(np.mean(values)) if values else 0.0
+            if values:
+                scans[case["case"]][name] = float(np.mean(values))
+        if dice[name] is None:
+            raise UserError(f"In the test scans there is nothing to find, and nothing was found ({name}): no score.")
     return {"dice": dice, "scans": scans}
 
 
