@@ -35,10 +35,10 @@ def in_double(value):
     return value
 
 
-def problem_of(make_parts, name):
+def problem_of(make_parts, name, seed=0):
     """(problem, phi, theta, rule, state) of a hyper-step after some others, in float64, with a smooth network."""
     smooth = Component(name="unet", options={"activation": "silu"})
-    parts, _, state = make_parts(augmenter=recipe_of(name).augmenter, network=smooth)
+    parts, _, state = make_parts(augmenter=recipe_of(name).augmenter, network=smooth, prior_share=0.8, seed=seed)
     for _ in range(3):
         state = hyper_step(parts, state, rate_scale=1.0, outer_rate_scale=1.0).state
     drawn, scans = draw_synthetic(parts, batch=4), draw_real(parts)
