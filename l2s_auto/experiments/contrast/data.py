@@ -21,7 +21,7 @@ from l2s_auto.io.json_files import write_json
 from l2s_auto.io.volumes import write_label_map, write_volume
 
 #: mm of a voxel of the scans, about: whole voxels of the label maps make one up.
-SPACING = 2.0
+SPACING = {2: 3.0, 3: 2.0}
 #: Slices of a person, and mm about the middle of what is to be found that they are taken from.
 SLICES, SLAB_MM = 6, 50.0
 #: mm of air about a head.
@@ -145,7 +145,7 @@ def scans_of(
 ) -> Iterator[tuple[str, dict[str, np.ndarray], np.ndarray, np.ndarray]]:
     """Name, {sequence: image}, labels (1, 2, … as the targets are ordered) and affine, of each slice or of the head."""
     labels, sizes = cropped(head)
-    factor = tuple(max(1, round(SPACING / size)) for size in sizes)
+    factor = tuple(max(1, round(SPACING[dimensions] / size)) for size in sizes)
     assert len(factor) == 3
     person = make_person(labels, sizes, heads.tissues, name=name, same=same)
     images = {s: scan(person, SEQUENCES[s], factor=factor, name=f"{name} {s}") for s in sequences}

@@ -57,7 +57,7 @@ def contrast(
 
     data        folder of whole-head label maps with FreeSurfer's and SynthSeg's numbers; None: phantoms
     cases       persons whose simulated MPRAGE is learned from, each number of those drawn by the seed; None: 29
-    dimensions  2: six axial slices of a person, 3: whole heads, in voxels of 2 mm
+    dimensions  2: six axial slices of a person, in voxels of 3 mm, 3: whole heads, of 2 mm
     field       1.5 or 3 T
     methods     as in the experiment `methods`, and samseg, which learns from no scan
     seeds, time_budget, iterations, part  as there
