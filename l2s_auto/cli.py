@@ -31,13 +31,11 @@ def plan_and_train(arguments: Arguments = None) -> int:
 
         if is_first_process():
             warm_up(WORKERS_NEED)
-        from l2s_auto.commands.availability import require_method
         from l2s_auto.core.component import Component
         from l2s_auto.core.recipe import Recipe
         from l2s_auto.planning.choices import Choices
         from l2s_auto.training.run import plan_and_train
 
-        require_method(args.method)
         chosen = {name: getattr(args, name) for name in ("hyper_every", "hyper_part", "micro_batch")}
         given = {name: value for name, value in chosen.items() if value is not None}
         if args.hypergradient or args.direction:
@@ -206,7 +204,7 @@ def experiment(arguments: Arguments = None) -> int:
         start_without_cache()
 
     def body() -> None:
-        from l2s_auto.commands.availability import find_experiment
+        from l2s_auto.experiments import find_experiment
 
         run = find_experiment(args.name)
         options = {name: value for name, value in vars(args).items() if value is not None}

@@ -13,6 +13,7 @@ from l2s_auto import __version__
 from l2s_auto.commands import values
 
 METHODS = ("learn2synth", "learn2synth-matched", "synthseg", "supervised", "mixed", "finetuned", "advchain")
+DIRECTIONS = ("update", "scale-free", "implicit")
 EXPERIMENTS = ("recovery", "methods", "contrast")
 SUMMARIES = {
     "l2s_plan_and_train": "plan and train a network on a labelled dataset",
@@ -91,7 +92,7 @@ def plan_and_train() -> Parser:
         "what it asks for: the best next update, the best next step of fixed length (scale-free), or the best network "
         "when it has followed theta (implicit)"
     )
-    add("--direction", choices=("update", "scale-free", "implicit"), help=f"{direction} (default: update)")
+    add("--direction", choices=DIRECTIONS, help=f"{direction} (default: update)")
     add("--hyper-every", type=values.count, metavar="K", help="update theta on every K-th iteration")
     add("--hyper-part", type=values.share, metavar="X", help="share of the batch, in (0, 1], that theta is updated by")
     networks = (

@@ -48,4 +48,17 @@ def _told(option: str) -> str:
 
 
 EXPERIMENTS: dict[str, Callable[..., Path]] = {"recovery": _recovery, "methods": _methods, "contrast": _contrast}
-"""Name -> function(output folder, **options) -> path of the figure. What is not in it is not in this version."""
+"""Name -> function(output folder, **options) -> path of the figure."""
+
+
+def find_experiment(name: str) -> Callable[..., Path]:
+    """The experiment of that name. Raises UserError if there is none."""
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    raise UserError.single(
+        "There is no such experiment.",
+        where="NAME",
+        found=repr(name),
+        expected=f"one of {', '.join(EXPERIMENTS)}",
+        mend="Correct the name.",
+    )

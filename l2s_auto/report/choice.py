@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from l2s_auto.evaluation.appearance import APPEARANCES
+from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, mean_of_changed
 from l2s_auto.evaluation.recommendation import Scores, recommendation
 from l2s_auto.io.json_files import read_json
 from l2s_auto.report.run_data import RunData
@@ -58,11 +58,10 @@ def cross_validated(path: Path) -> dict[str, Scores] | None:
         appearances = _read(path / f"fold_{fold}" / "validation" / "appearances.json").get("dice")
         if not isinstance(appearances, Mapping):
             return None
-        values = [value for name in APPEARANCES if isinstance(value := appearances.get(name), (int, float))]
-        if len(values) < len(APPEARANCES):
+        if not all(isinstance(appearances.get(name), (int, float)) for name in APPEARANCES):
             return None
-        own.append(values[0])
-        changed.append(fmean(values[1:]))
+        own.append(float(appearances[AS_THEY_ARE]))
+        changed.append(mean_of_changed(appearances))
     return {_method(path): Scores(fmean(own), fmean(changed))} if own else None
 
 

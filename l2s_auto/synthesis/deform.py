@@ -132,9 +132,12 @@ def jacobian(coarse: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return slope + torch.diag(alone).view(1, len(shape), len(shape), *[1] * len(shape))
 
 
-def warp_image(image: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """(B, C, *box) image, (B, D, *shape) voxels of the box -> (B, C, *shape), linear; outside its border continues."""
+def warp_image(image: torch.Tensor, positions: torch.Tensor, *, mode: str = "bilinear") -> torch.Tensor:
+    """(B, C, *box) image, (B, D, *shape) voxels of the box -> (B, C, *shape); outside its border continues.
+
+    mode  bilinear (linear in every axis), or nearest, for numbers between which there is nothing
+    """
     dims = positions.shape[1]
     half = positions.new_tensor([max(n - 1, 1) / 2 for n in image.shape[2:]]).view(dims, *[1] * dims)
     grid = (positions / half - 1).movedim(1, -1).flip(-1)
-    return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import torch
-from torch.nn import functional
 
 from l2s_auto.augmenters.base import normal, uniform
 from l2s_auto.augmenters.fields import log_field
-from l2s_auto.synthesis.deform import Deformation, coarse_positions, refine, rotation_matrices
+from l2s_auto.synthesis.deform import Deformation, coarse_positions, refine, rotation_matrices, warp_image
 from l2s_auto.synthesis.velocity import nodes_of
 
 Values = Mapping[str, torch.Tensor]
@@ -124,11 +123,7 @@ def ascended(values: Values, slopes: Values, *, step: float) -> dict[str, torch.
 
 def nearest(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """(B, C, *S) values of which none lie between, such as numbers of labels, at the nearest voxels."""
-    dims = positions.shape[1]
-    half = positions.new_tensor([max(n - 1, 1) / 2 for n in values.shape[2:]]).view(dims, *[1] * dims)
-    grid = (positions / half - 1).movedim(1, -1).flip(-1)
-    found = functional.grid_sample(values.to(grid), grid, mode="nearest", padding_mode="border", align_corners=True)
-    return found.to(values.dtype)
+    return warp_image(values.to(positions), positions, mode="nearest").to(values.dtype)
 
 
 def disagreement(found: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:

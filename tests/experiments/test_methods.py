@@ -12,10 +12,10 @@ from l2s_auto.core.types import Dataset, Volume
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES
 from l2s_auto.experiments.methods import methods
 from l2s_auto.experiments.methods.report import sentence, table
-from l2s_auto.experiments.methods.run import content_of, divided, drawn
+from l2s_auto.experiments.methods.run import content_of, divided
 from l2s_auto.experiments.methods.statistics import adjust, compared, of_subjects, summaries
 from l2s_auto.experiments.methods.subset import write_scans, write_subset
-from l2s_auto.experiments.methods.trainings import Bench, same_data, scored
+from l2s_auto.experiments.methods.trainings import Bench, same_data, scored, some_of
 from l2s_auto.experiments.methods.variants import PAPER, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.volumes import write_label_map, write_volume
@@ -87,9 +87,9 @@ def test_jobs_share_the_trainings(dataset, tmp_path):
 def test_a_smaller_number_of_cases_is_part_of_a_larger_one(dataset):
     learn, held_out = divided(find_dataset(dataset), tests=1)
     assert len(held_out) == 1 and not {c.id for c in learn} & {c.id for c in held_out}
-    few, more = ({case.id for case in drawn(learn, n, seed=3)} for n in (2, 5))
+    few, more = ({case.id for case in some_of(learn, n, seed=3)} for n in (2, 5))
     assert few < more and len(few) == 2 and len(more) == 5
-    assert {c.id for c in drawn(learn, 2, seed=4)} != few
+    assert {c.id for c in some_of(learn, 2, seed=4)} != few
 
 
 def test_a_subset_is_a_dataset_with_the_same_names(dataset, tmp_path):

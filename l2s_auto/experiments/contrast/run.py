@@ -16,6 +16,7 @@ from l2s_auto.experiments.contrast.data import load_heads, names_in, person_of, 
 from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
 from l2s_auto.experiments.contrast.report import draw
 from l2s_auto.experiments.contrast.samseg import NAME, require_samseg, segment_folder
+from l2s_auto.experiments.folder import make_folder
 from l2s_auto.experiments.methods.report import table
 from l2s_auto.experiments.methods.run import require_cases
 from l2s_auto.experiments.methods.statistics import summaries
@@ -23,11 +24,11 @@ from l2s_auto.experiments.methods.trainings import (
     REFERENCES,
     Bench,
     length_of,
-    make_folder,
     missing,
     run_all,
     same_data,
     scored,
+    some_of,
     told,
 )
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
@@ -79,7 +80,7 @@ def contrast(
             mend="Choose one of them.",
         )
     counts = list(dict.fromkeys(count if count is not None else CASES[0] for count in cases))
-    make_folder(output)
+    make_folder(output, picture="contrast.png")
     heads = load_heads(data, field=field)
     name = f"{dimensions}D, {field:g} T, {max(*CASES, *counts)} persons"
     digest = zlib.crc32(b"".join(np.ascontiguousarray(labels).tobytes() for labels, _ in heads.heads))
@@ -99,13 +100,16 @@ def contrast(
     left = 0
     if recipes:
         rows, left = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
-    if program:
+    if program and part[0] == 1:  # its scans are not shared out
         numbers = {target: number for number, target in enumerate(heads.targets, start=1)}
         for sequence in SEQUENCES:
             segment_folder(program, place / "tests" / sequence, output / NAME / sequence, numbers)
+    if program and all(names_in(output / NAME / sequence) == sorted(bench.scans) for sequence in SEQUENCES):
         reached = scored(bench, lambda sequence: output / NAME / sequence)
         own = {"variant": NAME, "seed": 0, "iterations": 0, "seconds": 0.0, **reached}
         rows += [{**own, "cases": count} for count in counts]
+    elif program:
+        left += 1
     found = summaries(rows, bench.names, bench.scans, first=variants[0])
     print(f"Simulated scans, {dimensions}D, {field:g} T: persons are learned from in MPRAGE")
     print(table(found, bench.names))
@@ -127,7 +131,6 @@ def contrast(
 
 
 def drawn(cases: Sequence[Case], persons: Sequence[str], count: int, seed: int) -> list[Case]:
-    """The scans of so many persons; those of a larger number include those of a smaller one."""
-    order = np.random.default_rng(zlib.crc32(f"persons {seed}".encode())).permutation(len(persons))
-    chosen = {persons[i] for i in order[:count]}
+    """The scans of so many persons."""
+    chosen = set(some_of(persons, count, seed))
     return [case for case in cases if person_of(case.id) in chosen]

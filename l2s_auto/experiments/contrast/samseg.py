@@ -41,7 +41,7 @@ def require_samseg(dimensions: int) -> str:
             "SAMSEG is not there.",
             where="--methods samseg",
             found=f"no program {PROGRAM} on the PATH",
-            expected="the package samseg, which needs NumPy below 2 and has builds for Linux and Python up to 3.11",
+            expected="the package samseg, which needs NumPy below 2 (0.4a0 has a build for Linux and Python 3.11)",
             mend="Make an environment for it (python -m venv samseg; samseg/bin/pip install samseg), and add its bin "
             "folder to PATH; or leave samseg out.",
         )

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter, zoom
-from torch.nn import functional
 
 from l2s_auto.experiments.contrast.physics import Flash, Mprage, Tissue
-from l2s_auto.synthesis.deform import DeformationRanges, coarse_positions, draw_deformation, refine
+from l2s_auto.synthesis.deform import DeformationRanges, coarse_positions, draw_deformation, refine, warp_image
 
 #: How persons differ, from one another and from place to place: standard deviation of the logarithm of T1, T2* and
 #: water between persons, and of T1 within a tissue, which changes over so many mm.
@@ -62,11 +61,8 @@ def deformed(head: np.ndarray, sizes: tuple[float, float, float], *, seed: int) 
     shape = tuple(head.shape)
     deformation = draw_deformation(1, shape, sizes, PERSON, generator)
     where = refine(coarse_positions(deformation, shape=shape, box=shape, spacing=sizes), shape)
-    half = where.new_tensor([max(n - 1, 1) / 2 for n in shape]).view(3, 1, 1, 1)
-    grid = (where / half - 1).movedim(1, -1).flip(-1)
     labels = torch.from_numpy(head.astype(np.float32))[None, None]
-    found = functional.grid_sample(labels, grid, mode="nearest", padding_mode="border", align_corners=True)
-    return found[0, 0].numpy().astype(head.dtype)
+    return warp_image(labels, where, mode="nearest")[0, 0].numpy().astype(head.dtype)
 
 
 def scan(person: Person, sequence: Flash | Mprage, *, factor: tuple[int, int, int], name: str) -> np.ndarray:

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation.appearance import APPEARANCES
+from l2s_auto.experiments.folder import make_folder
 from l2s_auto.experiments.methods.report import draw, sentence, table
 from l2s_auto.experiments.methods.statistics import summaries
 from l2s_auto.experiments.methods.subset import write_references, write_scans
@@ -21,10 +20,10 @@ from l2s_auto.experiments.methods.trainings import (
     REFERENCES,
     Bench,
     length_of,
-    make_folder,
     missing,
     run_all,
     same_data,
+    some_of,
     told,
 )
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
@@ -33,6 +32,7 @@ from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.splits import make_splits
 from l2s_auto.networks.device import choose_device
+from l2s_auto.training.validate import evenly
 
 #: Held-out scans that are looked at, at most.
 TESTS = 40
@@ -67,13 +67,13 @@ def methods(
     length = length_of(time_budget, iterations)
     recipes = {name: recipe_of(name, **length) for name in dict.fromkeys(methods or USUAL)}
     where = str(choose_device(device))
-    make_folder(output)
+    make_folder(output, picture="methods.png")
     dataset = find_dataset(data if data is not None else phantoms(output))
     learn, held_out = divided(dataset, tests)
     same_data({"dataset": dataset.name, "content": content_of(dataset)}, output / "dataset.json")
     bench = Bench(
         dataset=dataset,
-        draw=partial(drawn, learn),
+        draw=partial(some_of, learn),
         tests=partial(scans_of, output, held_out),
         names=APPEARANCES,
         scans={case.id: case.group for case in held_out},
@@ -138,8 +138,7 @@ def divided(dataset: Dataset, tests: int) -> tuple[list[Case], list[Case]]:
     split = make_splits(dataset.cases)[0]
     held_out = [case for case in dataset.cases if case.id in set(split["val"]) and case.images and case.label]
     learn = [case for case in dataset.cases if case.id in set(split["train"])]
-    if len(held_out) > tests:
-        held_out = [held_out[i] for i in np.linspace(0, len(held_out) - 1, tests).round().astype(int)]
+    held_out = evenly(held_out, tests)
     if not held_out:
         raise UserError.single(
             "No held-out scans are there to test on.",
@@ -149,9 +148,3 @@ def divided(dataset: Dataset, tests: int) -> tuple[list[Case], list[Case]]:
             mend="Add images.",
         )
     return learn, held_out
-
-
-def drawn(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
-    """So many of the cases; those of a larger number include those of a smaller one."""
-    order = np.random.default_rng(zlib.crc32(f"cases {seed}".encode())).permutation(len(cases))
-    return sorted((cases[i] for i in order[:count]), key=lambda case: case.id)

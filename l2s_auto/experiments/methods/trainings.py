@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from l2s_auto.inference.predict import predict
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.training.run import plan_and_train
 
+Item = TypeVar("Item")
 #: Seconds of training each, without --time-budget or --iterations.
 SECONDS = 600.0
 REFERENCES = "references"
@@ -60,18 +62,10 @@ def told(length: Mapping[str, Any]) -> str:
     return f"{length['iterations']} iterations" if "iterations" in length else f"{length['time_budget']:g} s"
 
 
-def make_folder(output: Path) -> None:
-    """UserError where results cannot be written."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError.single(
-            "The experiment's folder cannot be made.",
-            where=f"-o {output}",
-            found=str(error),
-            expected="a folder that can be written, or nothing",
-            mend="Choose another folder with -o.",
-        ) from error
+def some_of(items: Sequence[Item], count: int, seed: int) -> list[Item]:
+    """So many of the items, in their order; those of a larger number include those of a smaller one."""
+    order = np.random.default_rng(zlib.crc32(f"cases {seed}".encode())).permutation(len(items))
+    return [items[i] for i in sorted(order[:count])]
 
 
 def same_data(own: Mapping[str, Any], note: Path) -> None:

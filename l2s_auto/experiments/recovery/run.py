@@ -18,6 +18,7 @@ from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
+from l2s_auto.experiments.folder import make_folder
 from l2s_auto.experiments.recovery.anatomies import Anatomies, load_anatomies
 from l2s_auto.experiments.recovery.presets import EXPONENT_NAMES, PRESETS, Preset
 from l2s_auto.experiments.recovery.problem import make_parts
@@ -101,7 +102,7 @@ def recovery(
         choose(name, ESTIMATORS, option="--estimators")
     count = iterations or ITERATIONS[dimensions]
     where = choose_device(device)
-    make_folder(output)
+    make_folder(output, picture="recovery.png", inside="settings")
     anatomies = load_anatomies(data, dimensions=dimensions, spacing=SPACING[dimensions], seed=0)
     of = digest(anatomies)
     rows: list[dict[str, Any]] = []
@@ -127,22 +128,6 @@ def recovery(
 def first_of(preset: Preset) -> Preset:
     """The first of the presets that are the same scanner: they share a training."""
     return next((known for known in PRESETS.values() if known.theta == preset.theta), preset)
-
-
-def make_folder(output: Path) -> None:
-    """UserError where results cannot be written."""
-    try:
-        (output / "settings").mkdir(parents=True, exist_ok=True)
-        if (output / "recovery.png").is_dir():
-            raise IsADirectoryError(f"{output / 'recovery.png'} is a folder")
-    except OSError as error:
-        raise UserError.single(
-            "The experiment's folder cannot be made.",
-            where=f"-o {output}",
-            found=str(error),
-            expected="a folder that can be written, or nothing",
-            mend="Choose another folder with -o.",
-        ) from error
 
 
 def digest(anatomies: Anatomies) -> str:
