@@ -19,6 +19,7 @@ from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.experiments.methods.subset import write_references
 from l2s_auto.inference.predict import predict
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_json
@@ -41,13 +42,6 @@ def write_cases(cases: list[Case], folder: Path, *, change) -> None:
         volume = read_image(case)
         assert len(volume.data) == 1, "one channel is expected"
         nib.save(nib.Nifti1Image(change(volume.data[0]), volume.affine), folder / f"{case.id}.nii.gz")
-
-
-def write_references(cases: list[Case], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for case in cases:
-        assert case.label is not None
-        nib.save(nib.load(case.label), folder / f"{case.id}.nii.gz")
 
 
 def last_line(run: Path) -> dict:

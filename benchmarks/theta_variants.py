@@ -192,7 +192,9 @@ def families(parts: Parts, made: Synthetic) -> tuple[Synthetic, Synthetic]:
     for shares in (Shares(prior=1.0), Shares(reversed=1 / 3)):
         random = torch.Generator(parts.device).manual_seed(seed)
         size = len(made.clean.target)
-        given = {"tissues": generator.tissues, "prior": generator.prior, "shares": shares}
+        # Where tissues are the structures, naming them would only take other random numbers.
+        own = None if torch.equal(generator.tissues, generator.structures) else generator.tissues
+        given = {"tissues": own, "prior": generator.prior, "shares": shares}
         mixture = draw_mixture(size, 1, generator.structures, random, **given)
         with torch.no_grad():
             image = generator.render(made.layout, made.draw, mixture)

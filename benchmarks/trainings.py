@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from methods_on_dataset import APPEARANCES, write_cases, write_references
+from methods_on_dataset import APPEARANCES, write_cases
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
@@ -26,6 +26,7 @@ from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
 from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.experiments.methods.subset import write_references
 from l2s_auto.inference.predict import predict
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_json, read_model, write_json

@@ -244,7 +244,11 @@ def test_samseg_beside_what_is_trained(tmp_path, monkeypatch, heads):
     monkeypatch.setattr("l2s_auto.experiments.contrast.run.load_heads", lambda folder, field: heads)
     monkeypatch.setattr("l2s_auto.experiments.contrast.run.CASES", (3, 2))
     place = tmp_path / "out"
-    contrast(place, methods=["synthseg", "samseg"], dimensions=3, cases=[3, 2], iterations=1)
+    options = {"methods": ["synthseg", "samseg"], "dimensions": 3, "cases": [3, 2], "iterations": 1}
+    contrast(place, **options, part=(2, 2))
+    result = json.loads((place / "contrast.json").read_text())
+    assert {s["variant"] for s in result["summary"]} == {"synthseg"} and result["missing"] == 2
+    contrast(place, **options, part=(1, 2))
     summary = json.loads((place / "contrast.json").read_text())["summary"]
     assert {(s["variant"], s["cases"]) for s in summary} == {(m, n) for m in ("synthseg", "samseg") for n in (3, 2)}
 

@@ -229,6 +229,9 @@ def test_a_folder_that_cannot_be_made(dataset, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="folder cannot be made"):
         methods(tmp_path / "file", data=dataset)
+    (tmp_path / "out" / "methods.png").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"methods.png is a folder"):
+        methods(tmp_path / "out", data=dataset)
 
 
 def test_label_maps_alone_cannot_be_tested_on(dataset, tmp_path):
