@@ -153,6 +153,14 @@ def test_the_dataset_is_of_persons_and_the_tests_of_heads_that_none_has(heads, t
     assert set(np.unique(label)) <= {0, 1, 2} and (label.shape[2] == 1) == (dimensions == 2)
 
 
+def test_processes_side_by_side_make_the_same_scans(heads, tmp_path):
+    one, two = (write_data(heads, tmp_path / str(n), persons=2, dimensions=3, workers=n) for n in (0, 2))
+    files = sorted(path.relative_to(one) for path in one.rglob("*.nii.gz"))
+    assert len(files) == 2 * 2 + 1 + len(SEQUENCES)
+    for path in files:
+        assert np.array_equal(nib.load(one / path).get_fdata(), nib.load(two / path).get_fdata()), path
+
+
 def test_labels_are_numbered_as_the_targets(heads):
     (found,) = scans_of(heads, heads.heads[0], "x", ["MPRAGE"], 3, same=True)
     assert np.array_equal(found[2], ball(24)), "a ball of 16 voxels, and 8 mm of air about it"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from l2s_auto.experiments.methods.trainings import REFERENCES
 from l2s_auto.experiments.recovery.anatomies import Head, phantom_heads, read_heads
 from l2s_auto.experiments.recovery.tissues import Tissues, tissues_of
 from l2s_auto.io.json_files import write_json
+from l2s_auto.io.parallel import map_cases
 from l2s_auto.io.volumes import write_label_map, write_volume
 
 #: mm of a voxel of the scans, about: whole voxels of the label maps make one up.
@@ -113,31 +115,44 @@ def require_known(found: Tissues, folder: Path) -> None:
         )
 
 
-def write_data(heads: Heads, place: Path, *, persons: int, dimensions: int) -> Path:
-    """The folder with images, labels and tests, made once: persons to learn from, and heads as they are to test on."""
+def write_data(heads: Heads, place: Path, *, persons: int, dimensions: int, workers: int = 0) -> Path:
+    """The folder with images, labels and tests, made once: persons to learn from, and heads as they are to test on.
+
+    workers  processes that simulate persons; 0: this one
+    """
     if place.exists():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     learn = [head for number, head in enumerate(heads.heads) if number % EVERY != EVERY - 1]
     test = [head for number, head in enumerate(heads.heads) if number % EVERY == EVERY - 1]
-    first = next(iter(SEQUENCES))
+    people = [
+        *(
+            (f"person{number:03d}", replace(heads, heads=[learn[number % len(learn)]]), False)
+            for number in range(persons)
+        ),
+        *((f"head{number:03d}", replace(heads, heads=[head]), True) for number, head in enumerate(test)),
+    ]
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".data-") as temporary:
         made = Path(temporary) / "made"
-        for number in range(persons):
-            name = f"person{number:03d}"
-            for part, images, labels, affine in scans_of(heads, learn[number % len(learn)], name, [first], dimensions):
-                write_volume(made / "images" / f"{part}.nii.gz", Volume(images[first][None], affine))
-                write_label_map(made / "labels" / f"{part}.nii.gz", labels, affine)
-        for number, head in enumerate(test):
-            name = f"head{number:03d}"
-            for part, images, labels, affine in scans_of(heads, head, name, list(SEQUENCES), dimensions, same=True):
-                write_label_map(made / "tests" / REFERENCES / f"{part}.nii.gz", labels, affine)
-                for sequence, image in images.items():
-                    write_volume(made / "tests" / sequence / f"{part}.nii.gz", Volume(image[None], affine))
+        write = partial(write_scans_of, place=made, dimensions=dimensions)
+        map_cases(write, people, name=lambda person: person[0], workers=workers)
         write_json(made / "labels.json", {name: number for number, name in enumerate(heads.targets, start=1)})
         if not place.exists():  # another job may have been faster
             made.rename(place)
     return place
+
+
+def write_scans_of(person: tuple[str, Heads, bool], *, place: Path, dimensions: int) -> None:
+    """Scans of someone who has the only head: to learn from, or, of the head as it is, to test on."""
+    name, heads, is_test = person
+    first = next(iter(SEQUENCES))
+    sequences = list(SEQUENCES) if is_test else [first]
+    for part, images, labels, affine in scans_of(heads, heads.heads[0], name, sequences, dimensions, same=is_test):
+        references = place / "tests" / REFERENCES if is_test else place / "labels"
+        write_label_map(references / f"{part}.nii.gz", labels, affine)
+        for sequence, image in images.items():
+            folder = place / "tests" / sequence if is_test else place / "images"
+            write_volume(folder / f"{part}.nii.gz", Volume(image[None], affine))
 
 
 def scans_of(

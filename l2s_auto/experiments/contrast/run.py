@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from functools import partial
@@ -85,7 +86,9 @@ def contrast(
     name = f"{dimensions}D, {field:g} T, {max(*CASES, *counts)} persons"
     digest = zlib.crc32(b"".join(np.ascontiguousarray(labels).tobytes() for labels, _ in heads.heads))
     same_data({"dataset": f"{name}, label maps {digest:08x}"}, output / "dataset.json")
-    place = write_data(heads, output / "data", persons=max(*CASES, *counts), dimensions=dimensions)
+    place = write_data(
+        heads, output / "data", persons=max(*CASES, *counts), dimensions=dimensions, workers=os.cpu_count() or 1
+    )
     dataset = find_dataset(place)
     persons = list(dict.fromkeys(person_of(case.id) for case in dataset.cases))
     require_cases(counts, len(persons), "the persons there are")

@@ -1,0 +1,104 @@
+"""On an accelerator everything is what it is on a CPU: generator, hypergradients, trainings, predictions, memory."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from l2s_auto import Predictor, cli
+from l2s_auto.core.types import Volume
+from l2s_auto.hypergradients import HYPERGRADIENTS
+from l2s_auto.synthesis.generator import Generator
+from l2s_auto.synthesis.intensity import Shares
+from l2s_auto.training.methods import METHODS
+from tests.end_to_end.test_commands import history, train
+from tests.hypergradients.problem import relative_error
+from tests.hypergradients.test_estimators import RULES, after_steps
+from tests.inference.tiny_models import blocks, write_run
+from tests.synthesis.test_generator import GENERATION, SHAPE, SPACING, labels
+
+
+def moved(value, device):
+    """Tensors anywhere in dataclasses and dictionaries, on another device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: moved(inner, device) for key, inner in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(
+            value, **{f.name: moved(getattr(value, f.name), device) for f in dataclasses.fields(value) if f.init}
+        )
+    return value
+
+
+def generator_on(device):
+    shares = Shares(prior=0.4, reversed=0.3)
+    return Generator(GENERATION, device=device, shares=shares, channels=1, spacing=SPACING, shape=SHAPE, flips=True)
+
+
+def test_a_draw_makes_the_image_that_it_makes_on_a_cpu(device):
+    cpu = torch.device("cpu")
+    draw = generator_on(cpu).draw(2, torch.Generator().manual_seed(0))
+    expected = generator_on(cpu).apply(labels(), draw)
+    found = generator_on(device).apply(labels().to(device), moved(draw, device))
+    assert found.image.device.type == device.type
+    same = found.target.cpu() == expected.target
+    assert same.float().mean() > 0.99  # a place halfway between two voxels falls to either
+    assert (found.image.cpu() - expected.image).abs().mean() < 0.01
+
+
+def test_draws_on_the_device_are_repeatable_and_finite(device):
+    generator, boxes = generator_on(device), labels().to(device)
+    one, two, other = (
+        generator.apply(boxes, generator.draw(2, torch.Generator(device).manual_seed(seed))) for seed in (5, 5, 6)
+    )
+    assert one.image.isfinite().all() and torch.equal(one.image, two.image)
+    assert not torch.equal(one.image, other.image)
+
+
+@pytest.mark.parametrize("augmenter", ["parametric", "nonparametric"])
+@pytest.mark.parametrize("rule", ["momentum", "adam"])
+@pytest.mark.parametrize("name", ["unrolled", "forward", "finite-difference"])
+def test_hypergradients_are_those_of_a_cpu(name, rule, augmenter, device):
+    if device.type == "mps":
+        pytest.skip("MPS has no float64")
+    problem, phi, theta, _, state = after_steps(RULES[rule], augmenter)
+    expected = HYPERGRADIENTS[name]()(problem, phi, theta, RULES[rule], state).theta_grad
+    for name_of in ("clean", "scans", "noise"):
+        setattr(problem, name_of, moved(getattr(problem, name_of), device))
+    problem.network.to(device)
+    problem.augmenter.to(device)
+    given = (moved(dict(part), device) for part in (phi, theta))
+    found = HYPERGRADIENTS[name]()(problem, *given, RULES[rule], moved(state, device)).theta_grad
+    assert relative_error({k: g.cpu() for k, g in found.items()}, expected) < 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_training_of_each_method_and_its_predictions(dataset, tmp_path, method, device):
+    run, output = tmp_path / "run", tmp_path / "out"
+    options = ["--method", method, "--device", str(device), "--hyper-every", "1"]
+    assert train(dataset, run, *options, "--iterations", "6") == 0
+    assert all(np.isfinite(line["loss_synth"] or 0) for line in history(run))
+    assert train(dataset, run, *options, "--iterations", "9", "--resume") == 0
+    assert history(run)[-1]["iteration"] == 9
+    assert cli.predict(["-i", str(dataset / "images"), "-o", str(output), "-m", str(run), "--device", str(device)]) == 0
+    assert len(list(output.glob("*.nii.gz"))) == 6
+
+
+def test_theta_moves(dataset, tmp_path, device):
+    run = tmp_path / "run"
+    options = ["--iterations", "8", "--hyper-every", "1", "--augmenter", "contrast+parametric-range"]
+    assert train(dataset, run, *options, "--device", str(device)) == 0
+    first, last = history(run)[0]["theta"], history(run)[-1]["theta"]
+    assert any(first[name] != last[name] for name in first)
+
+
+def test_predictions_are_those_of_a_cpu(tmp_path, device):
+    write_run(tmp_path / "run")
+    scan = Volume(blocks((40, 44, 36))[None], np.diag([1.0, 1.0, 1.0, 1.0]))
+    for tta in (False, True):
+        one, two = (
+            Predictor.load(tmp_path / "run", device=name, tta=tta).predict(scan) for name in ("cpu", str(device))
+        )
+        assert np.mean(one.labels == two.labels) > 0.99
