@@ -11,6 +11,7 @@ from torch import nn
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Topology
 from l2s_auto.networks.checkpointing import checkpoint_stages
+from l2s_auto.networks.flat import compute_slices_in_2d
 
 ACTIVATIONS = {"elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "leaky-relu": nn.LeakyReLU, "relu": nn.ReLU}
 #: Network -> the class that it is of, and what that calls the convolutions of its encoder.
@@ -108,6 +109,7 @@ def _finished(network: Any, *, checkpointing: bool) -> Any:
     # Heads at lower resolutions are for deep supervision; unused weights would have no gradient.
     network.decoder.seg_layers = nn.ModuleList([network.decoder.seg_layers[-1]])
     network.apply(InitWeights_He(1e-2))
+    compute_slices_in_2d(network)
     if checkpointing:
         checkpoint_stages(network)
     return network

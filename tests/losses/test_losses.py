@@ -55,6 +55,28 @@ def test_a_class_that_is_nowhere_costs_nothing():
     assert SoftDice()(perfect(target), target) == pytest.approx(0, abs=1e-6)
 
 
+def test_a_class_that_a_sample_lacks_is_left_to_cross_entropy():
+    """Else the pull on it is strongest where next to nothing of it is predicted, and it stays at nothing."""
+    target = TARGET.clone()
+    target[0][target[0] == 2] = 1
+    loss = SoftDice(absent=False)
+    one, other = LOGITS.clone(), LOGITS.clone()
+    other[0, [0, 2]] = LOGITS[0, [2, 0]]
+    assert loss(one, target) == pytest.approx(loss(other, target).item()), "0 and 2 are both not 1"
+    assert SoftDice()(one, target) != pytest.approx(SoftDice()(other, target).item())
+
+
+def test_where_all_classes_are_there_it_does_not_matter_whether_absent_ones_count():
+    torch.testing.assert_close(SoftDice(absent=False)(LOGITS, TARGET), SoftDice()(LOGITS, TARGET))
+
+
+def test_where_no_class_is_there_nothing_is_asked():
+    target = torch.zeros_like(TARGET)
+    logits = LOGITS.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(SoftDice(absent=False)(logits, target), logits)
+    assert grad.abs().max() == 0
+
+
 def test_smooth_must_be_positive():
     with pytest.raises(ValueError, match="smooth must be positive"):
         SoftDice(smooth=0)

@@ -61,6 +61,16 @@ def test_a_region_is_scored_by_the_sum_of_its_labels_probabilities():
     torch.testing.assert_close(WithRegions(base, [(1, 2), (2, 3)])(LOGITS, TARGET), expected)
 
 
+def test_a_region_that_a_sample_lacks_does_not_count():
+    def nothing(logits, target):
+        return logits.sum() * 0
+
+    target = TARGET.clamp(max=2)  # the label 3 is nowhere
+    two = WithRegions(nothing, [(1, 2), (3,)])
+    torch.testing.assert_close(two(LOGITS, target), WithRegions(nothing, [(1, 2)])(LOGITS, target))
+    assert WithRegions(nothing, [(3,)])(LOGITS, target) == 0
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_both_have_the_numerical_gradient_and_add_up_over_samples(name):
     loss = Ignoring(WithRegions(LOSSES[name](), [(1, 2)]))
