@@ -1,4 +1,4 @@
-"""Where the time of an iteration goes on a device: its parts, its kernels, and what backends' settings change.
+"""Where the time of an iteration goes on a device: its parts by the clock, and its kernels.
 
     python benchmarks/step_profile.py --device cuda --json results.json
 
@@ -8,11 +8,9 @@ Each part is timed alone, the device waited for before and after. `launches` cou
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 
 import torch
 from made_up import make_cases, make_plan, plain_topology
@@ -23,7 +21,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.draws import augment, draw_maps, draw_real, draw_synthetic
+from l2s_auto.training.draws import augment, draw_maps, draw_plain, draw_real, draw_synthetic, make_plain
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.step import hyper_step, loss_gradients, network_loss, phi_step, synthetic_step
 
@@ -89,6 +87,8 @@ def measure(name: str, device: torch.device, *, kernels: bool) -> dict[str, obje
         "deformation": lambda: parts.generator.layout(maps, draw),
         "rendering": lambda: parts.generator.render(layout, draw),
         "synthetic batch": lambda: draw_synthetic(parts, state.theta),
+        "images of a plain iteration, one by one": no_grad(lambda: make_plain(parts, state.theta, maps)),
+        "images of a plain iteration": lambda: draw_plain(parts, state.theta),
         "augmenter": lambda: augment(parts, state.theta, synthetic),
         "loss, no gradient": no_grad(lambda: network_loss(parts, state.phi, *both(batch))),
         "loss and gradients": lambda: loss_gradients(parts, state.phi, batch),
@@ -99,18 +99,6 @@ def measure(name: str, device: torch.device, *, kernels: bool) -> dict[str, obje
         "hyper-step": lambda: hyper_step(parts, state, rate_scale=1.0, outer_rate_scale=1.0),
     }
     found: dict[str, object] = {row: clocked(function, device) for row, function in rows.items()}
-    with searched():
-        found["loss and gradients, kernels searched"] = clocked(rows["loss and gradients"], device)
-        found["loss and gradients, float32, kernels searched"] = clocked(rows["loss and gradients, float32"], device)
-        found["plain iteration, kernels searched"] = clocked(rows["plain iteration"], device)
-        found["hyper-step, kernels searched"] = clocked(rows["hyper-step"], device)
-    network = parts.network.to(memory_format=torch.channels_last_3d) if image.ndim == 5 else parts.network
-    last = {k: p.contiguous(memory_format=torch.channels_last_3d) if p.ndim == 5 else p for k, p in state.phi.items()}
-    moved = replace(parts, network=network)
-    rolled = Batch(image.contiguous(memory_format=torch.channels_last_3d) if image.ndim == 5 else image, batch.target)
-    with searched():
-        row = "loss and gradients, channels last, kernels searched"
-        found[row] = clocked(lambda: loss_gradients(moved, last, rolled), device)
     if kernels:
         found |= profiled(rows["plain iteration"], device)
     return found
@@ -126,14 +114,6 @@ def no_grad(function: Callable[[], object]) -> Callable[[], object]:
             return function()
 
     return called
-
-
-@contextlib.contextmanager
-def searched() -> Iterator[None]:
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    yield
-    torch.backends.cudnn.benchmark = before
 
 
 def profiled(function: Callable[[], object], device: torch.device) -> dict[str, object]:

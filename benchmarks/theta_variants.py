@@ -193,7 +193,7 @@ def families(parts: Parts, made: Synthetic) -> tuple[Synthetic, Synthetic]:
         random = torch.Generator(parts.device).manual_seed(seed)
         size = len(made.clean.target)
         # Where tissues are the structures, naming them would only take other random numbers.
-        own = None if torch.equal(generator.tissues, generator.structures) else generator.tissues
+        own = None if generator.tissues == generator.structures else generator.tissues
         given = {"tissues": own, "prior": generator.prior, "shares": shares}
         mixture = draw_mixture(size, 1, generator.structures, random, **given)
         with torch.no_grad():

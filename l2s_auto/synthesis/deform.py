@@ -11,6 +11,7 @@ from itertools import combinations
 import torch
 from torch.nn import functional
 
+from l2s_auto.core.constants import constant
 from l2s_auto.core.separable import along_axes
 from l2s_auto.synthesis.axes import hat, spread_over
 from l2s_auto.synthesis.drawn import Drawn, normal, uniform
@@ -51,12 +52,11 @@ class Deformation(Drawn):
 def rotation_matrices(angles: torch.Tensor, dims: int) -> torch.Tensor:
     """(B, D (D - 1) / 2) angles in radians, one a plane of two axes -> (B, D, D), the product of the rotations."""
     one = torch.eye(dims, device=angles.device, dtype=angles.dtype)
-    out = one.expand(len(angles), -1, -1)
+    out, where = one.expand(len(angles), -1, -1), (angles.device, angles.dtype)
     for (i, j), angle in zip(combinations(range(dims), 2), angles.T, strict=True):
-        plane = torch.zeros_like(one)
-        plane[i, i] = plane[j, j] = 1
-        turn = torch.zeros_like(plane)
-        turn[i, j], turn[j, i] = -1, 1
+        axes = range(dims)
+        plane = constant(tuple(tuple(float(a == b and a in (i, j)) for b in axes) for a in axes), *where)
+        turn = constant(tuple(tuple({(i, j): -1.0, (j, i): 1.0}.get((a, b), 0.0) for b in axes) for a in axes), *where)
         cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
         out = out @ (one + (cos - 1) * plane + sin * turn)
     return out
@@ -76,12 +76,12 @@ def draw_deformation(
     flips  whether any may be mirrored
     """
     device, dims = generator.device, len(shape)
-    moves = torch.tensor([float(n > 1) for n in shape], device=device)
+    moves = constant(tuple(float(n > 1) for n in shape), device)
 
     def symmetric(*size: int) -> torch.Tensor:
         return 2 * uniform(*size, generator=generator) - 1
 
-    planes = torch.tensor([float(shape[i] > 1 and shape[j] > 1) for i, j in combinations(range(dims), 2)]).to(device)
+    planes = constant(tuple(float(shape[i] > 1 and shape[j] > 1) for i, j in combinations(range(dims), 2)), device)
     angles = symmetric(batch, len(planes)) * planes * (ranges.rotation * torch.pi / 180)
     scale = torch.diag_embed(torch.exp(symmetric(batch, dims) * moves * ranges.scale))
     sheared = symmetric(batch, dims, dims) * (moves[:, None] * moves) * ranges.shear
@@ -107,8 +107,8 @@ def coarse_positions(
     moved = (deformation.matrix @ point.flatten(2)) + deformation.shift[..., None]
     turned = torch.ones_like(deformation.shift)
     turned[:, 0] = 1 - 2 * deformation.flip.to(turned)
-    step = torch.tensor(spacing, device=device)
-    centre = torch.tensor([(b - n) // 2 + (n - 1) / 2 for b, n in zip(box, shape, strict=True)], device=device)
+    step = constant(tuple(spacing), device)
+    centre = constant(tuple((b - n) // 2 + (n - 1) / 2 for b, n in zip(box, shape, strict=True)), device)
     return (moved * (turned / step)[..., None] + centre[:, None]).view(-1, dims, *coarse)
 
 
@@ -128,7 +128,7 @@ def jacobian(coarse: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """
     points = coarse.shape[2:]
     slope = gradient(coarse, [(n - 1) / max(c - 1, 1) for n, c in zip(shape, points, strict=True)])
-    alone = torch.tensor([float(c == 1) for c in points], device=coarse.device)
+    alone = constant(tuple(float(c == 1) for c in points), coarse.device)
     return slope + torch.diag(alone).view(1, len(shape), len(shape), *[1] * len(shape))
 
 
@@ -138,6 +138,7 @@ def warp_image(image: torch.Tensor, positions: torch.Tensor, *, mode: str = "bil
     mode  bilinear (linear in every axis), or nearest, for numbers between which there is nothing
     """
     dims = positions.shape[1]
-    half = positions.new_tensor([max(n - 1, 1) / 2 for n in image.shape[2:]]).view(dims, *[1] * dims)
+    halves = tuple(max(n - 1, 1) / 2 for n in image.shape[2:])
+    half = constant(halves, positions.device, positions.dtype).view(dims, *[1] * dims)
     grid = (positions / half - 1).movedim(1, -1).flip(-1)
     return functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)

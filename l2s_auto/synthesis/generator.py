@@ -109,8 +109,7 @@ class Generator:
     ) -> None:
         self.channels, self.spacing, self.shape = channels, spacing, shape
         self.shares, self.flips = shares, flips
-        self.structures = torch.tensor(generation.structures, device=device)
-        self.tissues = torch.tensor(generation.tissues, device=device)
+        self.structures, self.tissues = generation.structures, generation.tissues
         self.near = near or (NEAR if ranges is None else ranges)
         self.ranges = ranges or Ranges()
         self.class_of = torch.tensor([label.generation_class for label in generation.enriched], device=device)

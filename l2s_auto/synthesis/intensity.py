@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from l2s_auto.core.constants import constant
 from l2s_auto.core.separable import along_axes
 from l2s_auto.synthesis.drawn import Drawn
 
@@ -60,10 +61,10 @@ NO_SIGNAL = 0.05
 def draw_mixture(
     batch: int,
     channels: int,
-    structures: torch.Tensor,
+    structures: Sequence[int],
     generator: torch.Generator,
     *,
-    tissues: torch.Tensor | None = None,
+    tissues: Sequence[int] | None = None,
     prior: PriorTensors | None = None,
     shares: Shares = Shares(),
     own: bool | None = None,
@@ -71,9 +72,8 @@ def draw_mixture(
 ) -> Mixture:
     """Class means and deviations, from one of three families for each image.
 
-    structures  (G,) the structure that each class belongs to: in uniform images, parts of one structure look alike
-    tissues     (G,) the same, of tissues, which go on across the border of a label; None: the structures
-
+    structures  (G) the structure that each class belongs to: in uniform images, parts of one structure look alike
+    tissues     (G) the same, of tissues, which go on across the border of a label; None: the structures
     own         whether all images, or none, are to look like the real ones; the random numbers are the same
 
     Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). Prior: both normal around what real images have. Reversed:
@@ -89,9 +89,9 @@ def draw_mixture(
     def normal() -> torch.Tensor:
         return torch.randn(size, generator=generator, device=device)
 
-    def alike(kinds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        count = int(kinds.max()) + 1
-        return uniform(batch, channels, count)[..., kinds], uniform(batch, channels, count)[..., kinds]
+    def alike(kinds: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        count, index = max(kinds) + 1, constant(tuple(kinds), device, torch.int64)
+        return uniform(batch, channels, count)[..., index], uniform(batch, channels, count)[..., index]
 
     mean, std = alike(structures)
     if tissues is not None:
@@ -149,7 +149,7 @@ def rescale(image: torch.Tensor, *, lower: float = 0.005, upper: float = 0.995) 
     """
     flat = image.flatten(2)
     stride = -(-flat.shape[2] // 8192) | 1  # odd, so that it does not step along one plane of an even grid
-    low, high = flat[..., ::stride].quantile(torch.tensor([lower, upper], device=image.device, dtype=image.dtype), 2)
+    low, high = flat[..., ::stride].quantile(constant((lower, upper), image.device, image.dtype), 2)
     low, high = _spread(low, image), _spread(high, image)
     return (image - low) / (high - low).clamp_min(1e-6)
 

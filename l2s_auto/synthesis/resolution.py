@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import torch
 
+from l2s_auto.core.constants import constant
 from l2s_auto.synthesis.axes import gaussian, hat
 from l2s_auto.synthesis.drawn import Drawn, uniform
 
@@ -53,16 +54,15 @@ def draw_resolution(
 ) -> Resolution:
     """Factors are 1 in all axes but one, and in that one, too, for most of the images."""
     device, dims = generator.device, len(shape)
-    most = torch.tensor(
-        [max(1.0, min(ranges.thickest / s, n / FEWEST_SLICES)) for n, s in zip(shape, spacing, strict=True)]
-    )
-    open_axes = torch.tensor([axis for axis, n in enumerate(shape) if n > 1] or [0], device=device)
+    thickest = (max(1.0, min(ranges.thickest / s, n / FEWEST_SLICES)) for n, s in zip(shape, spacing, strict=True))
+    most = constant(tuple(thickest), device)
+    open_axes = constant(tuple(axis for axis, n in enumerate(shape) if n > 1) or (0,), device, torch.int64)
     partial = ranges.partial * uniform(batch, 1, generator=generator).expand(-1, dims)
     blur = ranges.blur * uniform(batch, dims, generator=generator)
     choice = (uniform(batch, generator=generator) * len(open_axes)).long().clamp_max(len(open_axes) - 1)
-    chosen = torch.nn.functional.one_hot(open_axes[choice], dims).bool()
+    chosen = open_axes[choice][:, None] == torch.arange(dims, device=device)
     thick = uniform(batch, 1, generator=generator) < ranges.thick
-    factor = most.to(device) ** uniform(batch, 1, generator=generator)
+    factor = most ** uniform(batch, 1, generator=generator)
     phase = uniform(batch, dims, generator=generator)
     return Resolution(partial, blur, torch.where(chosen & thick, factor, torch.ones_like(factor)), phase)
 

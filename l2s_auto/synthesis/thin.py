@@ -13,6 +13,8 @@ from itertools import product
 
 import torch
 
+from l2s_auto.core.constants import constant
+
 #: Voxels whose centres are on the border of a cell belong to it, whatever the rounding.
 _ROUNDING = 1e-3
 #: How much larger cells are for tubes, which break where a sheet only has a hole.
@@ -34,7 +36,8 @@ def warp_labels(labels: torch.Tensor, positions: torch.Tensor, slope: torch.Tens
     index = flat_index(nearest, labels.shape)
     out = labels.flatten().index_select(0, index.flatten())
     if slope is not None:
-        _keep_thin(out, labels, index, positions, nearest, Cells(slope, index.shape))
+        keep = keep_thin if labels.device.type == "cpu" else keep_thin_everywhere
+        keep(out, labels, index, positions, nearest, Cells(slope, index.shape))
     return out.view(index.shape)
 
 
@@ -120,7 +123,7 @@ class Cells:
         return index + at * size
 
 
-def _keep_thin(
+def keep_thin(
     out: torch.Tensor,
     labels: torch.Tensor,
     index: torch.Tensor,
@@ -143,16 +146,57 @@ def _keep_thin(
         ]
     )
     side, far = apart.sign(), apart.abs() >= 1 - cells.reach.T.index_select(1, sample)
-    strides = torch.tensor(labels[0].stride(), device=at.device)[:, None]
-    step = (side * strides).to(base.dtype)
-    open_axes = [(0, 1) if n >= 3 else (0,) for n in labels.shape[1:]]
-    for move in sorted(product(*open_axes), key=sum, reverse=True)[:-1]:
+    step = (side * constant(labels[0].stride(), at.device)[:, None]).to(base.dtype)
+    for move in _moves(labels.shape[1:]):
         axes = [axis for axis, one in enumerate(move) if one]
         neighbour = reduce(torch.add, [step[axis] for axis in axes], base)
         found = reduce(torch.logical_and, [far[axis] for axis in axes], thin.index_select(0, neighbour) > 0)
         some = found.nonzero()[:, 0]
         where, source = at.index_select(0, some), neighbour.index_select(0, some)
-        there = side.index_select(1, some) * side.new_tensor(move)[:, None] - apart.index_select(1, some)
+        steps = side.index_select(1, some) * constant(move, side.device, side.dtype)[:, None]
+        there = steps - apart.index_select(1, some)
         widened = torch.where(thin.index_select(0, source) > 1, TUBE, 1.0)
         inside = cells.hold(where, there, widened).nonzero()[:, 0]
         out.index_copy_(0, where.index_select(0, inside), values.index_select(0, source.index_select(0, inside)))
+
+
+def keep_thin_everywhere(
+    out: torch.Tensor,
+    labels: torch.Tensor,
+    index: torch.Tensor,
+    positions: torch.Tensor,
+    nearest: torch.Tensor,
+    cells: Cells,
+) -> None:
+    """As `keep_thin`, for all voxels alike, image by image: an accelerator need not be waited for to know how few.
+
+    What `keep_thin` passes over for not being beside a thin voxel is here not exchanged for the same reason.
+    """
+    thin, values = thin_axes(labels), labels.flatten()
+    near, thin = beside(thin > 0).flatten(), thin.flatten()
+    strides = labels[0].stride()
+    count = index[0].numel()
+    for number in range(len(index)):
+        base = index[number].flatten()
+        at = torch.arange(number * count, (number + 1) * count, device=index.device)
+        apart = (positions[number] - nearest[number]).flatten(1)
+        side, far = apart.sign(), apart.abs() >= 1 - cells.reach[number][:, None]
+        found_here = out.narrow(0, number * count, count)
+        is_near = near.index_select(0, base)
+        for move in _moves(labels.shape[1:]):
+            neighbour, wanted = base, is_near
+            for axis in (axis for axis, one in enumerate(move) if one):
+                neighbour = neighbour + (side[axis] * strides[axis]).to(base.dtype)
+                wanted = wanted & far[axis]
+            neighbour = torch.where(wanted, neighbour, base)  # others may lie outside of the boxes
+            thinness = thin.index_select(0, neighbour)
+            there = side * constant(move, side.device, side.dtype)[:, None] - apart
+            inside = cells.hold(at, there, torch.where(thinness > 1, TUBE, 1.0))
+            exchanged = wanted & (thinness > 0) & inside
+            found_here.copy_(torch.where(exchanged, values.index_select(0, neighbour), found_here))
+
+
+def _moves(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Which axes to go along to a neighbour, the farthest neighbours first."""
+    open_axes = [(0, 1) if n >= 3 else (0,) for n in shape]
+    return sorted(product(*open_axes), key=sum, reverse=True)[:-1]

@@ -12,6 +12,7 @@ import math
 import torch
 from torch.nn import functional
 
+from l2s_auto.core.constants import constant
 from l2s_auto.core.separable import along_axes
 from l2s_auto.synthesis.axes import cubic
 
@@ -85,8 +86,9 @@ def flow(velocity: torch.Tensor, extent: list[float], *, squarings: int = SQUARI
     -> (B, D, *coarse) mm
     """
     dims, coarse = velocity.shape[1], velocity.shape[2:]
-    half = velocity.new_tensor([max(e, 1e-6) / 2 for e in extent]).view(dims, *[1] * dims)
-    ends = [velocity.new_tensor([0.0]) if n == 1 else torch.linspace(-1, 1, n).to(velocity) for n in coarse]
+    where = {"device": velocity.device, "dtype": velocity.dtype}
+    half = constant(tuple(max(e, 1e-6) / 2 for e in extent), **where).view(dims, *[1] * dims)
+    ends = [constant((0.0,) if n == 1 else tuple(torch.linspace(-1, 1, n).tolist()), **where) for n in coarse]
     base = torch.stack(torch.meshgrid(*ends, indexing="ij"))
     moved = velocity / half / 2**squarings
     for _ in range(squarings):

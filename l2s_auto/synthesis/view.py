@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from l2s_auto.core.constants import constant
 from l2s_auto.core.plan import GenerationPlan
 from l2s_auto.synthesis.drawn import Drawn, uniform
 from l2s_auto.synthesis.intensity import NO_SIGNAL, Mixture
@@ -42,7 +43,7 @@ class View(Drawn):
 def draw_view(batch: int, shape: tuple[int, ...], ranges: ViewRanges, generator: torch.Generator) -> View:
     """Axes of one voxel are never cut. Outside of the field of view there is 0 in one half of the images."""
     dims = len(shape)
-    open_axes = torch.tensor([float(n > 1) for n in shape], device=generator.device)[:, None]
+    open_axes = constant(tuple(float(n > 1) for n in shape), generator.device)[:, None]
     cropped = (uniform(batch, 1, 1, generator=generator) < ranges.cropped).float()
     level = 2 * uniform(batch, generator=generator) - 1
     kind = uniform(batch, generator=generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.checkpoint import SEPARATOR
 from l2s_auto.training.data import BoxSampler
+from l2s_auto.training.replay import Replay
 from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
 
@@ -41,6 +42,7 @@ class Parts:
     scans     real cases that move theta, where they are others than those that images are made from
     context   (C, *S) image on the plan's grid -> (1, *S) what a cascade's first network finds; None: no cascade, or its
               first network is not trained yet
+    replay    what makes the images of plain iterations
     """
 
     plan: Plan
@@ -61,6 +63,7 @@ class Parts:
     wide: AugmenterModule | None = None
     scans: BoxSampler | None = None
     context: Callable[[np.ndarray], np.ndarray] | None = None
+    replay: Replay = field(default_factory=Replay)
 
 
 def check_names(module: torch.nn.Module, *, kind: str, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from l2s_auto.preprocessing.compressed import CompressedArray
 from l2s_auto.preprocessing.places import some_voxels
 from l2s_auto.preprocessing.store import StoredCase
+from l2s_auto.training.resident import Resident
 
 #: First voxel and the one behind the last along each axis; they may lie outside of the case.
 Ranges = tuple[tuple[int, int], ...]
@@ -49,6 +50,7 @@ class BoxSampler:
         self.cases, self.target_of = list(cases), target_of
         self.rng, self.device, self.foreground_share = rng, device, foreground_share
         self._places: dict[int, dict[int, np.ndarray]] = {}
+        self._resident = Resident(device)
 
     def sample(
         self,
@@ -68,14 +70,15 @@ class BoxSampler:
         enriched, image = [], []
         for number, index in drawn[share]:
             case = self.cases[number]
-            enriched.append(_read(case.enriched, index).astype(np.int64))
+            enriched.append(self._box((number, "labels"), case.enriched, index))
             if images:
                 assert case.image is not None, f"case {case.id} has no image"
-                image.append(_read(case.image, index).astype(np.float32, copy=False))
-        return Boxes(self._stack(enriched), self._stack(image) if images else None)
+                image.append(self._box((number, "image"), case.image, index))
+        return Boxes(torch.stack(enriched).long(), torch.stack(image).float() if images else None)
 
-    def _stack(self, arrays: list[np.ndarray]) -> torch.Tensor:
-        return torch.from_numpy(np.stack(arrays)).to(self.device)
+    def _box(self, key: Hashable, array: np.ndarray | CompressedArray, ranges: Ranges) -> torch.Tensor:
+        found = self._resident.box(key, array, ranges)
+        return torch.from_numpy(np.ascontiguousarray(_read(array, ranges))).to(self.device) if found is None else found
 
     def _choose(self, batch: int) -> np.ndarray:
         """Case numbers; a batch holds different cases as long as there are enough."""

@@ -53,6 +53,18 @@ def draw_synthetic(parts: Parts, theta: Params | None = None, *, batch: int | No
     return drawn_from(parts, draw_maps(parts, batch), batch=batch, shares=shares_of(parts, theta))
 
 
+@torch.no_grad()
+def draw_plain(parts: Parts, theta: Params) -> Batch:
+    """This process's share of a synthetic batch as the network sees it, theta as it is."""
+    return parts.replay.batch(parts, theta, draw_maps(parts, parts.plan.batch), make_plain)
+
+
+def make_plain(parts: Parts, theta: Params, maps: torch.Tensor) -> Batch:
+    """`draw_plain` from given label maps."""
+    drawn = drawn_from(parts, maps, batch=parts.plan.batch, shares=shares_of(parts, theta))
+    return Batch(augment(parts, theta, drawn), drawn.clean.target)
+
+
 def draw_maps(parts: Parts, batch: int) -> torch.Tensor:
     """(B, *box) this process's share of a joint batch of enriched label maps, larger than the patch."""
     share = parts.team.share(batch)

@@ -24,7 +24,7 @@ from l2s_auto.hypergradients.signal import limited, no_signal, note
 from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.networks import call
 from l2s_auto.training.build import Parts
-from l2s_auto.training.draws import Synthetic, augment, draw_families, draw_real, draw_synthetic
+from l2s_auto.training.draws import Synthetic, augment, draw_families, draw_plain, draw_real, draw_synthetic
 from l2s_auto.training.families import by_share, learns_share
 
 LOGGER = logging.getLogger("l2s_auto")
@@ -154,10 +154,7 @@ def first_order_update(parts: Parts, state: TrainState, batch: Batch, *, rate_sc
 
 def synthetic_step(parts: Parts, state: TrainState, *, rate_scale: float) -> StepResult:
     """Items 1 and 2: theta as it is, phi moves."""
-    synthetic = draw_synthetic(parts, state.theta)
-    with torch.no_grad():
-        image = augment(parts, state.theta, synthetic)
-    state, loss = first_order_update(parts, state, Batch(image, synthetic.clean.target), rate_scale=rate_scale)
+    state, loss = first_order_update(parts, state, draw_plain(parts, state.theta), rate_scale=rate_scale)
     return StepResult(state, loss)
 
 

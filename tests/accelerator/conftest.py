@@ -5,9 +5,13 @@ import os
 import pytest
 import torch
 
+from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.recipe import Recipe
 from l2s_auto.networks.device import choose_device
+from l2s_auto.training.build import build_parts
 from tests.end_to_end.conftest import dataset, own_state  # noqa: F401 - fixtures
+from tests.training.conftest import cases, plan  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -17,3 +21,14 @@ def device() -> torch.device:
         return choose_device(name)
     except UserError as error:
         pytest.skip(f"no accelerator: {error}")
+
+
+@pytest.fixture
+def small_parts(plan, cases, device):  # noqa: F811
+    """augmenter -> the parts of a tiny training on the accelerator."""
+
+    def make(augmenter: str = "parametric"):
+        recipe = Recipe(augmenter=Component(name=augmenter), hyper_every=2, warm_up=0.0)
+        return build_parts(plan, recipe, cases, device=device)
+
+    return make

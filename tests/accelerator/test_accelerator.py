@@ -11,7 +11,10 @@ from l2s_auto.core.types import Volume
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
+from l2s_auto.training.build import initial_state
+from l2s_auto.training.draws import draw_maps, draw_plain, make_plain
 from l2s_auto.training.methods import METHODS
+from l2s_auto.training.replay import can_be_replayed
 from tests.end_to_end.test_commands import history, train
 from tests.hypergradients.problem import relative_error
 from tests.hypergradients.test_estimators import RULES, after_steps
@@ -55,6 +58,26 @@ def test_draws_on_the_device_are_repeatable_and_finite(device):
     )
     assert one.image.isfinite().all() and torch.equal(one.image, two.image)
     assert not torch.equal(one.image, other.image)
+
+
+@pytest.mark.parametrize("augmenter", ["parametric", "contrast+parametric-random", "nonparametric"])
+def test_images_of_a_graph_are_those_that_are_made_one_by_one(augmenter, small_parts, device):
+    """For the same random numbers, as theta moves, and after the random numbers were put back."""
+    if device.type != "cuda":
+        pytest.skip("graphs are CUDA's")
+    parts, again = small_parts(augmenter), small_parts(augmenter)
+    assert can_be_replayed(parts, draw_maps(small_parts(augmenter), parts.plan.batch))
+    theta = initial_state(parts).theta
+    for number in range(6):
+        if number == 3:
+            theta = {name: value + 0.05 for name, value in theta.items()}
+        if number == 5:
+            parts.random.set_state(again.random.get_state())
+        found = draw_plain(parts, theta)
+        expected = make_plain(again, theta, draw_maps(again, again.plan.batch))
+        assert torch.equal(found.target, expected.target), number
+        torch.testing.assert_close(found.image, expected.image, atol=1e-5, rtol=1e-5)
+    assert parts.replay._graph is not None and again.replay._graph is None
 
 
 @pytest.mark.parametrize("augmenter", ["parametric", "nonparametric"])
@@ -102,3 +125,17 @@ def test_predictions_are_those_of_a_cpu(tmp_path, device):
             Predictor.load(tmp_path / "run", device=name, tta=tta).predict(scan) for name in ("cpu", str(device))
         )
         assert np.mean(one.labels == two.labels) > 0.99
+
+
+def test_nothing_is_waited_for_while_images_are_made(small_parts, device):
+    if device.type != "cuda":
+        pytest.skip("only CUDA tells")
+    parts = small_parts()
+    theta, maps = initial_state(parts).theta, draw_maps(parts, parts.plan.batch)
+    with torch.no_grad():
+        make_plain(parts, theta, maps)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            make_plain(parts, theta, maps)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

@@ -187,10 +187,10 @@ def test_a_share_of_the_images_follows_the_prior():
     tensors = PriorTensors(
         *(torch.full((1, 3), v) for v in (0.5, 0.01, 0.02, 0.001)),
     )
-    mixture = draw_mixture(4000, 1, torch.arange(3), random(), prior=tensors, shares=Shares(prior=0.6))
+    mixture = draw_mixture(4000, 1, range(3), random(), prior=tensors, shares=Shares(prior=0.6))
     near = ((mixture.mean - 0.5).abs() < 0.05).all(2).float().mean().item()
     assert near == pytest.approx(0.6 + 0.4 * 0.1**3, abs=0.03)
-    uniform = draw_mixture(4000, 1, torch.arange(3), random(), prior=tensors)
+    uniform = draw_mixture(4000, 1, range(3), random(), prior=tensors)
     assert uniform.mean.mean().item() == pytest.approx(0.5, abs=0.02)
     assert uniform.mean.std().item() == pytest.approx(12**-0.5, abs=0.02)
 
@@ -242,7 +242,7 @@ def test_ranges_are_respected():
 
 
 def test_parts_of_a_structure_look_alike_in_uniform_images_and_differ_in_those_like_real_ones():
-    structures = torch.tensor([0, 1, 1])
+    structures = (0, 1, 1)
     uniform = draw_mixture(50, 1, structures, random())
     assert torch.equal(uniform.mean[..., 1], uniform.mean[..., 2]) and torch.equal(
         uniform.std[..., 1], uniform.std[..., 2]
@@ -254,7 +254,7 @@ def test_parts_of_a_structure_look_alike_in_uniform_images_and_differ_in_those_l
 
 
 def test_uniform_images_tell_tissues_or_labels_apart():
-    structures, tissues = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 0, 1])
+    structures, tissues = (0, 1, 2, 2), (0, 1, 0, 1)
     mean = draw_mixture(2000, 1, structures, random(), tissues=tissues).mean[:, 0]
     of_tissues, of_labels = (mean[:, 0] == mean[:, 2]) & (mean[:, 1] == mean[:, 3]), mean[:, 2] == mean[:, 3]
     assert torch.equal(of_tissues, ~of_labels)
@@ -263,7 +263,7 @@ def test_uniform_images_tell_tissues_or_labels_apart():
 
 def test_reversed_images_exchange_dark_and_bright_but_air_stays_dark():
     tensors = PriorTensors(*(torch.tensor([v]) for v in ([0.01, 0.2, 0.9], [0.0] * 3, [0.02] * 3, [0.0] * 3)))
-    mixture = draw_mixture(5, 1, torch.arange(3), random(), prior=tensors, shares=Shares(reversed=1.0))
+    mixture = draw_mixture(5, 1, range(3), random(), prior=tensors, shares=Shares(reversed=1.0))
     torch.testing.assert_close(mixture.mean, torch.tensor([0.01, 0.8, 0.1]).expand(5, 1, 3))
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from l2s_auto.synthesis import thin
 from l2s_auto.synthesis.deform import DeformationRanges, coarse_positions, draw_deformation, jacobian, refine
 from l2s_auto.synthesis.thin import beside, inverse, thin_axes, warp_labels
 
@@ -89,3 +90,18 @@ def test_inverse_matrices(dims):
     matrices = torch.eye(dims).view(1, dims, dims, 1) + 0.2 * torch.randn(4, dims, dims, 6)
     product = torch.einsum("bijn,bjkn->bikn", matrices, inverse(matrices))
     torch.testing.assert_close(product, torch.eye(dims).view(1, dims, dims, 1).expand_as(product), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(12, 14, 10), (20, 24), (16, 18, 1)])
+def test_where_all_voxels_are_looked_at_the_same_labels_are_kept(shape, monkeypatch):
+    box, spacing = tuple(n + 6 if n > 1 else 1 for n in shape), (1.0,) * len(shape)
+    random = torch.Generator().manual_seed(0)
+    labels = (torch.rand(6, *box, generator=random) < 0.2).to(torch.uint8)
+    labels[:, 5] = 2
+    deformation = draw_deformation(6, shape, spacing, DeformationRanges(scale=0.3, elastic=2.5), random)
+    coarse = coarse_positions(deformation, shape=shape, box=box, spacing=spacing)
+    where, slope = refine(coarse, shape), jacobian(coarse, shape)
+    expected = warp_labels(labels, where, slope)
+    monkeypatch.setattr(thin, "keep_thin", thin.keep_thin_everywhere)
+    assert torch.equal(warp_labels(labels, where, slope), expected)
+    assert not torch.equal(warp_labels(labels, where), expected)

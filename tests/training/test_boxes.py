@@ -10,6 +10,7 @@ import torch
 from l2s_auto.preprocessing.compressed import open_array, write_array
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.data import BoxSampler, _read
+from l2s_auto.training.resident import Resident
 
 SHAPE = (9, 14, 5)
 
@@ -48,3 +49,21 @@ def test_the_same_boxes_from_memory_and_from_disk(tmp_path: Path) -> None:
     for one, two in zip(*drawn, strict=True):
         assert torch.equal(one.enriched, two.enriched) and torch.equal(one.image, two.image)
         assert one.image.shape == (2, 1, 9, 9, 9) and one.enriched.dtype == torch.int64
+
+
+def test_boxes_of_cases_on_the_device_are_those_of_the_cases(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(2, *SHAPE)).astype(np.float32)
+    write_array(tmp_path / "image.b2nd", image)
+    resident = Resident(torch.device("cpu"), room=image.nbytes)
+    for _ in range(20):
+        ranges = tuple((int(rng.integers(-6, n)), int(rng.integers(n, n + 6))) for n in SHAPE)
+        found = resident.box("image", open_array(tmp_path / "image.b2nd"), ranges)
+        assert found is not None and np.array_equal(found.numpy(), _read(image, ranges))
+    assert resident.box("another", image, ranges) is None, "there is room for one"
+    assert resident.box("image", image, ranges) is not None
+
+
+def test_a_cpu_keeps_no_case_twice() -> None:
+    image = np.zeros((1, *SHAPE), np.float32)
+    assert Resident(torch.device("cpu")).box("image", image, ((0, 2), (0, 2), (0, 2))) is None

@@ -7,7 +7,7 @@ import torch
 from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.training.build import Parts
-from l2s_auto.training.draws import augment, draw_synthetic
+from l2s_auto.training.draws import draw_plain
 from l2s_auto.training.methods.supervised import MILD, draw_augmented
 from l2s_auto.training.step import StepResult, first_order_update
 
@@ -36,13 +36,12 @@ class Mixed:
 @torch.no_grad()
 def draw_mixed(parts: Parts, state: TrainState, mild: AugmenterModule) -> Batch:
     """This process's share of a joint batch; whether it begins with a real scan is random."""
-    synthetic = draw_synthetic(parts)
-    image = augment(parts, state.theta, synthetic)
+    synthetic = draw_plain(parts, state.theta)
     real = draw_augmented(parts, mild)
     first = torch.randint(2, (), generator=parts.random, device=parts.device)
     number = torch.arange(parts.plan.batch, device=parts.device)[parts.team.share(parts.plan.batch)]
     is_real = (number + first) % 2 == 0
-    return Batch(chosen(is_real, real.image, image), chosen(is_real, real.target, synthetic.clean.target))
+    return Batch(chosen(is_real, real.image, synthetic.image), chosen(is_real, real.target, synthetic.target))
 
 
 def chosen(where: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,83 @@
+"""The images of a plain iteration are made without waiting for the device, and by a graph where there can be one."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from l2s_auto.core.component import Component
+from l2s_auto.synthesis import thin
+from l2s_auto.training.draws import augment, draw_maps, draw_plain, draw_synthetic, make_plain
+from l2s_auto.training.replay import LARGEST, Replay, can_be_replayed
+
+
+class Waiting(TorchDispatchMode):
+    """Notes what an accelerator would have to be waited for: values that Python reads, sizes that depend on values, and
+    numbers that come from Python."""
+
+    KINDS = ("_local_scalar_dense", "nonzero", "lift_fresh", "unique", "masked_select")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if any(kind in str(function) for kind in self.KINDS):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+AUGMENTERS = ("parametric", "contrast+parametric-random", "nonparametric", "gamma+rician+blur")
+
+
+@pytest.mark.parametrize("augmenter", AUGMENTERS)
+def test_nothing_is_waited_for(make_parts, augmenter, monkeypatch):
+    monkeypatch.setattr(thin, "keep_thin", thin.keep_thin_everywhere)  # as on an accelerator
+    parts, _, state = make_parts(augmenter=Component(name=augmenter))
+    theta, maps = state.theta, draw_maps(parts, parts.plan.batch)
+    with torch.no_grad():
+        make_plain(parts, theta, maps)  # constants are made
+        with Waiting() as waiting:
+            make_plain(parts, theta, maps)
+    assert not waiting.found
+
+
+def test_a_plain_batch_is_what_its_steps_make(make_parts):
+    parts, _, state = make_parts()
+    again, theta = make_parts()[0], state.theta
+    plain, drawn = draw_plain(parts, theta), draw_synthetic(again, theta)
+    with torch.no_grad():
+        assert torch.equal(plain.image, augment(again, theta, drawn))
+    assert torch.equal(plain.target, drawn.clean.target)
+
+
+class Elsewhere(torch.nn.Module):
+    """A part of the augmenter that somebody else wrote."""
+
+
+def test_a_graph_is_for_own_augmenters_and_small_batches_on_cuda(make_parts):
+    parts = make_parts()[0]
+    maps = draw_maps(parts, parts.plan.batch)
+    assert not can_be_replayed(parts, maps), "there is none on a CPU"
+    cuda = replace(parts, device=torch.device("cuda"))
+    assert can_be_replayed(cuda, maps)
+    assert not can_be_replayed(cuda, torch.zeros(1).expand(LARGEST + 1))
+    cuda.augmenter.add_module("other", Elsewhere())
+    assert not can_be_replayed(cuda, maps)
+
+
+def test_where_the_graph_cannot_be_made_it_is_said_once_and_images_are_made_without(make_parts, monkeypatch, caplog):
+    (parts, _, state), calls = make_parts(), []
+    monkeypatch.setattr("l2s_auto.training.replay.can_be_replayed", lambda *_: True)
+
+    def fails(*_):
+        calls.append(1)
+        raise RuntimeError("not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(Replay, "_capture", fails)
+    with caplog.at_level(logging.WARNING, "l2s_auto"):
+        for _ in range(3):
+            assert draw_plain(parts, state.theta).image.isfinite().all()
+    assert len(calls) == 1 and caplog.text.count("more slowly: not permitted") == 1
