@@ -8,6 +8,9 @@ Sheets and tubes whose voxels share faces then stay connected, and become little
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import reduce
 from itertools import product
 
@@ -17,6 +20,7 @@ from l2s_auto.core.constants import constant
 
 #: Voxels whose centres are on the border of a cell belong to it, whatever the rounding.
 _ROUNDING = 1e-3
+_everywhere: ContextVar[bool] = ContextVar("everywhere", default=False)
 #: How much larger cells are for tubes, which break where a sheet only has a hole.
 TUBE = 1.15
 
@@ -36,9 +40,22 @@ def warp_labels(labels: torch.Tensor, positions: torch.Tensor, slope: torch.Tens
     index = flat_index(nearest, labels.shape)
     out = labels.flatten().index_select(0, index.flatten())
     if slope is not None:
-        keep = keep_thin if labels.device.type == "cpu" else keep_thin_everywhere
+        keep = _keep_thin_everywhere if _everywhere.get() else _keep_thin
         keep(out, labels, index, positions, nearest, Cells(slope, index.shape))
     return out.view(index.shape)
+
+
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """Meanwhile labels are warped in steps whose number and sizes do not depend on what is found, as a graph asks for.
+
+    There are more of them, and the labels are the same.
+    """
+    before = _everywhere.set(True)
+    try:
+        yield
+    finally:
+        _everywhere.reset(before)
 
 
 def thin_axes(labels: torch.Tensor) -> torch.Tensor:
@@ -102,19 +119,18 @@ class Cells:
         self._back, self._half = back.movedim(0, 2).flatten(2), half.movedim(0, 1).flatten(1)
         assert self._back.shape[:2] == (dims, dims)
 
-    def hold(self, at: torch.Tensor, apart: torch.Tensor, widened: torch.Tensor) -> torch.Tensor:
+    def hold(self, near: torch.Tensor, apart: torch.Tensor, widened: torch.Tensor) -> torch.Tensor:
         """Whether points are in the cells of voxels.
 
-        at       (N,) index into the flat output
+        near     (N,) of the voxels, as `nearest` gives it
         apart    (D, N) where the point is from that voxel's position, voxels of the box
         widened  (N,) how much larger the cell is
         -> (N,) bool
         """
-        near = self._nearest(at)
         span = (self._back.index_select(2, near) * apart).sum(1).abs()
         return (span <= self._half.index_select(1, near) * widened).all(0)
 
-    def _nearest(self, at: torch.Tensor) -> torch.Tensor:
+    def nearest(self, at: torch.Tensor) -> torch.Tensor:
         """(N,) index into the flat output -> that of the nearest point in flat (B, *coarse)."""
         index, size = torch.zeros_like(at), 1
         for n, points in zip(reversed(self.shape[1:]), reversed(self.coarse), strict=True):
@@ -123,7 +139,7 @@ class Cells:
         return index + at * size
 
 
-def keep_thin(
+def _keep_thin(
     out: torch.Tensor,
     labels: torch.Tensor,
     index: torch.Tensor,
@@ -156,11 +172,11 @@ def keep_thin(
         steps = side.index_select(1, some) * constant(move, side.device, side.dtype)[:, None]
         there = steps - apart.index_select(1, some)
         widened = torch.where(thin.index_select(0, source) > 1, TUBE, 1.0)
-        inside = cells.hold(where, there, widened).nonzero()[:, 0]
+        inside = cells.hold(cells.nearest(where), there, widened).nonzero()[:, 0]
         out.index_copy_(0, where.index_select(0, inside), values.index_select(0, source.index_select(0, inside)))
 
 
-def keep_thin_everywhere(
+def _keep_thin_everywhere(
     out: torch.Tensor,
     labels: torch.Tensor,
     index: torch.Tensor,
@@ -168,9 +184,9 @@ def keep_thin_everywhere(
     nearest: torch.Tensor,
     cells: Cells,
 ) -> None:
-    """As `keep_thin`, for all voxels alike, image by image: an accelerator need not be waited for to know how few.
+    """As `_keep_thin`, for all voxels alike, image by image: an accelerator need not be waited for to know how few.
 
-    What `keep_thin` passes over for not being beside a thin voxel is here not exchanged for the same reason.
+    What `_keep_thin` passes over for not being beside a thin voxel is here not exchanged for the same reason.
     """
     thin, values = thin_axes(labels), labels.flatten()
     near, thin = beside(thin > 0).flatten(), thin.flatten()
@@ -178,7 +194,7 @@ def keep_thin_everywhere(
     count = index[0].numel()
     for number in range(len(index)):
         base = index[number].flatten()
-        at = torch.arange(number * count, (number + 1) * count, device=index.device)
+        cell = cells.nearest(torch.arange(number * count, (number + 1) * count, device=index.device))
         apart = (positions[number] - nearest[number]).flatten(1)
         side, far = apart.sign(), apart.abs() >= 1 - cells.reach[number][:, None]
         found_here = out.narrow(0, number * count, count)
@@ -191,7 +207,7 @@ def keep_thin_everywhere(
             neighbour = torch.where(wanted, neighbour, base)  # others may lie outside of the boxes
             thinness = thin.index_select(0, neighbour)
             there = side * constant(move, side.device, side.dtype)[:, None] - apart
-            inside = cells.hold(at, there, torch.where(thinness > 1, TUBE, 1.0))
+            inside = cells.hold(cell, there, torch.where(thinness > 1, TUBE, 1.0))
             exchanged = wanted & (thinness > 0) & inside
             found_here.copy_(torch.where(exchanged, values.index_select(0, neighbour), found_here))
 

@@ -13,6 +13,7 @@ import torch
 
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch
+from l2s_auto.synthesis.thin import without_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Make = Callable[[Parts, Params, torch.Tensor], Batch]
 
 #: Voxels of a batch from which on kernels are no longer small, and a graph's own memory no longer little.
-LARGEST = 2**22
+LARGEST = 2**23
 #: Modules from elsewhere may do what a graph does not repeat.
 KNOWN = ("l2s_auto.", "torch.nn.")
 LOGGER = logging.getLogger("l2s_auto")
@@ -68,14 +69,14 @@ class Replay:
         before = parts.random.get_state()
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):  # kernels are loaded, and constants made
+        with torch.cuda.stream(beside), without_waiting():  # kernels are loaded, and constants made
             for _ in range(2):
                 make(parts, self._theta, self._maps)
         torch.cuda.current_stream().wait_stream(beside)
         parts.random.set_state(before)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(parts.random)
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph), without_waiting():
             self._made = make(parts, self._theta, self._maps)
         self._graph = graph
 

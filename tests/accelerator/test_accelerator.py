@@ -11,6 +11,7 @@ from l2s_auto.core.types import Volume
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
+from l2s_auto.synthesis.thin import without_waiting
 from l2s_auto.training.build import initial_state
 from l2s_auto.training.draws import draw_maps, draw_plain, make_plain
 from l2s_auto.training.methods import METHODS
@@ -132,7 +133,7 @@ def test_nothing_is_waited_for_while_images_are_made(small_parts, device):
         pytest.skip("only CUDA tells")
     parts = small_parts()
     theta, maps = initial_state(parts).theta, draw_maps(parts, parts.plan.batch)
-    with torch.no_grad():
+    with torch.no_grad(), without_waiting():
         make_plain(parts, theta, maps)
         torch.cuda.set_sync_debug_mode("error")
         try:

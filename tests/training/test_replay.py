@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from l2s_auto.core.component import Component
-from l2s_auto.synthesis import thin
+from l2s_auto.synthesis.thin import without_waiting
 from l2s_auto.training.draws import augment, draw_maps, draw_plain, draw_synthetic, make_plain
 from l2s_auto.training.replay import LARGEST, Replay, can_be_replayed
 
@@ -33,11 +33,10 @@ AUGMENTERS = ("parametric", "contrast+parametric-random", "nonparametric", "gamm
 
 
 @pytest.mark.parametrize("augmenter", AUGMENTERS)
-def test_nothing_is_waited_for(make_parts, augmenter, monkeypatch):
-    monkeypatch.setattr(thin, "keep_thin", thin.keep_thin_everywhere)  # as on an accelerator
+def test_nothing_is_waited_for(make_parts, augmenter):
     parts, _, state = make_parts(augmenter=Component(name=augmenter))
     theta, maps = state.theta, draw_maps(parts, parts.plan.batch)
-    with torch.no_grad():
+    with torch.no_grad(), without_waiting():
         make_plain(parts, theta, maps)  # constants are made
         with Waiting() as waiting:
             make_plain(parts, theta, maps)
