@@ -35,7 +35,7 @@ USUAL = Shares(prior=0.6, reversed=0.15)
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that a step is made of. Nothing in it changes but the random generators.
+    """Everything that a step is made of. Nothing in it changes but the random generators, and what `replay` remembers.
 
     autocast  dtype of first-order passes through the network; None = the weights' own
     wide      scanners of all kinds, for the images that are not to look like the real ones; None: there are none

@@ -11,7 +11,7 @@ from l2s_auto.networks.device import free_memory_gb
 from l2s_auto.preprocessing.compressed import CompressedArray
 
 #: Of the memory that is free at first, the part that cases may take, and GB at most.
-SHARE, MOST_GB = 0.1, 4.0
+SHARE, MOST_GB = 0.1, 1.0
 
 
 class Resident:
