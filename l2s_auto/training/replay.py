@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,10 +32,14 @@ LOGGER = logging.getLogger("l2s_auto")
 
 @dataclass
 class Replay:
-    """The graph of a training, once there is one, and what it was made for."""
+    """The graph of a training, once there is one, and what it was made for.
+
+    It reads the memory of that, so that all of it is held here.
+    """
 
     _graph: Any = None
     _made_for: tuple[object, ...] = ()
+    _shape: torch.Size = field(default_factory=torch.Size)
     _maps: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     _theta: dict[str, torch.Tensor] = field(default_factory=dict)
     _made: Batch | None = None
@@ -47,15 +52,16 @@ class Replay:
         """
         if self._failed or not can_be_replayed(parts, maps):
             return make(parts, theta, maps)
-        made_for = (id(parts.generator), id(parts.augmenter), id(parts.random), tuple(maps.shape), maps.dtype)
-        if made_for != self._made_for:
+        made_for = (parts.generator, parts.augmenter, parts.wide, parts.random)
+        same = len(self._made_for) == len(made_for) and all(map(is_, self._made_for, made_for))
+        if not same or self._shape != maps.shape:
             try:
                 self._capture(parts, theta, maps, make)
             except RuntimeError as error:
                 LOGGER.warning("Images are not made by a CUDA graph, but more slowly: %s", str(error).splitlines()[0])
                 self._failed = True
                 return make(parts, theta, maps)
-            self._made_for = made_for
+            self._made_for, self._shape = made_for, maps.shape
         self._maps.copy_(maps)
         for name, value in self._theta.items():
             value.copy_(theta[name])
