@@ -75,11 +75,13 @@ class Replay:
         before = parts.random.get_state()
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside), without_waiting():  # kernels are loaded, and constants made
-            for _ in range(2):
-                make(parts, self._theta, self._maps)
-        torch.cuda.current_stream().wait_stream(beside)
-        parts.random.set_state(before)
+        try:
+            with torch.cuda.stream(beside), without_waiting():  # kernels are loaded, and constants made
+                for _ in range(2):
+                    make(parts, self._theta, self._maps)
+        finally:
+            torch.cuda.current_stream().wait_stream(beside)
+            parts.random.set_state(before)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(parts.random)
         with torch.cuda.graph(graph), without_waiting():
