@@ -48,14 +48,17 @@ class {TRAINER}(nnUNetTrainer):
             self.on_epoch_start()
             self.on_train_epoch_start()
             outputs = []
-            while passed() < SECONDS and len(outputs) < 10:
+            while passed() < SECONDS and len(outputs) < self.num_iterations_per_epoch:
                 self.lr_scheduler.step(self.num_epochs * min(passed() / SECONDS, 1.0))
                 outputs.append(self.train_step(next(self.dataloader_train)))
             updates += len(outputs)
             self.on_train_epoch_end(outputs)
-            with torch.no_grad():  # one in five, as nnU-Net has it
+            with torch.no_grad():
                 self.on_validation_epoch_start()
-                self.on_validation_epoch_end([self.validation_step(next(self.dataloader_val)) for _ in range(2)])
+                outputs = [self.validation_step(next(self.dataloader_val))]
+                while passed() < SECONDS and len(outputs) < self.num_val_iterations_per_epoch:
+                    outputs.append(self.validation_step(next(self.dataloader_val)))
+                self.on_validation_epoch_end(outputs)
             self.on_epoch_end()
         taken = passed()
         self.on_train_end()
@@ -150,7 +153,9 @@ def tested(given: Any, folder: Path, dataset: Dataset, cases: list[Case]) -> dic
     for name in APPEARANCES:
         scans, numbered = folder / "scans" / name, folder / "numbered" / name
         if not scans.exists():
-            write_scans(cases, scans, appearance=name)
+            made = write_scans(cases, folder / ".scans", appearance=name)
+            scans.parent.mkdir(exist_ok=True)
+            made.rename(scans)
         for path in scans.iterdir():
             link(path, numbered / path.name.replace(".nii.gz", "_0000.nii.gz"))
         for who, source, options, environment in (

@@ -297,7 +297,8 @@ def experiment() -> Parser:
         "methods, learn2synth:AUGMENTER, learn2synth-paper, of contrast samseg; "
         "the first is what the others are tested against"
     )
-    add("--methods", nargs="+", metavar="NAME", help=f"{compared} (default: all)")
+    usual = "learn2synth, synthseg, supervised, mixed, finetuned, advchain"
+    add("--methods", nargs="+", metavar="NAME", help=f"{compared} (default: {usual})")
     cases = "numbers of labelled scans to learn from, or all (default: all that are not held out; of contrast 29,5)"
     add("--cases", type=values.counts, metavar="N,N,…", help=cases)
     add("--field", type=values.positive, metavar="T", help="tesla of the simulated scanner, 1.5 or 3 (default: 1.5)")

@@ -115,6 +115,10 @@ class BoxSampler:
             self._places[number] = places
         return self._places[number]
 
+    def drop_resident(self) -> bool:
+        """Read all boxes from the cases from now on -> whether any case was on the device."""
+        return self._resident.drop()
+
     def state(self) -> dict[str, Any]:
         """State of the random numbers, for a checkpoint."""
         return dict(self.rng.bit_generator.state)

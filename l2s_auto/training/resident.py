@@ -43,6 +43,12 @@ class Resident:
                 whole = whole.index_select(axis, torch.arange(low, high, device=whole.device).clamp_(0, n - 1))
         return whole
 
+    def drop(self) -> bool:
+        """Keep nothing from now on -> whether anything was kept."""
+        had = bool(self._arrays)
+        self._arrays, self._room = {}, 0
+        return had
+
     def _kept(self, key: Hashable, array: np.ndarray | CompressedArray) -> torch.Tensor | None:
         if self._room is None:
             free = 0.0 if self.device.type == "cpu" else free_memory_gb(self.device) or 0.0

@@ -26,10 +26,15 @@ def out_of_memory(error: BaseException) -> bool:
 def smaller(parts: Parts) -> Parts:
     """The parts of a training that takes less memory.
 
-    Samples at a time are halved, which changes nothing but the time. From one sample on, the longest axis of the patch
-    loses as much as the poolings ask for, and about an eighth at least. Raises UserError where nothing is left to lose.
+    What is there to save time goes first: cases on the device, and the graph of plain iterations. Then samples at a
+    time are halved, which changes nothing but the time. From one sample on, the longest axis of the patch loses as much
+    as the poolings ask for, and about an eighth at least. Raises UserError where nothing is left to lose.
     """
     plan, recipe = parts.plan, parts.recipe
+    spared = [sampler.drop_resident() for sampler in (parts.sampler, parts.scans) if sampler is not None]
+    if any([*spared, parts.replay.drop()]):
+        LOGGER.warning("The device has too little memory: from here on no cases are kept on it.")
+        return parts
     at_a_time = min(recipe.micro_batch or plan.batch, plan.batch)
     if at_a_time > 1:
         recipe = recipe.model_copy(update={"micro_batch": (at_a_time + 1) // 2})

@@ -128,6 +128,25 @@ def test_predictions_are_those_of_a_cpu(tmp_path, device):
         assert np.mean(one.labels == two.labels) > 0.99
 
 
+def test_images_that_wait_are_made_without_a_graph(small_parts, device, caplog):
+    """And the random numbers are what they would have been."""
+    if device.type != "cuda":
+        pytest.skip("graphs are CUDA's")
+    parts, again = small_parts(), small_parts()
+    theta = initial_state(parts).theta
+
+    def waits(parts, theta, maps):
+        found = make_plain(parts, theta, maps)
+        found.image.sum().item()
+        return found
+
+    for _ in range(3):
+        found = parts.replay.batch(parts, theta, draw_maps(parts, parts.plan.batch), waits)
+        expected = make_plain(again, theta, draw_maps(again, again.plan.batch))
+        torch.testing.assert_close(found.image, expected.image, atol=1e-5, rtol=1e-5)
+    assert parts.replay._graph is None and "more slowly" in caplog.text
+
+
 def test_nothing_is_waited_for_while_images_are_made(small_parts, device):
     if device.type != "cuda":
         pytest.skip("only CUDA tells")

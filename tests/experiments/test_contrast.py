@@ -252,6 +252,8 @@ def test_samseg_beside_what_is_trained(tmp_path, monkeypatch, heads):
     monkeypatch.setattr("l2s_auto.experiments.contrast.run.load_heads", lambda folder, field: heads)
     monkeypatch.setattr("l2s_auto.experiments.contrast.run.CASES", (3, 2))
     place = tmp_path / "out"
+    with pytest.raises(UserError, match="SAMSEG is the first job's"):
+        contrast(place, methods=["samseg"], dimensions=3, cases=[3], part=(2, 2))
     options = {"methods": ["synthseg", "samseg"], "dimensions": 3, "cases": [3, 2], "iterations": 1}
     contrast(place, **options, part=(2, 2))
     result = json.loads((place / "contrast.json").read_text())

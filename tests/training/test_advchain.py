@@ -119,6 +119,21 @@ def test_without_a_weight_it_is_supervised(make_parts):
         torch.testing.assert_close(alone.phi[name], value, rtol=1e-5, atol=1e-7)
 
 
+def test_what_a_scan_lacks_stays_empty(make_parts, monkeypatch):
+    parts, _, state = make_parts("advchain")
+    batch, seen = draw_augmented(parts, parts.augmenter), []
+    empty = Batch(batch.image * torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1), batch.target)
+    method = AdvChain()
+    chain = method.chain(parts)
+    expected = network_logits(parts, state.phi, empty.image, fast=False).softmax(1).detach()
+    monkeypatch.setattr(
+        "l2s_auto.training.methods.advchain.network_logits",
+        lambda parts, phi, image, fast: seen.append(image) or network_logits(parts, phi, image, fast=fast),
+    )
+    method.disagreement(parts, state.phi, empty, expected, chain, chain.draw(empty.image, parts.random))
+    assert (seen[0][0] == 0).all() and (seen[0][1] != 0).any()
+
+
 @pytest.mark.parametrize("options", [{"weight": -1}, {"ascent": 0}, {"step": 0}, {"noise": -0.1}])
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError, match="are needed"):

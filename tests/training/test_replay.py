@@ -8,9 +8,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.types import Batch
 from l2s_auto.synthesis.thin import without_waiting
 from l2s_auto.training.draws import augment, draw_maps, draw_plain, draw_synthetic, make_plain
-from l2s_auto.training.replay import LARGEST, Replay, can_be_replayed
+from l2s_auto.training.replay import LARGEST, Replay, can_be_replayed, reason, same_images
+from l2s_auto.training.resident import Resident
+from l2s_auto.training.shrink import smaller
 
 
 class Waiting(TorchDispatchMode):
@@ -80,3 +83,43 @@ def test_where_the_graph_cannot_be_made_it_is_said_once_and_images_are_made_with
         for _ in range(3):
             assert draw_plain(parts, state.theta).image.isfinite().all()
     assert len(calls) == 1 and caplog.text.count("more slowly: not permitted") == 1
+
+
+class Sampler:
+    """One that has kept cases once."""
+
+    kept = True
+
+    def drop_resident(self):
+        had, self.kept = self.kept, False
+        return had
+
+
+def test_where_memory_is_short_what_saves_time_goes_first(make_parts, caplog):
+    parts = make_parts()[0]
+    first = replace(parts, sampler=Sampler())
+    with caplog.at_level(logging.WARNING, "l2s_auto"):
+        second = smaller(first)
+        assert second.recipe.micro_batch is None and "no cases are kept" in caplog.text
+        assert smaller(second).recipe.micro_batch == 1
+    assert not smaller(make_parts()[0]).replay.drop(), "where there is none, samples are halved at once"
+
+
+def test_no_case_is_kept_any_more(make_parts):
+    sampler = make_parts()[0].sampler
+    sampler._resident = Resident(torch.device("cpu"), room=10**9)
+    sampler.sample(2, (8, 8, 8))
+    assert sampler.drop_resident() and not sampler.drop_resident()
+    sampler.sample(2, (8, 8, 8))
+    assert not sampler.drop_resident()
+
+
+def test_a_message_has_one_line():
+    assert reason(RuntimeError("a\nb")) == "a" and reason(KeyError()) == "KeyError"
+
+
+def test_a_graph_is_taken_if_its_images_are_those_of_the_steps():
+    one = Batch(torch.rand(1, 1, 4, 4, 4), torch.zeros(1, 4, 4, 4, dtype=torch.int64))
+    assert same_images(one, Batch(one.image + 1e-6, one.target))
+    assert not same_images(one, Batch(one.image + 1e-2, one.target))
+    assert not same_images(one, Batch(one.image, one.target + 1))

@@ -14,6 +14,7 @@ from l2s_auto.training.build import build_parts, initial_state, make_sampler
 from l2s_auto.training.data import BoxSampler
 from l2s_auto.training.draws import augment, draw_blank, draw_pair, draw_real, draw_synthetic
 from l2s_auto.training.methods import METHODS
+from l2s_auto.training.methods.supervised import draw_augmented
 from l2s_auto.training.step import (
     hyper_batch,
     hyper_step,
@@ -246,6 +247,8 @@ def test_images_lack_channels_and_never_all(two_channels, method):
     result = chosen.step(parts, state, progress=0.5)
     assert all(value.isfinite().all() for value in result.state.phi.values())
     scans = [draw_real(parts) for _ in range(10)]
+    if not chosen.hyper_steps and chosen.needs_images:
+        scans = [draw_augmented(parts, parts.augmenter) for _ in range(10)]
     lacking = torch.cat([(batch.image == 0).flatten(2).all(2) for batch in scans])
     assert lacking.any() and not lacking.all(1).any()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case
@@ -35,8 +36,10 @@ from l2s_auto.experiments.methods.trainings import (
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
-from l2s_auto.networks.device import choose_device
+from l2s_auto.networks.device import choose_device, free_memory_gb
 
+#: Memory that simulating a person takes.
+PERSON_GB = 2.0
 #: Persons whose scans are learned from, as in the paper.
 CASES = (29, 5)
 
@@ -87,7 +90,7 @@ def contrast(
     digest = zlib.crc32(b"".join(np.ascontiguousarray(labels).tobytes() for labels, _ in heads.heads))
     same_data({"dataset": f"{name}, label maps {digest:08x}"}, output / "dataset.json")
     place = write_data(
-        heads, output / "data", persons=max(*CASES, *counts), dimensions=dimensions, workers=os.cpu_count() or 1
+        heads, output / "data", persons=max(*CASES, *counts), dimensions=dimensions, workers=simulators()
     )
     dataset = find_dataset(place)
     persons = list(dict.fromkeys(person_of(case.id) for case in dataset.cases))
@@ -113,6 +116,8 @@ def contrast(
         rows += [{**own, "cases": count} for count in counts]
     elif program:
         left += 1
+    if not rows:
+        raise UserError("SAMSEG is the first job's, which has not ended it.")
     found = summaries(rows, bench.names, bench.scans, first=variants[0])
     print(f"Simulated scans, {dimensions}D, {field:g} T: persons are learned from in MPRAGE")
     print(table(found, bench.names))
@@ -131,6 +136,12 @@ def contrast(
     write_json(output / "contrast.json", {**result, "summary": found, "rows": rows})
     title = f"Simulated MRI, {dimensions}D, {field:g} T, {told(length)}"
     return draw(found, bench.names, output / "contrast.png", title=title)
+
+
+def simulators() -> int:
+    """Processes that simulate persons: as many as there are cores, and memory for."""
+    free = free_memory_gb(torch.device("cpu"))
+    return max(1, min(os.cpu_count() or 1, int((free or PERSON_GB) / PERSON_GB)))
 
 
 def drawn(cases: Sequence[Case], persons: Sequence[str], count: int, seed: int) -> list[Case]:

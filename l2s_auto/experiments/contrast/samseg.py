@@ -5,6 +5,7 @@ It is a program of its own, `run_samseg` of the package samseg, which needs NumP
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -60,7 +61,7 @@ def segment_folder(program: str, scans: Path, output: Path, targets: Mapping[str
         if place.exists():
             continue
         with tempfile.TemporaryDirectory(prefix="samseg-") as folder:
-            command = [program, "--input", str(scan), "--output", folder, "--threads", "1"]
+            command = [program, "--input", str(scan), "--output", folder, "--threads", str(os.cpu_count() or 1)]
             done = subprocess.run(command, capture_output=True, text=True, errors="replace")
             found = Path(folder) / SEGMENTATION
             if done.returncode or not found.exists():

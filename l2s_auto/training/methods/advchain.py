@@ -13,6 +13,7 @@ from l2s_auto.synthesis.deform import warp_image
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.adversarial import Chain, Ranges, ascended, disagreement, nearest
 from l2s_auto.training.build import Parts
+from l2s_auto.training.draws import blanked
 from l2s_auto.training.methods.supervised import MILD, draw_augmented
 from l2s_auto.training.step import StepResult, network_logits, phi_step
 
@@ -102,7 +103,8 @@ class AdvChain:
         channels = parts.plan.input_channels
         image, context = batch.image[:, :channels], batch.image[:, channels:]
         where = chain.positions(tuple(image.shape[2:]), values)
-        image = rescale(warp_image(chain.painted(image, values), where))
+        lacking = (image == 0).flatten(2).all(2)
+        image = blanked(rescale(warp_image(chain.painted(image, values), where)), lacking)
         if context.shape[1]:
             image = torch.cat([image, nearest(context, where.detach())], 1)
         found = network_logits(parts, phi, image, fast=True).softmax(1)

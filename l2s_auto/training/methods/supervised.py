@@ -8,7 +8,7 @@ from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
-from l2s_auto.training.draws import MARGIN, draw_noise, imitate_context, in_context
+from l2s_auto.training.draws import MARGIN, blanked, draw_blank, draw_noise, imitate_context, in_context
 from l2s_auto.training.step import StepResult, first_order_update
 
 #: Largest exponent of the bias field and largest noise of the mild augmentation.
@@ -47,4 +47,5 @@ def draw_augmented(parts: Parts, augmenter: AugmenterModule) -> Batch:
     image = parts.generator.warp(boxes.image, draw)
     image = augmenter(image, draw_noise(parts, augmenter, image, plan.batch))
     target = parts.generator.layout(boxes.enriched, draw, cropped=False).target
-    return Batch(in_context(rescale(image), imitate_context(parts, target, plan.batch)), target)
+    image = blanked(rescale(image), draw_blank(parts, plan.batch))
+    return Batch(in_context(image, imitate_context(parts, target, plan.batch)), target)
