@@ -59,6 +59,8 @@ def test_two_methods_from_the_command_line(dataset, tmp_path, capsys):
     assert "learn2synth" in printed and "supervised" in printed and (tmp_path / "out" / "methods.png").stat().st_size
     result = json.loads((tmp_path / "out" / "methods.json").read_text())
     assert len(result["rows"]) == 4 and len(result["summary"]) == 4 and len(result["tests"]) == 2
+    lines = (tmp_path / "out" / "methods.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2 + 4 and len({line.count("|") for line in lines}) == 1 and "**" in lines[2] + lines[3]
     row = result["rows"][0]
     assert set(row["dice"]) == set(APPEARANCES) and set(row["scans"]) == set(result["tests"])
     assert row["iterations"] == 2

@@ -19,7 +19,7 @@ from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
 from l2s_auto.experiments.contrast.report import draw
 from l2s_auto.experiments.contrast.samseg import NAME, require_samseg, segment_folder
 from l2s_auto.experiments.folder import make_folder
-from l2s_auto.experiments.methods.report import table
+from l2s_auto.experiments.methods.report import markdown, table
 from l2s_auto.experiments.methods.run import require_cases
 from l2s_auto.experiments.methods.statistics import summaries
 from l2s_auto.experiments.methods.trainings import (
@@ -34,6 +34,7 @@ from l2s_auto.experiments.methods.trainings import (
     told,
 )
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
+from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
 from l2s_auto.networks.device import choose_device, free_memory_gb
@@ -58,7 +59,7 @@ def contrast(
     device: str = "cpu",
     part: tuple[int, int] = (1, 1),
 ) -> Path:
-    """Write contrast.json and contrast.png below `output`, print the table; returns the picture.
+    """Write contrast.json, contrast.md and contrast.png below `output`, print the table; returns the picture.
 
     data        folder of whole-head label maps with FreeSurfer's and SynthSeg's numbers; None: phantoms
     cases       persons whose simulated MPRAGE is learned from, each number of those drawn by the seed; None: 29
@@ -134,6 +135,8 @@ def contrast(
         **length,
     }
     write_json(output / "contrast.json", {**result, "summary": found, "rows": rows})
+    with atomic_path(output / "contrast.md") as path:
+        path.write_text(markdown(found, bench.names), encoding="utf-8")
     title = f"Simulated MRI, {dimensions}D, {field:g} T, {told(length)}"
     return draw(found, bench.names, output / "contrast.png", title=title)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from l2s_auto.evaluation.recommendation import Scores, recommendation
 from l2s_auto.experiments.methods.statistics import CHANGED
 from l2s_auto.report.style import COLOURS, LIGHT, caption, new_figure, write_png
@@ -27,6 +29,26 @@ def table(summaries: Sequence[Summary], names: Sequence[str]) -> str:
         cells = "".join(f"{_cell(s[name]):>16}" for name in (*names, CHANGED))
         lines.append(f"{s['variant']:{width}s}{s['cases']:5d}  {cells}      {_tests(s)}")
     return "\n".join(lines)
+
+
+def markdown(summaries: Sequence[Summary], names: Sequence[str]) -> str:
+    """The table as Markdown; the best mean of each column, of those that learned from as many cases, is bold."""
+    columns = (*names, CHANGED)
+    lines = [
+        "| method | cases | " + " | ".join(columns) + " | p own, changed | iterations |",
+        "|---|---|" + "---|" * (len(columns) + 2),
+    ]
+    for s in summaries:
+        beside = [other for other in summaries if other["cases"] == s["cases"]]
+        cells = [
+            f"**{_cell(s[name])}**"
+            if s[name]["mean"] == max(other[name]["mean"] for other in beside)
+            else _cell(s[name])
+            for name in columns
+        ]
+        count = f"{np.mean(s['iterations']):.0f}"
+        lines.append(f"| {s['variant']} | {s['cases']} | {' | '.join(cells)} | {_tests(s)} | {count} |")
+    return "\n".join(lines) + "\n"
 
 
 def _cell(figure: dict[str, float | None]) -> str:

@@ -13,7 +13,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation.appearance import APPEARANCES
 from l2s_auto.experiments.folder import make_folder
-from l2s_auto.experiments.methods.report import draw, sentence, table
+from l2s_auto.experiments.methods.report import draw, markdown, sentence, table
 from l2s_auto.experiments.methods.statistics import summaries
 from l2s_auto.experiments.methods.subset import write_references, write_scans
 from l2s_auto.experiments.methods.trainings import (
@@ -27,6 +27,7 @@ from l2s_auto.experiments.methods.trainings import (
     told,
 )
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
+from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.content import hash_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
@@ -51,7 +52,7 @@ def methods(
     device: str = "cpu",
     part: tuple[int, int] = (1, 1),
 ) -> Path:
-    """Write methods.json and methods.png below `output`, print the table; returns the picture.
+    """Write methods.json, methods.md and methods.png below `output`, print the table; returns the picture.
 
     data         labelled dataset; None: phantoms
     methods      names of variants (`variants.recipe_of`); the others are tested against the first
@@ -87,6 +88,8 @@ def methods(
     print(said)
     result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}
     write_json(output / "methods.json", {**result, "missing": left, "summary": found, "sentence": said, "rows": rows})
+    with atomic_path(output / "methods.md") as path:
+        path.write_text(markdown(found, bench.names), encoding="utf-8")
     return draw(found, bench.names, output / "methods.png", title=f"{dataset.name}, {told(length)}")
 
 
