@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 
@@ -41,7 +42,7 @@ def warp_labels(labels: torch.Tensor, positions: torch.Tensor, slope: torch.Tens
     out = labels.flatten().index_select(0, index.flatten())
     if slope is not None:
         keep = _keep_thin_everywhere if _everywhere.get() else _keep_thin
-        keep(out, labels, index, positions, nearest, Cells(slope, index.shape))
+        keep(out, _Reading(labels, index, positions, nearest, Cells(slope, index.shape)))
     return out.view(index.shape)
 
 
@@ -139,26 +140,36 @@ class Cells:
         return index + at * size
 
 
-def _keep_thin(
-    out: torch.Tensor,
-    labels: torch.Tensor,
-    index: torch.Tensor,
-    positions: torch.Tensor,
-    nearest: torch.Tensor,
-    cells: Cells,
-) -> None:
+@dataclass(frozen=True)
+class _Reading:
+    """What `warp_labels` reads, and where.
+
+    labels              (B, *box)
+    index               (B, *shape) into the flat labels, of the nearest voxels
+    positions, nearest  (B, D, *shape) voxels of the box
+    """
+
+    labels: torch.Tensor
+    index: torch.Tensor
+    positions: torch.Tensor
+    nearest: torch.Tensor
+    cells: Cells
+
+
+def _keep_thin(out: torch.Tensor, read: _Reading) -> None:
     """Exchange in `out`, (N,) labels of the nearest voxels, those in whose cells the centre of a thin neighbour is.
 
     There are few. So what costs more is done for fewer: voxels beside a thin one, then those whose neighbour on the
     side of their position is thin, then those in whose cell it is.
     """
+    labels, index, cells = read.labels, read.index, read.cells
     thin, values = thin_axes(labels), labels.flatten()
     at = beside(thin > 0).flatten().index_select(0, index.flatten()).nonzero()[:, 0]
     thin, base, sample = thin.flatten(), index.flatten().index_select(0, at), at // index[0].numel()
     apart = torch.stack(
         [
             p.flatten().index_select(0, at) - q.flatten().index_select(0, at)
-            for p, q in zip(positions.unbind(1), nearest.unbind(1), strict=True)
+            for p, q in zip(read.positions.unbind(1), read.nearest.unbind(1), strict=True)
         ]
     )
     side, far = apart.sign(), apart.abs() >= 1 - cells.reach.T.index_select(1, sample)
@@ -176,18 +187,12 @@ def _keep_thin(
         out.index_copy_(0, where.index_select(0, inside), values.index_select(0, source.index_select(0, inside)))
 
 
-def _keep_thin_everywhere(
-    out: torch.Tensor,
-    labels: torch.Tensor,
-    index: torch.Tensor,
-    positions: torch.Tensor,
-    nearest: torch.Tensor,
-    cells: Cells,
-) -> None:
+def _keep_thin_everywhere(out: torch.Tensor, read: _Reading) -> None:
     """As `_keep_thin`, for all voxels alike, image by image: an accelerator need not be waited for to know how few.
 
     What `_keep_thin` passes over for not being beside a thin voxel is here not exchanged for the same reason.
     """
+    labels, index, cells = read.labels, read.index, read.cells
     thin, values = thin_axes(labels), labels.flatten()
     near, thin = beside(thin > 0).flatten(), thin.flatten()
     strides = labels[0].stride()
@@ -195,7 +200,7 @@ def _keep_thin_everywhere(
     for number in range(len(index)):
         base = index[number].flatten()
         cell = cells.nearest(torch.arange(number * count, (number + 1) * count, device=index.device))
-        apart = (positions[number] - nearest[number]).flatten(1)
+        apart = (read.positions[number] - read.nearest[number]).flatten(1)
         side, far = apart.sign(), apart.abs() >= 1 - cells.reach[number][:, None]
         found_here = out.narrow(0, number * count, count)
         is_near = near.index_select(0, base)

@@ -10,8 +10,11 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.networks.device import choose_device
 from l2s_auto.training.build import build_parts
-from tests.end_to_end.conftest import dataset, own_state  # noqa: F401 - fixtures
-from tests.training.conftest import cases, plan  # noqa: F401 - fixtures
+from tests.end_to_end.conftest import dataset, own_state
+from tests.training.conftest import cases, plan
+
+#: Fixtures of others.
+__all__ = ["cases", "dataset", "own_state", "plan"]
 
 
 @pytest.fixture
@@ -24,11 +27,19 @@ def device() -> torch.device:
 
 
 @pytest.fixture
-def small_parts(plan, cases, device):  # noqa: F811
+def cuda(device: torch.device) -> torch.device:
+    if device.type != "cuda":
+        pytest.skip("graphs are CUDA's")
+    return device
+
+
+@pytest.fixture
+def small_parts(request, device):
     """augmenter -> the parts of a tiny training on the accelerator."""
+    plan_of_all, cases_of_all = map(request.getfixturevalue, ("plan", "cases"))
 
     def make(augmenter: str = "parametric"):
         recipe = Recipe(augmenter=Component(name=augmenter), hyper_every=2, warm_up=0.0)
-        return build_parts(plan, recipe, cases, device=device)
+        return build_parts(plan_of_all, recipe, cases_of_all, device=device)
 
     return make

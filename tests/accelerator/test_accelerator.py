@@ -62,10 +62,8 @@ def test_draws_on_the_device_are_repeatable_and_finite(device):
 
 
 @pytest.mark.parametrize("augmenter", ["parametric", "contrast+parametric-random", "nonparametric"])
-def test_images_of_a_graph_are_those_that_are_made_one_by_one(augmenter, small_parts, device):
+def test_images_of_a_graph_are_those_that_are_made_one_by_one(augmenter, small_parts, cuda):
     """For the same random numbers, as theta moves, and after the random numbers were put back."""
-    if device.type != "cuda":
-        pytest.skip("graphs are CUDA's")
     parts, again = small_parts(augmenter), small_parts(augmenter)
     assert can_be_replayed(parts, draw_maps(small_parts(augmenter), parts.plan.batch))
     theta = initial_state(parts).theta
@@ -128,10 +126,8 @@ def test_predictions_are_those_of_a_cpu(tmp_path, device):
         assert np.mean(one.labels == two.labels) > 0.99
 
 
-def test_images_that_wait_are_made_without_a_graph(small_parts, device, caplog):
+def test_images_that_wait_are_made_without_a_graph(small_parts, cuda, caplog):
     """And the random numbers are what they would have been."""
-    if device.type != "cuda":
-        pytest.skip("graphs are CUDA's")
     parts, again = small_parts(), small_parts()
     theta = initial_state(parts).theta
 
@@ -147,9 +143,7 @@ def test_images_that_wait_are_made_without_a_graph(small_parts, device, caplog):
     assert parts.replay._graph is None and "more slowly" in caplog.text
 
 
-def test_nothing_is_waited_for_while_images_are_made(small_parts, device):
-    if device.type != "cuda":
-        pytest.skip("only CUDA tells")
+def test_nothing_is_waited_for_while_images_are_made(small_parts, cuda):
     parts = small_parts()
     theta, maps = initial_state(parts).theta, draw_maps(parts, parts.plan.batch)
     with torch.no_grad(), without_waiting():

@@ -16,6 +16,7 @@ from l2s_auto import cli
 from l2s_auto.commands import parsers
 from l2s_auto.core.errors import ProcessLost, UserError
 from l2s_auto.experiments import EXPERIMENTS
+from l2s_auto.experiments.methods.variants import USUAL
 from l2s_auto.hypergradients.directions import DIRECTIONS
 from l2s_auto.training.methods import METHODS
 
@@ -147,6 +148,7 @@ def test_the_plan_is_the_planners_where_nothing_else_is_asked_for(trained: list[
 
 def test_what_help_names_is_what_there_is(capsys) -> None:
     assert set(parsers.METHODS) == set(METHODS) and set(parsers.EXPERIMENTS) == set(EXPERIMENTS)
+    assert f"default: {', '.join(USUAL)})" in " ".join(parsers.experiment().format_help().split())
     assert set(parsers.DIRECTIONS) == set(DIRECTIONS)
     assert cli.experiment(["recovry"]) == 2
     assert "no such experiment" in capsys.readouterr().err
