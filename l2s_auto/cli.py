@@ -42,6 +42,8 @@ def plan_and_train(arguments: Arguments = None) -> int:
             options = {"direction": args.direction} if args.direction else {}
             estimator = args.hypergradient or Recipe().hypergradient.name
             given["hypergradient"] = Component(name=estimator, options=options)
+        if args.contrasts == "random":
+            given |= {"prior_share": 0.0, "reversed_share": 0.0}
         if args.missing_channels:
             given["missing_share"] = MISSING_SHARE
         options = {"checkpointing": True} if args.checkpointing else {}

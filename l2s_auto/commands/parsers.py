@@ -83,6 +83,11 @@ def plan_and_train() -> Parser:
         "several of "
         "them joined by +, or an import path package.module:Class"
     )
+    contrasts = (
+        "of the synthetic images: most like those of the real scans (usual), or all at random, for scans that look "
+        "unlike any of yours (default: %(default)s)"
+    )
+    add("--contrasts", choices=("usual", "random"), default="usual", help=contrasts)
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
     estimators = (
         "unrolled, forward, finite-difference, finite-difference-central, or an import path package.module:Class"
@@ -294,7 +299,7 @@ def experiment() -> Parser:
     add("--estimators", nargs="+", metavar="NAME", help=estimators)
     add("--dimensions", type=int, choices=(2, 3), help="slices or volumes (default: 2)")
     compared = (
-        "methods, learn2synth:AUGMENTER, learn2synth-paper, of contrast samseg; "
+        "methods, learn2synth:AUGMENTER, learn2synth-random, learn2synth-paper, of contrast samseg; "
         "the first is what the others are tested against"
     )
     usual = "learn2synth, synthseg, supervised, mixed, finetuned, advchain"

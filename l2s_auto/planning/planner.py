@@ -70,7 +70,8 @@ def make_plan(
         context=len(labels) - 1 if choices.cascade else 0,
     )
     chosen = determine_patch(shapes, spacing, fit=fit, voxels=kind.voxels, wanted=choices.patch)
-    batch, why_batch = determine_batch(shapes, chosen, fit=fit, most=kind.batch, wanted=choices.batch)
+    most = kind.largest_batch(chosen.patch)
+    batch, why_batch = determine_batch(shapes, chosen, fit=fit, most=most, wanted=choices.batch)
     low, why_cascade = None, {}
     if choices.cascade:
         voxels = kind.voxels if choices.patch is None else math.prod(chosen.patch)

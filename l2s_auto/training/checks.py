@@ -77,6 +77,8 @@ def warn_of_unused(recipe: Recipe, method: Method) -> None:
     if not method.hyper_steps:
         names = ("hypergradient", "hyper_every", "hyper_part", "outer_optimiser")
         unused += [name.replace("_", "-") for name in names if getattr(recipe, name) != getattr(usual, name)]
+        if recipe.prior_share == 0:
+            unused.append("other contrasts")
     if unused:
         LOGGER.warning("Warning: the method %s makes no use of %s.", recipe.method.name, ", ".join(unused))
 

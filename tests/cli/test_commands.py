@@ -131,6 +131,11 @@ def test_hyper_steps_are_as_asked_for_and_else_as_in_the_recipe(trained: list[di
     assert default == type(default)()
 
 
+def test_contrasts_may_be_random(trained: list[dict]) -> None:
+    assert cli.plan_and_train(["data", "--contrasts", "random"]) == 0
+    assert (trained[0]["recipe"].prior_share, trained[0]["recipe"].reversed_share) == (0.0, 0.0)
+
+
 def test_a_direction_goes_with_any_estimator(trained: list[dict]) -> None:
     for options in (["--direction", "implicit"], ["--direction", "implicit", "--hypergradient", "unrolled"]):
         assert cli.plan_and_train(["data", *options]) == 0

@@ -8,6 +8,7 @@ import pytest
 
 from l2s_auto import cli
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset, Volume
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES
 from l2s_auto.experiments.methods import methods
@@ -16,7 +17,7 @@ from l2s_auto.experiments.methods.run import content_of, divided
 from l2s_auto.experiments.methods.statistics import adjust, compared, of_subjects, summaries
 from l2s_auto.experiments.methods.subset import write_scans, write_subset
 from l2s_auto.experiments.methods.trainings import Bench, same_data, scored, some_of
-from l2s_auto.experiments.methods.variants import PAPER, recipe_of
+from l2s_auto.experiments.methods.variants import recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.volumes import write_label_map, write_volume
 
@@ -183,8 +184,9 @@ def test_the_sentence_is_of_the_largest_number_of_cases():
 
 def test_variants():
     assert recipe_of("learn2synth:nonparametric").augmenter.name == "nonparametric"
-    paper = recipe_of(PAPER, iterations=3)
+    paper, random = recipe_of("learn2synth-paper", iterations=3), recipe_of("learn2synth-random", iterations=3)
     assert paper.prior_share == 0 and paper.hyper_every == 1 and paper.loss.name == "dice" and paper.iterations == 3
+    assert random == Recipe(prior_share=0, reversed_share=0, iterations=3)
 
 
 @pytest.mark.parametrize(

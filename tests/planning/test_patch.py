@@ -44,8 +44,8 @@ def test_what_is_asked_for_and_does_not_fit_is_an_error():
     ("cases", "memory_gb", "most", "batch", "why"),
     [
         (1000, None, 4, 4, "the device's usual"),
-        (60, None, 40, 3, "more would be over 5% of the dataset's voxels"),
-        (3, None, 40, 2, "the least; more would be over 5%"),
+        (60, None, 40, 15, "more would be over 25% of the dataset's voxels"),
+        (3, None, 40, 2, "the least; more would be over 25%"),
         (1000, 1.0, 40, None, "as many as 1 GB hold"),
     ],
 )

@@ -56,6 +56,19 @@ def test_patch_stays_within_voxels_memory_and_about_the_case(shape, device, memo
     assert plan.batch >= 2
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_an_update_has_more_small_patches_than_large_ones(device, fingerprint_of) -> None:
+    kind = device_defaults(device)
+    assert kind.largest_batch((1000, 1000, 1000)) == kind.batch
+    assert kind.largest_batch((8, 8, 1)) == kind.many > kind.batch
+    for n in (8, 16, 32, 64, 128):
+        found = kind.largest_batch((n, n, n))
+        assert kind.batch <= found <= kind.many and found >= kind.largest_batch((2 * n, n, n))
+        assert found == kind.batch or found * n**3 <= kind.together
+    slices = fingerprint_of(shapes=[(60, 78, 1)] * 200, spacings=[(3.0, 3.0, 3.0)] * 200, means=MEANS, stds=STDS)
+    assert make_plan(slices, memory_gb=None, device=device).batch > kind.batch
+
+
 def test_spacing_is_the_median(fingerprint_of) -> None:
     spacings = [(1.0, 1.0, 1.0), (0.5, 0.8, 1.2), (1.0, 0.9, 2.0)]
     assert determine_spacing(fingerprint_of(shapes=[(50, 50, 50)] * 3, spacings=spacings))[0] == (1.0, 0.9, 1.2)

@@ -247,6 +247,8 @@ def test_the_projects_own_parts_pass(registry):
     [
         ("synthseg", {"augmenter": Component(name="share")}, "no use of the augmenter share"),
         ("supervised", {"hypergradient": Component(name="unrolled"), "hyper_every": 3}, "hypergradient, hyper-every"),
+        ("supervised", {"prior_share": 0.0}, "other contrasts"),
+        ("learn2synth", {"prior_share": 0.0}, ""),
         ("learn2synth", {"hyper_every": 3, "augmenter": Component(name="nonparametric")}, ""),
         ("synthseg", {}, ""),
     ],

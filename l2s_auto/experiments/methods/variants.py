@@ -1,4 +1,4 @@
-"""What is compared: a method, `learn2synth:AUGMENTER`, or the paper's own form."""
+"""What is compared: a method, `learn2synth:AUGMENTER`, or one of the forms of learn2synth that have a name here."""
 
 from __future__ import annotations
 
@@ -11,32 +11,30 @@ from l2s_auto.training.checks import check_recipe
 from l2s_auto.training.methods import METHODS
 
 USUAL = ("learn2synth", "synthseg", "supervised", "mixed", "finetuned", "advchain")
-#: The paper's algorithm as it stands there: uniform contrasts, a hyper-step on every iteration from the first on, Dice.
-PAPER = "learn2synth-paper"
-PAPERS: dict[str, Any] = {
-    "prior_share": 0.0,
-    "reversed_share": 0.0,
-    "hyper_every": 1,
-    "warm_up": 0.0,
-    "loss": Component(name="dice"),
+RANDOM = {"prior_share": 0.0, "reversed_share": 0.0}
+#: Forms of learn2synth. -random: random contrasts alone, as in the paper; theta is the scanner of all of them. -paper:
+#: the paper's algorithm as it stands there, with a hyper-step on every iteration from the first on, and Dice, too.
+FORMS: dict[str, dict[str, Any]] = {
+    "learn2synth-random": RANDOM,
+    "learn2synth-paper": {**RANDOM, "hyper_every": 1, "warm_up": 0.0, "loss": Component(name="dice")},
 }
 
 
 def recipe_of(variant: str, **options: Any) -> Recipe:
     """The recipe of a variant's name. UserError if there is none, or its parts cannot be."""
     method, _, augmenter = variant.partition(":")
-    if method != PAPER and method not in METHODS:
+    if method not in FORMS and method not in METHODS:
         raise UserError.single(
             "The experiment has no such method.",
             where="--methods",
             found=repr(variant),
-            expected=f"among {', '.join((*METHODS, PAPER))}, or learn2synth:AUGMENTER",
+            expected=f"among {', '.join((*METHODS, *FORMS))}, or learn2synth:AUGMENTER",
             mend="Correct the name.",
         )
     if augmenter:
         options["augmenter"] = Component(name=augmenter)
-    if method == PAPER:
-        method, options = "learn2synth", {**PAPERS, **options}
+    if method in FORMS:
+        method, options = "learn2synth", {**FORMS[method], **options}
     recipe = Recipe(method=Component(name=method), **options)
     if augmenter and METHODS[method]().augmenter() is not None:
         raise UserError.single(
