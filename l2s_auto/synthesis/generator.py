@@ -140,6 +140,7 @@ class Generator:
             tissues=self.tissues,
             prior=self.prior,
             shares=shares,
+            air=self._air,
             own=own,
         )
         resolution = draw_resolution(batch, shape, spacing, ranges.resolution, generator)

@@ -54,8 +54,6 @@ class Shares:
 OF_TISSUES = 0.75
 #: Intensity below which the curve of gamma is straight.
 STRAIGHT = 1e-4
-#: A class that is darker than this in the real images has no signal (air) and stays dark when others are reversed.
-NO_SIGNAL = 0.05
 
 
 def draw_mixture(
@@ -67,6 +65,7 @@ def draw_mixture(
     tissues: Sequence[int] | None = None,
     prior: PriorTensors | None = None,
     shares: Shares = Shares(),
+    air: torch.Tensor | None = None,
     own: bool | None = None,
     largest_std: float = 0.12,
 ) -> Mixture:
@@ -74,6 +73,7 @@ def draw_mixture(
 
     structures  (G) the structure that each class belongs to: in uniform images, parts of one structure look alike
     tissues     (G) the same, of tissues, which go on across the border of a label; None: the structures
+    air         (G,) bool: classes without signal, which stay dark where others are reversed; None: none
     own         whether all images, or none, are to look like the real ones; the random numbers are the same
 
     Uniform: mean ~ U(0, 1), std ~ U(0.01, largest_std). Prior: both normal around what real images have. Reversed:
@@ -105,7 +105,7 @@ def draw_mixture(
         family = shares.prior * family if own else shares.prior + (1 - shares.prior) * family
     near_mean = prior.mean + prior.mean_spread * normal()
     near_std = (prior.std + prior.std_spread * normal()).clamp_min(0.005)
-    turned = torch.where(prior.mean > NO_SIGNAL, 1 - near_mean, near_mean)
+    turned = 1 - near_mean if air is None else torch.where(air, near_mean, 1 - near_mean)
     is_prior, is_uniform = family < shares.prior, family >= shares.prior + shares.reversed
     mean = torch.where(is_uniform, mean, torch.where(is_prior, near_mean, turned))
     return Mixture(mean, torch.where(is_uniform, std, near_std), is_prior[:, 0, 0] if shares.prior else None)

@@ -9,10 +9,12 @@ import torch
 from l2s_auto.core.constants import constant
 from l2s_auto.core.plan import GenerationPlan
 from l2s_auto.synthesis.drawn import Drawn, uniform
-from l2s_auto.synthesis.intensity import NO_SIGNAL, Mixture
+from l2s_auto.synthesis.intensity import Mixture
 
 #: Removing unlabelled tissue is for images whose labels cover an organ: at least this share of the voxels.
 LABELLED = 0.15
+#: An unlabelled class that is darker than this in the real images has no signal: air. A labelled one may be a fluid.
+NO_SIGNAL = 0.05
 
 
 @dataclass(frozen=True)

@@ -263,8 +263,17 @@ def test_uniform_images_tell_tissues_or_labels_apart():
 
 def test_reversed_images_exchange_dark_and_bright_but_air_stays_dark():
     tensors = PriorTensors(*(torch.tensor([v]) for v in ([0.01, 0.2, 0.9], [0.0] * 3, [0.02] * 3, [0.0] * 3)))
-    mixture = draw_mixture(5, 1, range(3), random(), prior=tensors, shares=Shares(reversed=1.0))
+    air = torch.tensor([True, False, False])
+    mixture = draw_mixture(5, 1, range(3), random(), prior=tensors, shares=Shares(reversed=1.0), air=air)
     torch.testing.assert_close(mixture.mean, torch.tensor([0.01, 0.8, 0.1]).expand(5, 1, 3))
+
+
+def test_a_dark_label_is_a_fluid_that_is_bright_when_reversed():
+    priors = tuple(ClassPrior(mean=(m,), mean_spread=(0.0,), std=(0.01,), std_spread=(0.0,)) for m in (0.02, 0.8, 0.03))
+    dark = GENERATION.model_copy(update={"priors": priors})
+    options = {"shares": Shares(reversed=1.0), "channels": 1, "spacing": SPACING, "shape": SHAPE}
+    draw = Generator(dark, device=torch.device("cpu"), **options).draw(3, random())
+    torch.testing.assert_close(draw.mixture.mean, torch.tensor([0.02, 0.2, 0.97]).expand(3, 1, 3))
 
 
 @pytest.mark.parametrize("wrong", [{"prior": -0.1}, {"prior": 0.7, "reversed": 0.4}])
