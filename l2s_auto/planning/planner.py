@@ -20,7 +20,7 @@ from l2s_auto.core.plan import (
 )
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.clusters import BACKGROUND, determine_generation, with_ignored
-from l2s_auto.planning.devices import device_defaults, device_kind
+from l2s_auto.planning.devices import DeviceDefaults, device_defaults, device_kind
 from l2s_auto.planning.fingerprint import SMOOTHING
 from l2s_auto.planning.low_resolution import ENOUGH, low_resolution, share_in_patch
 from l2s_auto.planning.memory import StepMemory
@@ -75,7 +75,7 @@ def make_plan(
     low, why_cascade = None, {}
     if choices.cascade:
         voxels = kind.voxels if choices.patch is None else math.prod(chosen.patch)
-        low, told = determine_low_resolution(shapes, spacing, chosen.patch, fit=fit, voxels=voxels, batch=kind.batch)
+        low, told = determine_low_resolution(shapes, spacing, chosen.patch, fit=fit, voxels=voxels, kind=kind)
         why_cascade = {"low_resolution": told}
     generation = determine_generation(fingerprint, labels, pairs, smoothing_mm=round(SMOOTHING * min(spacing), 4))
     if fingerprint.ignore is not None:
@@ -151,12 +151,12 @@ def at_spacing(shape: Voxels, old: Triple, new: Triple) -> Voxels:
 
 
 def determine_low_resolution(
-    shapes: Sequence[Voxels], spacing: Triple, patch: Voxels, *, fit: Fit, voxels: int, batch: int
+    shapes: Sequence[Voxels], spacing: Triple, patch: Voxels, *, fit: Fit, voxels: int, kind: DeviceDefaults
 ) -> tuple[LowResolution, str]:
     """The first network of a cascade, and why it is this one. Raises UserError where the patch shows enough anyway.
 
     shapes         of the cases at `spacing`, with whose `patch` the second network is trained
-    voxels, batch  of a patch, and patches of an update, at most
+    voxels         of a patch, at most
     """
     fit = fit._replace(context=0)  # it is not told anything
     coarse = enough_at(usual_shape(shapes), spacing, fit=fit, voxels=voxels)
@@ -171,8 +171,8 @@ def determine_low_resolution(
         )
     small = [at_spacing(shape, spacing, coarse) for shape in shapes]
     chosen = determine_patch(small, coarse, fit=fit, voxels=voxels)
-    most, _ = determine_batch(small, chosen, fit=fit, most=batch)
-    low = LowResolution(spacing=coarse, patch=chosen.patch, batch=most, topology=chosen.topology)
+    batch, _ = determine_batch(small, chosen, fit=fit, most=kind.largest_batch(chosen.patch))
+    low = LowResolution(spacing=coarse, patch=chosen.patch, batch=batch, topology=chosen.topology)
     share = share_in_patch(usual_shape(shapes), patch)
     return (
         low,

@@ -59,6 +59,8 @@ def check_recipe(recipe: Recipe) -> None:
     for kind, part, name, needed in parts:
         require(part, *needed, kind=kind, name=name)
     resolve(recipe.network.name, NETWORKS, kind="network")
+    if recipe.prior_share == 0 and method.augmenter() is None:
+        require_no_contrast(augmenter, recipe)
     if method.hyper_steps and method.augmenter() is None:
         theta = theta_of(augmenter, recipe)
         if isinstance(method, Matched):
@@ -81,6 +83,18 @@ def warn_of_unused(recipe: Recipe, method: Method) -> None:
             unused.append("other contrasts")
     if unused:
         LOGGER.warning("Warning: the method %s makes no use of %s.", recipe.method.name, ", ".join(unused))
+
+
+def require_no_contrast(augmenter: AugmenterModule, recipe: Recipe) -> None:
+    """UserError if theta would hold what random contrasts leave to chance."""
+    if getattr(augmenter, "learns_share", False) or getattr(augmenter, "changes_mixture", False):
+        raise UserError.single(
+            "Contrasts cannot be random and learned at once.",
+            where="--contrasts random (prior_share 0)",
+            found=f"augmenter {recipe.augmenter.name}",
+            expected="an augmenter without contrast and share",
+            mend="Choose another augmenter, or leave the contrasts as usual.",
+        )
 
 
 def _share_rests(where: str, expected: str) -> UserError:

@@ -29,7 +29,7 @@ def device() -> torch.device:
 @pytest.fixture
 def cuda(device: torch.device) -> torch.device:
     if device.type != "cuda":
-        pytest.skip("graphs are CUDA's")
+        pytest.skip("graphs, and waits that are told of, are CUDA's alone")
     return device
 
 

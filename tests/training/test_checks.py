@@ -140,6 +140,14 @@ def test_a_theta_of_too_many_numbers_is_refused_before_anything_takes_long(name)
         check_recipe(recipe_of(name, "learn2synth-matched"))
 
 
+@pytest.mark.parametrize("name", ["contrast+parametric", "share+parametric"])
+def test_contrasts_that_are_random_are_not_learned(name):
+    recipe = recipe_of(name)
+    check_recipe(recipe)
+    with pytest.raises(UserError, match="random and learned at once"):
+        check_recipe(recipe.model_copy(update={"prior_share": 0.0}))
+
+
 def test_a_share_that_the_method_would_not_move_is_refused_before_anything_takes_long():
     with pytest.raises(UserError, match="would not be learned"):
         check_recipe(recipe_of("share+parametric", "learn2synth-matched"))
