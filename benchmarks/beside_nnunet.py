@@ -4,11 +4,13 @@ nnU-Net 2.8 is installed in a virtual environment of its own, whose Python is gi
 
     python benchmarks/beside_nnunet.py DATASET -o FOLDER --peer-python peer/bin/python --json results.json
 
-Both learn from the same cases and are tested on the same held-out scans, as they are and changed. nnU-Net's trainer is
+Up to 40 scans of the first of five folds are held out of the dataset that both get, and are tested on, as they are and
+changed. What is left has folds of its own, the same for both, and the first is trained: its validation cases choose
+nothing for nnU-Net, theta and the clean-up of small pieces for l2s_auto. nnU-Net's trainer is
 its own but for the end: its learning rate falls with the time that has passed rather than with the epochs, and it
 stops when the time is over (its 250,000 iterations would take days on a CPU). It predicts as it does by default, with
 mirrored copies and by its last weights. One runs after the other; planning and preprocessing are not part of the time
-and are given beside it. What FOLDER holds is not made again.
+and are given beside it. What FOLDER holds of the same settings is not made again.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from common import finish, machine, parser
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation import evaluate_folders
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, mean_of_changed
-from l2s_auto.experiments.methods.subset import link, write_references, write_scans
+from l2s_auto.experiments.methods.run import TESTS, content_of, divided
+from l2s_auto.experiments.methods.subset import link, write_references, write_scans, write_subset
 from l2s_auto.experiments.methods.trainings import last_line
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_json, write_json
@@ -85,13 +88,13 @@ def commands(place: Path) -> str:
     return str(place.parent)
 
 
-def ours(given: Any, folder: Path) -> dict[str, Any]:
+def ours(given: Any, learn: Path, folder: Path) -> dict[str, Any]:
     """A run by the command, with nothing chosen but the time."""
     trained = folder / "run"
     options = ["--time-budget", f"{given.time_budget:g}s", "--device", given.device, "--seed", str(given.seed)]
     if (trained / "fold_0" / "checkpoint").exists():
         options.append("--resume")
-    command = [f"{commands(Path(sys.executable))}/l2s_plan_and_train", str(given.dataset), "-o", str(trained)]
+    command = [f"{commands(Path(sys.executable))}/l2s_plan_and_train", str(learn), "-o", str(trained)]
     seconds = run([*command, *options], dict(os.environ), folder / "log.txt")
     plan = read_json(trained / "plan.json")
     return {
@@ -102,11 +105,11 @@ def ours(given: Any, folder: Path) -> dict[str, Any]:
     }
 
 
-def theirs(given: Any, folder: Path, splits: list[dict]) -> dict[str, Any]:
+def theirs(given: Any, learn: Path, folder: Path, splits: list[dict]) -> dict[str, Any]:
     """nnU-Net's commands, with the trainer that ends by the clock."""
     environment = environment_of(given, folder)
     (folder / "raw").mkdir(parents=True, exist_ok=True)
-    link(given.dataset, folder / "raw" / NAME)
+    link(learn, folder / "raw" / NAME)
     trainers = folder / "trainers"
     trainers.mkdir(exist_ok=True)
     (trainers / "timed.py").write_text(TIMED, encoding="utf-8")
@@ -180,18 +183,30 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     dataset = find_dataset(given.dataset)
+    settings = {
+        "content": content_of(dataset),
+        "seconds": given.time_budget,
+        "seed": given.seed,
+        "device": given.device,
+    }
+    note = given.output / "settings.json"
+    if note.exists() and read_json(note) != settings:
+        sys.exit(f"{given.output} holds what was made with other settings, {read_json(note)}. Choose another folder.")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_json(note, settings)
+    learn, cases = divided(dataset, TESTS)
+    own = write_subset(dataset, learn, given.output / "learn" / NAME)
     rows: dict[str, dict[str, Any]] = {}
     for who in ("l2s_auto", "nnunet"):
         note = given.output / who / "row.json"
         if not note.exists():
             note.parent.mkdir(parents=True, exist_ok=True)
             if who == "l2s_auto":
-                write_json(note, ours(given, note.parent))
+                write_json(note, ours(given, own, note.parent))
             else:
-                write_json(note, theirs(given, note.parent, rows["l2s_auto"]["splits"]))
+                write_json(note, theirs(given, own, note.parent, rows["l2s_auto"]["splits"]))
         rows[who] = dict(read_json(note))
-    held_out = set(rows["l2s_auto"].pop("splits")[0]["val"])
-    cases = [case for case in dataset.cases if case.id in held_out]
+    split = rows["l2s_auto"].pop("splits")[0]
     for who, found in tested(given, given.output, dataset, cases).items():
         dice = {name: row["dice"] for name, row in found.items()}
         rows[who] |= {
@@ -199,7 +214,8 @@ def main() -> None:
             "mean of the changed": mean_of_changed(dice),
             "seconds of a scan": round(found[AS_THEY_ARE]["seconds"] / len(cases), 3),
         }
-    figures = {"machine": machine(given.device), "cpus": os.cpu_count(), "dataset": dataset.name, "cases": len(cases)}
+    counts = {"learned from": len(split["train"]), "validation": len(split["val"]), "tested on": len(cases)}
+    figures = {"machine": machine(given.device), "cpus": os.cpu_count(), "dataset": dataset.name, "cases": counts}
     finish({**figures, "seconds": given.time_budget, "seed": given.seed, **rows}, given.json)
 
 

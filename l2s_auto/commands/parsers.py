@@ -225,7 +225,7 @@ def demo() -> Parser:
     add = parser.add_argument
     folder = "folder (default: %(default)s)"
     add("-o", "--output", type=values.path, default=Path("l2s_demo"), metavar="DIR", help=folder)
-    add("--time-budget", type=values.duration, metavar="T", help="training time, e.g. 4m (default: about 4 minutes)")
+    add("--time-budget", type=values.duration, metavar="T", help="training time, e.g. 4m (default: 7 minutes)")
     add("--seed", type=values.count_or_zero, default=0, metavar="N", help="seed of phantoms and training (default: 0)")
     _add_device(parser)
     return parser

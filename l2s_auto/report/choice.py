@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,13 +13,18 @@ from l2s_auto.io.json_files import read_json
 from l2s_auto.report.run_data import RunData
 from l2s_auto.report.sections import number, paragraph, section, table
 
+NOT_LOOKED_AT = (
+    "Every fold is trained, but not looked at under changes of appearance, which a recommendation rests on: the same "
+    "command with --cv --resume does that, and trains nothing again."
+)
+
 
 def choice_section(run: RunData) -> str:
-    """The recommendation, and the figures that it rests on; empty where the run was not cross-validated."""
+    """The recommendation, and the figures that it rests on; empty where not all folds are trained."""
     own = cross_validated(run.path)
     if own is None:
-        return ""
-    methods = {**own, **{name: score for name, score in beside(run.path).items() if name not in own}}
+        return section("Which method for these data?", paragraph(NOT_LOOKED_AT)) if all_folds(run.path) else ""
+    methods = {**own, **beside(run.path, taken=own)}
     rows = [[name, number(score.own), number(score.changed)] for name, score in methods.items()]
     sentence = recommendation(methods)
     if len(methods) == 1:
@@ -27,7 +32,8 @@ def choice_section(run: RunData) -> str:
         sentence += f" Cross-validate others into folders beside this one to compare, such as --method {other} --cv."
     explained = (
         "Means over the folds, of at most eight held-out scans each. Changed: contrast inverted, contrast not "
-        "monotone, gamma, bias field, noise; the mean over these. How long each was trained is in its own report."
+        "monotone, gamma, bias field, noise; the mean over these. How long each was trained is in its own report. "
+        "A method that learns theta has chosen between two of them by some of these scans, which flatters it a little."
     )
     return section(
         "Which method for these data?",
@@ -37,38 +43,60 @@ def choice_section(run: RunData) -> str:
     )
 
 
-def beside(path: Path) -> dict[str, Scores]:
-    """Cross-validated runs on the same data and folds in folders beside this one, by method; of several, the best."""
+def beside(path: Path, *, taken: Collection[str] = ()) -> dict[str, Scores]:
+    """Cross-validated runs on the same data and folds in folders beside this one, by method.
+
+    taken  names that others have; a run of such a name has its folder's behind it
+    Folders that cannot be read are passed over.
+    """
     found: dict[str, Scores] = {}
-    for other in sorted(path.resolve().parent.iterdir()):
-        if other == path.resolve() or not (other / "recipe.json").is_file() or not _same(path, other):
+    try:
+        others = sorted(path.resolve().parent.iterdir())
+    except OSError:
+        return found
+    for other in others:
+        if other == path.resolve() or not _read(other / "recipe.json") or not _same(path, other):
             continue
         for name, score in (cross_validated(other) or {}).items():
-            if name not in found or score.mean > found[name].mean:
-                found[name] = score
+            found[f"{name} in {other.name}" if name in taken or name in found else name] = score
     return found
 
 
-def cross_validated(path: Path) -> dict[str, Scores] | None:
-    """{method: means over all folds}; None where a fold is missing, or was not looked at under changes."""
+def folds_of(path: Path) -> list[Path]:
+    """Folders of all folds of a run, trained or not."""
     splits = _json(path / "splits.json")
-    folds = len(splits) if isinstance(splits, list) else 0
+    return [path / f"fold_{fold}" for fold in range(len(splits))] if isinstance(splits, list) else []
+
+
+def all_folds(path: Path) -> bool:
+    """Whether every one of several folds is trained and validated."""
+    folds = folds_of(path)
+    return len(folds) > 1 and all(_read(fold / "validation" / "metrics.json") for fold in folds)
+
+
+def cross_validated(path: Path) -> dict[str, Scores] | None:
+    """{method: means over the folds}; None where a fold is missing, or was not looked at under changes.
+
+    A fold in whose scans nothing is to be found, or was, has no Dice and is left out.
+    """
     own, changed = [], []
-    for fold in range(folds):
-        appearances = _read(path / f"fold_{fold}" / "validation" / "appearances.json").get("dice")
-        if not isinstance(appearances, Mapping):
+    for fold in folds_of(path):
+        appearances = _read(fold / "validation" / "appearances.json").get("dice")
+        if not isinstance(appearances, Mapping) or any(name not in appearances for name in APPEARANCES):
             return None
-        if not all(isinstance(appearances.get(name), (int, float)) for name in APPEARANCES):
-            return None
+        if not all(isinstance(appearances[name], (int, float)) for name in APPEARANCES):
+            continue
         own.append(float(appearances[AS_THEY_ARE]))
         changed.append(mean_of_changed(appearances))
     return {_method(path): Scores(fmean(own), fmean(changed))} if own else None
 
 
 def _method(path: Path) -> str:
-    """The method's name, with an augmenter that is not the usual one."""
+    """The method's name, with an augmenter that is not the usual one; -random where contrasts are random alone."""
     recipe = _read(path / "recipe.json")
     method, augmenter = (str((recipe.get(part) or {}).get("name", "?")) for part in ("method", "augmenter"))
+    if method == "learn2synth" and recipe.get("prior_share") == 0 and recipe.get("reversed_share") == 0:
+        method = "learn2synth-random"
     return method if augmenter == "parametric" or not method.startswith("learn2synth") else f"{method}:{augmenter}"
 
 

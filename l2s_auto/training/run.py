@@ -4,52 +4,41 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import os
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.plan import Fingerprint, Plan, Triple
+from l2s_auto.core.plan import Triple
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
 from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.load import load_model, remember_model
 from l2s_auto.io.atomic import sweep
-from l2s_auto.io.dataset import find_dataset, verify_and_look, verify_dataset
-from l2s_auto.io.json_files import read_model, write_json
+from l2s_auto.io.dataset import find_dataset
+from l2s_auto.io.json_files import write_json
 from l2s_auto.io.splits import make_splits, read_splits
-from l2s_auto.io.verify import MINIMUM_CASES
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
-from l2s_auto.planning.measured import with_measured_clusters
-from l2s_auto.planning.modality import with_named_channels
 from l2s_auto.planning.patch import times
-from l2s_auto.planning.planner import shapes_at
-from l2s_auto.preprocessing.read import read_image
-from l2s_auto.preprocessing.store import StoredCase, bytes_a_voxel, open_case, store_cases
 from l2s_auto.report.html import write_report
-from l2s_auto.synthesis.classes import enrich
 from l2s_auto.training.appearances import validate_appearances
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
-from l2s_auto.training.checks import build_method, check_recipe, warn_of_unused
-from l2s_auto.training.leaks import leaks
+from l2s_auto.training.checks import build_method, check_recipe
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
-from l2s_auto.training.plan_table import plan_table
-from l2s_auto.training.plans import Planning, known_plan, measure, new_plan
+from l2s_auto.training.plans import Planning
+from l2s_auto.training.prepare import Prepared, Splits, prepare, require_channels, require_images
 from l2s_auto.training.preview import write_preview
-from l2s_auto.training.run_folder import RunFolder, be_quiet, start_logging
+from l2s_auto.training.run_folder import RunFolder, be_quiet
 from l2s_auto.training.show import progress_to
-from l2s_auto.training.smoothness import warn_of_kinks
 from l2s_auto.training.step import replace_state
-from l2s_auto.training.team import require_samples, team_from_environment
+from l2s_auto.training.team import team_from_environment
 from l2s_auto.training.transfer import restore_frozen, transfer_weights
 from l2s_auto.training.validate import mean_dice, validate_fold
 
@@ -58,28 +47,7 @@ LOGGER = logging.getLogger("l2s_auto")
 WORTH_WORKERS = 500_000_000
 #: Of a time budget, for the first network of a cascade.
 FIRST_SHARE = 1 / 3
-Splits = list[dict[str, list[str]]]
 Context = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A dataset that is verified, planned and preprocessed, and the folds to train on it.
-
-    first  the same for the first network of a cascade
-    """
-
-    dataset: Dataset
-    plan: Plan
-    splits: Splits
-    folds: list[str]
-    run: RunFolder
-    fingerprint: Fingerprint
-    first: Prepared | None = None
-
-    def stored(self) -> list[StoredCase]:
-        """The preprocessed cases."""
-        return [open_case(case.id, self.run.preprocessed) for case in self.dataset.cases]
 
 
 def plan_and_train(
@@ -142,104 +110,6 @@ def plan_and_train(
             write_report(run.path)
     LOGGER.info("Report: %s", run.path / "report.html")
     return run.path
-
-
-def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, folds: list[str]) -> Prepared:
-    """Verify, plan and preprocess; what a training needs then stands in the run folder."""
-    recipe, options = planning.recipe, planning.options
-    run.make()
-    start_logging(run.log)
-    LOGGER.info(
-        "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
-    )
-    named = with_named_channels(found, read=read_image)
-    if named.channels != found.channels:
-        LOGGER.info("By their intensities, the scans are CT in Hounsfield units: %s", ", ".join(named.channels))
-    found = named
-    minimum = 1 if folds == ["all"] else MINIMUM_CASES
-    plan = known_plan(found, run, planning)
-    if plan is not None:
-        verify_dataset(found, minimum=minimum, workers=options.workers, progress=progress_to("Checking"))
-    else:
-        look = functools.partial(measure, dataset=found)
-        measured = verify_and_look(
-            found, look, minimum=minimum, workers=options.workers, progress=progress_to("Checking and measuring")
-        )
-        plan = new_plan(found, measured, run, planning)
-    for warning in leaks(found, splits):
-        LOGGER.warning("Warning: %s", warning)
-    LOGGER.info("%s", plan_table(plan, recipe))
-    require_samples(options.team, plan.batch)
-    warn_of_kinks(plan, recipe, planning.method)
-    warn_of_unused(recipe, planning.method)
-    write_json(run.recipe, recipe)
-    write_json(run.splits, splits)
-    report_disk_use(plan, run)
-    plan = preprocess(found, plan, run, workers=options.workers)
-    first, fingerprint = None, read_model(run.fingerprint, Fingerprint)
-    if plan.low_resolution is not None:
-        own = run.low_resolution
-        own.path.mkdir(exist_ok=True)
-        write_json(own.recipe, recipe)
-        first = Prepared(
-            found, preprocess(found, plan.first_stage, own, workers=options.workers), splits, folds, own, fingerprint
-        )
-    return Prepared(found, plan, splits, folds, run, fingerprint, first)
-
-
-def preprocess(found: Dataset, plan: Plan, run: RunFolder, *, workers: int) -> Plan:
-    """Store the cases -> the plan with what was measured on them, written to the run folder."""
-    stored = store_cases(
-        found, plan, run.preprocessed, enrich=enrich, workers=workers, progress=progress_to("Preprocessing")
-    )
-    measured = with_measured_clusters(plan, [case.intensities for case in stored if case.intensities is not None])
-    if measured is not plan or not run.plan.exists() or read_model(run.plan, Plan) != plan:
-        write_json(run.plan, measured)
-    return measured
-
-
-def report_disk_use(plan: Plan, run: RunFolder) -> None:
-    """Say how much the preprocessed cases will take, before they do."""
-    fingerprint = read_model(run.fingerprint, Fingerprint)
-    stages = [plan] if plan.low_resolution is None else [plan, plan.first_stage]
-    voxels = sum(math.prod(shape) for stage in stages for shape in shapes_at(fingerprint, stage.spacing))
-    size = voxels * bytes_a_voxel(plan) / 1e9
-    LOGGER.info("Preprocessed cases take at most %.2g GB in %s", size, run.preprocessed)
-    stores = (run.preprocessed, run.low_resolution.preprocessed)
-    there = sum(path.stat().st_size for store in stores for path in store.rglob("*") if path.is_file()) / 1e9
-    free = shutil.disk_usage(run.path).free / 1e9
-    if size > free + there:
-        raise UserError.single(
-            "There is not enough room on the disk for the preprocessed cases.",
-            where=str(run.path),
-            found=f"{free:.2g} GB free",
-            expected=f"{size:.2g} GB",
-            mend="Free some, choose a folder on another disk with -o, or a coarser --spacing.",
-        )
-
-
-def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
-    """UserError if the method learns from real images and there are none."""
-    if method.needs_images and not any(case.images for case in dataset.cases):
-        raise UserError.single(
-            f"The method {recipe.method.name} learns from real images too.",
-            where=str(dataset.folder),
-            found="label maps without images",
-            expected="an image for each label map",
-            mend="Add the images, or train on label maps alone with --method synthseg.",
-        )
-
-
-def require_channels(dataset: Dataset, recipe: Recipe) -> None:
-    """UserError if channels may be missing, and there is one alone."""
-    if recipe.missing_share and len(dataset.channels) < 2:
-        raise UserError.single(
-            "Scans of one channel cannot lack any.",
-            where="--missing-channels",
-            found=f"{len(dataset.channels)} channels in {dataset.folder}",
-            expected="2 or more",
-            mend="Leave the option out.",
-        )
 
 
 def split_dataset(dataset: Dataset, path: Path | None, *, needed: bool) -> Splits:

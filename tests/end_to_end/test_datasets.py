@@ -134,7 +134,7 @@ def test_a_disk_without_room_for_the_preprocessed_cases_is_told_before_they_are_
     nnunet, tmp_path, capsys, monkeypatch
 ):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("l2s_auto.training.run.shutil.disk_usage", lambda path: usage._replace(free=10))
+    monkeypatch.setattr("l2s_auto.training.prepare.shutil.disk_usage", lambda path: usage._replace(free=10))
     arguments = [str(nnunet), "-o", str(tmp_path / "run"), "--device", "cpu", "--dry-run"]
     assert cli.plan_and_train(arguments) == 2
     message = capsys.readouterr().err

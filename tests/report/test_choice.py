@@ -4,15 +4,15 @@ import pytest
 
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE
 from l2s_auto.io.json_files import write_json
-from l2s_auto.report.choice import choice_section, cross_validated
+from l2s_auto.report.choice import beside, choice_section, cross_validated
 from l2s_auto.report.run_data import read_run
 
 
 @pytest.fixture
 def make_run(tmp_path):
-    def make(name, method, own, changed, *, content="abc", folds=5, augmenter="parametric"):
+    def make(name, method, own, changed, *, content="abc", folds=5, augmenter="parametric", **recipe):
         run = tmp_path / name
-        write_json(run / "recipe.json", {"method": {"name": method}, "augmenter": {"name": augmenter}})
+        write_json(run / "recipe.json", {"method": {"name": method}, "augmenter": {"name": augmenter}, **recipe})
         write_json(run / "fingerprint.json", {"content": content})
         write_json(run / "splits.json", [{"train": [], "val": [str(n)]} for n in range(5)])
         for fold in range(folds):
@@ -52,12 +52,49 @@ def test_runs_on_other_data_are_not(make_run):
     assert "supervised</td>" not in text_of(make_run("one", "learn2synth", 0.83, 0.8))
 
 
-def test_of_two_runs_of_a_method_the_better_counts_and_the_own_one_stays(make_run):
+def test_runs_of_one_method_are_told_apart_by_their_folders(make_run):
     make_run("two", "supervised", 0.5, 0.3)
     make_run("three", "supervised", 0.7, 0.3)
     make_run("four", "learn2synth", 0.99, 0.99)
     text = text_of(make_run("one", "learn2synth", 0.83, 0.8))
-    assert "0.700" in text and "0.500" not in text and "0.990" not in text
+    assert "learn2synth in four is recommended" in text and "supervised in two" in text
+    assert ">supervised</td>" in text and ">learn2synth</td>" in text
+
+
+def test_random_contrasts_have_a_name(make_run):
+    make_run("two", "learn2synth", 0.7, 0.7, prior_share=0.0, reversed_share=0.0)
+    assert ">learn2synth-random</td>" in text_of(make_run("one", "learn2synth", 0.83, 0.8, prior_share=None))
+
+
+def test_folds_that_were_trained_one_by_one_say_what_lacks(make_run):
+    run = make_run("one", "learn2synth", 0.83, 0.8)
+    for fold in range(5):
+        write_json(run / f"fold_{fold}" / "validation" / "metrics.json", {"mean": {"dice": 0.8}})
+    (run / "fold_2" / "validation" / "appearances.json").unlink()
+    assert "--cv --resume" in text_of(run)
+
+
+def test_a_fold_without_anything_to_find_is_left_out(make_run):
+    run = make_run("one", "learn2synth", 0.83, 0.8)
+    nothing = dict.fromkeys(APPEARANCES)
+    write_json(run / "fold_0" / "validation" / "appearances.json", {"dice": nothing, "cases": ["a"]})
+    (score,) = cross_validated(run).values()
+    assert score.own == pytest.approx(0.835)
+
+
+def test_folders_that_cannot_be_read_are_passed_over(make_run, tmp_path, monkeypatch):
+    run, closed = make_run("one", "learn2synth", 0.83, 0.8), make_run("closed", "supervised", 0.9, 0.9)
+    is_file = type(run).is_file
+
+    def refused(path, *rest, **options):
+        if closed in path.parents:
+            raise PermissionError(path)
+        return is_file(path, *rest, **options)
+
+    monkeypatch.setattr(type(run), "is_file", refused)
+    assert "no other method was tried" in text_of(run)
+    monkeypatch.setattr(type(run), "iterdir", lambda path: (_ for _ in ()).throw(PermissionError(path)))
+    assert beside(run) == {}
 
 
 @pytest.mark.parametrize("folds", [1, 4])

@@ -74,7 +74,7 @@ def test_disagreement_is_between_0_and_1():
 
 def test_the_ascent_makes_the_network_disagree_more(make_parts):
     parts, _, state = make_parts("advchain")
-    batch = draw_augmented(parts, parts.augmenter)
+    batch = draw_augmented(parts)
     method = AdvChain()
     chain = method.chain(parts)
     expected = network_logits(parts, state.phi, batch.image, fast=False).softmax(1).detach()
@@ -93,7 +93,7 @@ def test_the_gradient_is_that_of_loss_and_disagreement_together(make_parts):
     """What the chain's parameters are, and what was found in the scan, is held."""
     parts, _, state = make_parts("advchain")
     method = AdvChain(weight=2.0)
-    batch = draw_augmented(parts, parts.augmenter)
+    batch = draw_augmented(parts)
     chain = method.chain(parts)
     phi = {name: p.double() for name, p in state.phi.items()}
     batch = Batch(batch.image.double(), batch.target)
@@ -121,7 +121,7 @@ def test_without_a_weight_it_is_supervised(make_parts):
 
 def test_what_a_scan_lacks_stays_empty(make_parts, monkeypatch):
     parts, _, state = make_parts("advchain")
-    batch, seen = draw_augmented(parts, parts.augmenter), []
+    batch, seen = draw_augmented(parts), []
     empty = Batch(batch.image * torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1), batch.target)
     method = AdvChain()
     chain = method.chain(parts)

@@ -248,7 +248,7 @@ def test_images_lack_channels_and_never_all(two_channels, method):
     assert all(value.isfinite().all() for value in result.state.phi.values())
     scans = [draw_real(parts) for _ in range(10)]
     if not chosen.hyper_steps and chosen.needs_images:
-        scans = [draw_augmented(parts, parts.augmenter) for _ in range(10)]
+        scans = [draw_augmented(parts) for _ in range(10)]
     lacking = torch.cat([(batch.image == 0).flatten(2).all(2) for batch in scans])
     assert lacking.any() and not lacking.all(1).any()
 

@@ -18,6 +18,7 @@ from l2s_auto.experiments.contrast.simulate import make_person, most, scan
 from l2s_auto.experiments.methods.trainings import REFERENCES
 from l2s_auto.experiments.recovery.anatomies import Head, phantom_heads, read_heads
 from l2s_auto.experiments.recovery.tissues import Tissues, tissues_of
+from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.parallel import map_cases
 from l2s_auto.io.volumes import write_label_map, write_volume
@@ -132,7 +133,7 @@ def write_data(heads: Heads, place: Path, *, persons: int, dimensions: int, work
         ),
         *((f"head{number:03d}", replace(heads, heads=[head]), True) for number, head in enumerate(test)),
     ]
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".data-") as temporary:
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=unfinished("data-")) as temporary:
         made = Path(temporary) / "made"
         write = partial(write_scans_of, place=made, dimensions=dimensions)
         map_cases(write, people, name=lambda person: person[0], workers=workers)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case
 from l2s_auto.experiments.contrast.data import load_heads, names_in, person_of, write_data
 from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
@@ -27,6 +27,7 @@ from l2s_auto.experiments.methods.trainings import (
     Bench,
     length_of,
     missing,
+    require_done,
     run_all,
     same_data,
     scored,
@@ -85,7 +86,7 @@ def contrast(
             mend="Choose one of them.",
         )
     counts = list(dict.fromkeys(count if count is not None else CASES[0] for count in cases))
-    make_folder(output, picture="contrast.png")
+    make_folder(output, picture="contrast.png", data=data)
     heads = load_heads(data, field=field)
     name = f"{dimensions}D, {field:g} T, {max(*CASES, *counts)} persons"
     digest = zlib.crc32(b"".join(np.ascontiguousarray(labels).tobytes() for labels, _ in heads.heads))
@@ -105,8 +106,11 @@ def contrast(
     )
     rows: list[dict[str, Any]] = []
     left = 0
+    failed: list[Offence] = []
     if recipes:
-        rows, left = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
+        rows, left, failed = run_all(
+            bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part
+        )
     if program and part[0] == 1:  # its scans are not shared out
         numbers = {target: number for number, target in enumerate(heads.targets, start=1)}
         for sequence in SEQUENCES:
@@ -138,7 +142,9 @@ def contrast(
     with atomic_path(output / "contrast.md") as path:
         path.write_text(markdown(found, bench.names), encoding="utf-8")
     title = f"Simulated MRI, {dimensions}D, {field:g} T, {told(length)}"
-    return draw(found, bench.names, output / "contrast.png", title=title)
+    picture = draw(found, bench.names, output / "contrast.png", title=title)
+    require_done(failed)
+    return picture
 
 
 def simulators() -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Dataset
@@ -15,28 +18,33 @@ from l2s_auto.evaluation.appearance import APPEARANCES
 from l2s_auto.experiments.folder import make_folder
 from l2s_auto.experiments.methods.report import draw, markdown, sentence, table
 from l2s_auto.experiments.methods.statistics import summaries
-from l2s_auto.experiments.methods.subset import write_references, write_scans
+from l2s_auto.experiments.methods.subset import files_of, write_references, write_scans
 from l2s_auto.experiments.methods.trainings import (
     REFERENCES,
     Bench,
     length_of,
     missing,
+    require_done,
     run_all,
     same_data,
     some_of,
     told,
 )
 from l2s_auto.experiments.methods.variants import USUAL, recipe_of
-from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.atomic import atomic_path, unfinished
 from l2s_auto.io.content import hash_of
-from l2s_auto.io.dataset import find_dataset
+from l2s_auto.io.dataset import find_dataset, verify_dataset
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.splits import make_splits
+from l2s_auto.io.volumes import read_label_map
 from l2s_auto.networks.device import choose_device
+from l2s_auto.training.show import progress_to
 from l2s_auto.training.validate import evenly
 
 #: Held-out scans that are looked at, at most.
 TESTS = 40
+#: Which data the folder is about.
+NOTE = "dataset.json"
 
 
 def methods(
@@ -68,20 +76,24 @@ def methods(
     length = length_of(time_budget, iterations)
     recipes = {name: recipe_of(name, **length) for name in dict.fromkeys(methods or USUAL)}
     where = str(choose_device(device))
-    make_folder(output, picture="methods.png")
+    make_folder(output, picture="methods.png", data=data)
     dataset = find_dataset(data if data is not None else phantoms(output))
     learn, held_out = divided(dataset, tests)
-    same_data({"dataset": dataset.name, "content": content_of(dataset)}, output / "dataset.json")
+    if not (output / NOTE).exists():
+        verify_dataset(dataset, progress=progress_to("Checking"))  # of scans to test on too, before anything is trained
+    same_data({"dataset": dataset.name, "content": content_of(dataset)}, output / NOTE)
     bench = Bench(
         dataset=dataset,
-        draw=partial(some_of, learn),
+        draw=partial(some_of, learn, first=partial(teaches, ignore=dataset.ignore)),
         tests=partial(scans_of, output, held_out),
         names=APPEARANCES,
         scans={case.id: case.group for case in held_out},
     )
     counts = list(dict.fromkeys(count if count is not None else len(learn) for count in cases))
     require_cases(counts, len(learn), "which is what the first of five folds leaves")
-    rows, left = run_all(bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part)
+    rows, left, failed = run_all(
+        bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part
+    )
     found = summaries(rows, bench.names, bench.scans, first=next(iter(recipes)))
     said = missing(left) or sentence(found, bench.names)
     print(table(found, bench.names))
@@ -90,13 +102,25 @@ def methods(
     write_json(output / "methods.json", {**result, "missing": left, "summary": found, "sentence": said, "rows": rows})
     with atomic_path(output / "methods.md") as path:
         path.write_text(markdown(found, bench.names), encoding="utf-8")
-    return draw(found, bench.names, output / "methods.png", title=f"{dataset.name}, {told(length)}")
+    picture = draw(found, bench.names, output / "methods.png", title=f"{dataset.name}, {told(length)}")
+    require_done(failed)
+    return picture
 
 
 def content_of(dataset: Dataset) -> str:
-    """What the files are known by."""
-    paths = [path for case in dataset.cases for path in (*case.images, *([case.label] if case.label else []))]
-    return hashlib.sha256("".join(f"{path.name} {hash_of(path)} " for path in paths).encode()).hexdigest()[:16]
+    """What the files, and what is said of them, are known by."""
+    files = [(path.name, hash_of(path)) for path in files_of(dataset.cases)]
+    declared = [sorted(dataset.labels.items()), sorted(dataset.regions.items()), dataset.ignore, dataset.channels]
+    people = [(case.id, case.group) for case in dataset.cases]
+    return hashlib.sha256(json.dumps([files, declared, people]).encode()).hexdigest()[:16]
+
+
+def teaches(case: Case, *, ignore: int | None) -> bool:
+    """Whether a case has an image, and something to be found in it."""
+    if not case.images or case.label is None:
+        return False
+    values = np.unique(read_label_map(case.label)[0])
+    return bool(np.any((values != 0) & (values != (0 if ignore is None else ignore))))
 
 
 def require_cases(counts: Sequence[int], there: int, why: str) -> None:
@@ -117,7 +141,7 @@ def scans_of(output: Path, held_out: Sequence[Case]) -> Path:
     digest = zlib.crc32(" ".join(case.id for case in held_out).encode())
     place = output / "tests" / f"{len(held_out)} scans {digest:08x}"
     if not place.exists():
-        with tempfile.TemporaryDirectory(dir=output, prefix=".tests-") as temporary:
+        with tempfile.TemporaryDirectory(dir=output, prefix=unfinished("tests-")) as temporary:
             made = Path(temporary) / "made"
             write_references(held_out, made / REFERENCES)
             for name in APPEARANCES:
@@ -133,7 +157,12 @@ def phantoms(output: Path) -> Path:
     from l2s_auto.experiments.phantoms import write_dataset
 
     place = output / "phantoms"
-    return place if (place / "dataset.json").exists() else write_dataset(place, seed=0)
+    if not place.exists():
+        with tempfile.TemporaryDirectory(dir=output, prefix=unfinished("phantoms-")) as temporary:
+            made = write_dataset(Path(temporary) / place.name, seed=0)
+            if not place.exists():  # another job may have been faster
+                made.rename(place)
+    return place
 
 
 def divided(dataset: Dataset, tests: int) -> tuple[list[Case], list[Case]]:

@@ -19,9 +19,8 @@ DESCRIPTIONS = ("dataset.json", "labels.json")
 def write_subset(dataset: Dataset, cases: Sequence[Case], folder: Path) -> Path:
     """Links to the cases' files, in the same layout, with the same names of labels; copies where links cannot be."""
     folder.mkdir(parents=True, exist_ok=True)
-    for case in cases:
-        for path in (*case.images, *([case.label] if case.label else [])):
-            link(path, folder / path.relative_to(dataset.folder))
+    for path in files_of(cases):
+        link(path, folder / path.relative_to(dataset.folder))
     for name in DESCRIPTIONS:
         if (dataset.folder / name).is_file():
             content = read_json(dataset.folder / name)
@@ -31,8 +30,22 @@ def write_subset(dataset: Dataset, cases: Sequence[Case], folder: Path) -> Path:
     return folder
 
 
+def files_of(cases: Sequence[Case]) -> list[Path]:
+    """Images and label maps, with the files of voxels that MetaImage headers name."""
+    found = []
+    for path in (path for case in cases for path in (*case.images, *([case.label] if case.label else []))):
+        found.append(path)
+        if path.suffix.lower() == ".mhd":
+            lines = (line.partition("=") for line in path.read_text(encoding="latin-1").splitlines())
+            named = [path.parent / value.strip() for key, _, value in lines if key.strip() == "ElementDataFile"]
+            found += [voxels for voxels in named if voxels.is_file()]
+    return found
+
+
 def link(source: Path, target: Path) -> None:
     """A symbolic link, or a copy on systems and disks that have none."""
+    if target.is_symlink() and not target.exists():
+        target.unlink()  # to where the data were before
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,14 +56,15 @@ def link(source: Path, target: Path) -> None:
 
 
 def write_scans(cases: Sequence[Case], folder: Path, *, appearance: str) -> Path:
-    """Scans of the cases as NIfTI, a file a channel, with that appearance."""
+    """Scans of the cases as NIfTI, a file a channel, with that appearance; each with the number of its channel, so that
+    a name that ends in a number is not taken for one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for case in cases:
         volume = read_image(case)
         data = changed(volume.data, appearance)
         for number, channel in enumerate(data):
-            name = f"{case.id}_{number:04d}.nii.gz" if len(data) > 1 else f"{case.id}.nii.gz"
-            write_volume(folder / name, Volume(channel[None], volume.affine))
+            write_volume(folder / f"{case.id}_{number:04d}.nii.gz", Volume(channel[None], volume.affine))
     return folder
 
 

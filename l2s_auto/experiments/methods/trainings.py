@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +13,23 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.component import Component
+from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.experiments.methods.plans import make_room, share_plan, told_plan
 from l2s_auto.experiments.methods.subset import write_subset
-from l2s_auto.inference.predict import predict
+from l2s_auto.inference.predict import PredictionSummary, predict
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.training.run import plan_and_train
 
+LOGGER = logging.getLogger("l2s_auto")
 Item = TypeVar("Item")
 #: Seconds of training each, without --time-budget or --iterations.
 SECONDS = 600.0
 REFERENCES = "references"
+AGAIN = "Mend that, and run the command again."
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,17 @@ def told(length: Mapping[str, Any]) -> str:
     return f"{length['iterations']} iterations" if "iterations" in length else f"{length['time_budget']:g} s"
 
 
-def some_of(items: Sequence[Item], count: int, seed: int) -> list[Item]:
-    """So many of the items, in their order; those of a larger number include those of a smaller one."""
-    order = np.random.default_rng(zlib.crc32(f"cases {seed}".encode())).permutation(len(items))
+def some_of(
+    items: Sequence[Item], count: int, seed: int, *, first: Callable[[Item], bool] = lambda item: True
+) -> list[Item]:
+    """So many of the items, in their order; those of a larger number include those of a smaller one.
+
+    first  what one of them at least is, if any is
+    """
+    order = list(np.random.default_rng(zlib.crc32(f"cases {seed}".encode())).permutation(len(items)))
+    if count < len(items):
+        at = next((place for place, i in enumerate(order) if first(items[i])), 0)
+        order.insert(0, order.pop(at))
     return [items[i] for i in sorted(order[:count])]
 
 
@@ -91,35 +105,60 @@ def run_all(
     length: Mapping[str, Any],
     device: str,
     part: tuple[int, int],
-) -> tuple[list[dict[str, Any]], int]:
-    """Rows of all trainings that are done, in the order of the recipes, and how many others' part is not done yet.
+) -> tuple[list[dict[str, Any]], int, list[Offence]]:
+    """Rows of all trainings that are done, in the order of the recipes; how many are not; and which of this job failed.
 
-    A training for each recipe, number of cases and seed. What `output` holds is not trained again; one that was
-    interrupted goes on. UserError without any row.
+    A training for each recipe, number of cases and seed, by one plan for all recipes. What `output` holds is not
+    trained again; one that was interrupted goes on, and one that fails does not keep the others from being done. Jobs
+    take turns with the recipes, so that none is always trained by the same. UserError without any row.
     """
-    work = [(seed, count, name) for seed in seeds for count in counts for name in recipes]
+    work = [(seed, count, name) for seed in dict.fromkeys(seeds) for count in counts for name in recipes]
+    failed: list[Offence] = []
 
     def folder_of(seed: int, count: int, name: str) -> Path:
         return output / name.replace(":", " ") / f"{count} cases, {told(length)}, seed {seed}"
 
     for number, (seed, count, name) in enumerate(work):
         folder = folder_of(seed, count, name)
-        if number % part[1] == part[0] - 1 and known(folder / "row.json", bench) is None:
+        if job_of(number, len(recipes), part[1]) == part[0] and known(folder / "row.json", bench) is None:
             recipe = recipes[name].model_copy(update={"seed": seed})
-            found = run_one(bench, bench.draw(count, seed), recipe, folder, device=device)
+            plan = output / "plans" / f"{count} cases, seed {seed}"
+            try:
+                found = run_one(bench, bench.draw(count, seed), recipe, folder, plan=plan, device=device)
+            except UserError as error:
+                why = "; ".join(str(offence) for offence in error.offences)
+                failed.append(Offence(str(folder), f"{error.summary} {why}".strip(), "a model", AGAIN))
+                LOGGER.warning("Warning: %s, %d cases, seed %d failed: %s", name, count, seed, error)
+                continue
             write_json(folder / "row.json", {"variant": name, "cases": count, "seed": seed, **length, **found})
     rows = [known(folder_of(*one) / "row.json", bench) for one in work]
     done = [row for row in rows if row is not None]
     if not done:
+        require_done(failed)
         raise UserError("None of the trainings is this job's, and no other job has ended one.")
-    return done, len(rows) - len(done)
+    return done, len(rows) - len(done), failed
+
+
+def job_of(number: int, recipes: int, jobs: int) -> int:
+    """Which of so many jobs, from 1 on, has the training of this number, in rounds of the recipes.
+
+    One after the other; where a recipe would stay with few of the jobs, each round begins one further.
+    """
+    shift = number // recipes if math.gcd(recipes, jobs) > 1 else 0
+    return (number + shift) % jobs + 1
+
+
+def require_done(failed: Sequence[Offence]) -> None:
+    """UserError that names the trainings that failed."""
+    if failed:
+        raise UserError("Some trainings failed; what is done is kept.", failed)
 
 
 def missing(count: int) -> str:
-    """What to say of trainings that other jobs have not ended; nothing where there are none."""
+    """What to say of trainings that failed, or that other jobs have not ended; nothing where there are none."""
     if not count:
         return ""
-    return f"{count} trainings of other jobs are not done: the table is not whole. Run the command again once they are."
+    return f"{count} trainings are not done: the table is not whole. Run the command again once other jobs have ended."
 
 
 def known(path: Path, bench: Bench) -> dict[str, Any] | None:
@@ -130,18 +169,36 @@ def known(path: Path, bench: Bench) -> dict[str, Any] | None:
     return row if set(row.get("dice", ())) == set(bench.names) else None
 
 
-def run_one(bench: Bench, learn: Sequence[Case], recipe: Recipe, folder: Path, *, device: str) -> dict[str, Any]:
-    """Train, segment and compare -> Dice of each kind of scans, of each scan, iterations, seconds and theta."""
+def run_one(
+    bench: Bench, learn: Sequence[Case], recipe: Recipe, folder: Path, *, plan: Path, device: str
+) -> dict[str, Any]:
+    """Train, segment and compare -> Dice of each kind of scans, of each scan, iterations, seconds, theta and the plan.
+
+    plan  where the plan of these scans is kept
+    """
+    make_room()
     tests = bench.tests()
     own = write_subset(bench.dataset, learn, folder / "dataset")
+    learned = recipe.model_copy(update={"method": Component(name="learn2synth")})  # it needs most memory
+    demanding = learned if any(case.images for case in learn) else recipe
+    share_plan(own, plan, folder / "run", recipe=demanding, device=device)
     run = plan_and_train(dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True)
 
     def segmented(name: str) -> Path:
         return folder / "segmented" / f"{tests.name}, {name}"
 
     for name in bench.names:
-        predict(tests / name, segmented(name), model=run, device=device, workers=0)
-    return {**scored(bench, segmented), **last_line(run / "fold_all" / "history.jsonl")}
+        require_segmented(predict(tests / name, segmented(name), model=run, device=device, workers=0))
+    return {**scored(bench, segmented), **last_line(run / "fold_all" / "history.jsonl"), "plan": told_plan(run)}
+
+
+def require_segmented(summary: PredictionSummary) -> None:
+    """UserError that tells why test scans could not be segmented."""
+    if summary.failures:
+        raise UserError(
+            "Test scans could not be segmented.",
+            [Offence(failure.file, failure.reason, "its segmentation", AGAIN) for failure in summary.failures],
+        )
 
 
 def scored(bench: Bench, segmented: Callable[[str], Path]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def recovery(
         choose(name, ESTIMATORS, option="--estimators")
     count = iterations or ITERATIONS[dimensions]
     where = choose_device(device)
-    make_folder(output, picture="recovery.png", inside="settings")
+    make_folder(output, picture="recovery.png", inside="settings", data=data)
     anatomies = load_anatomies(data, dimensions=dimensions, spacing=SPACING[dimensions], seed=0)
     of = digest(anatomies)
     rows: list[dict[str, Any]] = []

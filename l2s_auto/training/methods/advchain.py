@@ -14,7 +14,7 @@ from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.adversarial import Chain, Ranges, ascended, disagreement, nearest
 from l2s_auto.training.build import Parts
 from l2s_auto.training.draws import blanked
-from l2s_auto.training.methods.supervised import MILD, draw_augmented
+from l2s_auto.training.methods.supervised import NOTHING, draw_augmented
 from l2s_auto.training.step import StepResult, network_logits, phi_step
 
 
@@ -53,13 +53,13 @@ class AdvChain:
         self.ranges = Ranges(noise, bias, elastic, rotation, scale, translation)
 
     def augmenter(self) -> AugmenterModule | None:
-        return Randomised(**MILD)
+        return Randomised(**NOTHING)
 
     def chain(self, parts: Parts) -> Chain:
         return Chain(spacing=parts.plan.spacing, ranges=self.ranges)
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
-        batch = draw_augmented(parts, parts.augmenter)
+        batch = draw_augmented(parts)
         chain = self.chain(parts)
         joint = batch.image[:1, : parts.plan.input_channels].expand(parts.plan.batch, -1, *batch.image.shape[2:])
         share = parts.team.share(parts.plan.batch)

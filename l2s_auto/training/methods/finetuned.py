@@ -5,33 +5,24 @@ from __future__ import annotations
 from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
-from l2s_auto.training.methods.supervised import MILD, draw_augmented
+from l2s_auto.training.methods.supervised import draw_augmented
 from l2s_auto.training.step import StepResult, first_order_update, synthetic_step
 
 
 class Finetuned:
     """`synthseg` for a share of the training, then `supervised` from its weights at a lower rate.
 
-    synthetic        share of the training, in (0, 1), on synthetic images
-    rate             learning rate of the rest, in (0, 1], as a share of the recipe's; each part has its own schedule
-    exponent, sigma  largest exponent of the bias field and largest noise of the mild augmentation of real scans
+    synthetic  share of the training, in (0, 1), on synthetic images
+    rate       learning rate of the rest, in (0, 1], as a share of the recipe's; each part has its own schedule
     """
 
     needs_images = True
     hyper_steps = False
 
-    def __init__(
-        self,
-        *,
-        synthetic: float = 0.7,
-        rate: float = 0.1,
-        exponent: float = MILD["exponent"],
-        sigma: float = MILD["sigma"],
-    ) -> None:
+    def __init__(self, *, synthetic: float = 0.7, rate: float = 0.1) -> None:
         if not 0 < synthetic < 1 or not 0 < rate <= 1:
             raise ValueError(f"synthetic in (0, 1) and rate in (0, 1] are needed, not {synthetic} and {rate}")
         self.synthetic, self.rate = synthetic, rate
-        self._mild = Randomised(exponent=exponent, sigma=sigma)
 
     def augmenter(self) -> AugmenterModule | None:
         return Randomised()
@@ -40,6 +31,6 @@ class Finetuned:
         if progress < self.synthetic:
             return synthetic_step(parts, state, rate_scale=parts.schedule(progress / self.synthetic))
         rest = (progress - self.synthetic) / (1 - self.synthetic)
-        batch = draw_augmented(parts, self._mild)
+        batch = draw_augmented(parts)
         state, loss = first_order_update(parts, state, batch, rate_scale=self.rate * parts.schedule(rest))
         return StepResult(state, None, loss)

@@ -8,36 +8,30 @@ from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.draws import draw_plain
-from l2s_auto.training.methods.supervised import MILD, draw_augmented
+from l2s_auto.training.methods.supervised import draw_augmented
 from l2s_auto.training.step import StepResult, first_order_update
 
 
 class Mixed:
-    """Every other sample of a batch is a real scan, as `supervised` sees it, the rest are synthetic, as `synthseg`'s.
-
-    exponent, sigma  largest exponent of the bias field and largest noise of the mild augmentation of real scans
-    """
+    """Every other sample of a batch is a real scan, as in `supervised`, the rest are synthetic, as in `synthseg`."""
 
     needs_images = True
     hyper_steps = False
-
-    def __init__(self, *, exponent: float = MILD["exponent"], sigma: float = MILD["sigma"]) -> None:
-        self._mild = Randomised(exponent=exponent, sigma=sigma)
 
     def augmenter(self) -> AugmenterModule | None:
         return Randomised()
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
-        batch = draw_mixed(parts, state, self._mild)
+        batch = draw_mixed(parts, state)
         state, loss = first_order_update(parts, state, batch, rate_scale=parts.schedule(progress))
         return StepResult(state, loss)
 
 
 @torch.no_grad()
-def draw_mixed(parts: Parts, state: TrainState, mild: AugmenterModule) -> Batch:
+def draw_mixed(parts: Parts, state: TrainState) -> Batch:
     """This process's share of a joint batch; whether it begins with a real scan is random."""
     synthetic = draw_plain(parts, state.theta)
-    real = draw_augmented(parts, mild)
+    real = draw_augmented(parts)
     first = torch.randint(2, (), generator=parts.random, device=parts.device)
     number = torch.arange(parts.plan.batch, device=parts.device)[parts.team.share(parts.plan.batch)]
     is_real = (number + first) % 2 == 0

@@ -1,0 +1,167 @@
+"""Trainings of several methods: what they share, what each is, and what becomes of one that fails."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from l2s_auto import cli
+from l2s_auto.core.errors import UserError
+from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.types import Dataset
+from l2s_auto.experiments.methods import methods, trainings
+from l2s_auto.experiments.methods.run import content_of, divided, teaches
+from l2s_auto.experiments.methods.subset import write_subset
+from l2s_auto.experiments.methods.trainings import Bench, require_segmented, some_of
+from l2s_auto.inference.loop import Failure
+from l2s_auto.inference.predict import PredictionSummary
+from l2s_auto.io import itk
+from l2s_auto.io.dataset import find_dataset
+from l2s_auto.io.volumes import read_label_map, write_label_map
+from l2s_auto.training import prepare
+
+
+def test_jobs_share_the_trainings(dataset, tmp_path):
+    options = {"data": dataset, "methods": ["synthseg", "supervised"], "cases": [3], "iterations": 1}
+    methods(tmp_path, part=(1, 2), **options)
+    assert len(list(tmp_path.rglob("row.json"))) == 1
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert result["missing"] == 1 and "the table is not whole" in result["sentence"]
+    with pytest.raises(UserError, match="None of the trainings"):
+        methods(tmp_path / "new", part=(3, 3), **options)
+    given = ["--data", str(dataset), "--methods", "synthseg", "supervised", "--cases", "3", "--iterations", "1"]
+    assert cli.experiment(["methods", "-o", str(tmp_path), *given, "--part", "2/2", "--device", "cpu"]) == 0
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert len(result["rows"]) == 2 and result["missing"] == 0 and "not whole" not in result["sentence"]
+
+
+def test_one_of_a_few_cases_has_something_to_be_found():
+    items = list(range(10))
+    kept = some_of(items, 3, seed=0, first=lambda item: item < 10)
+    assert kept == some_of(items, 3, seed=0), "nothing changes where all have something"
+    (only,) = set(items) - set(some_of(items, 9, seed=0))
+    for count in (1, 2, 5):
+        assert only in some_of(items, count, seed=0, first=lambda item: item == only)
+    assert some_of(items, 3, seed=0, first=lambda item: False) == kept
+
+
+def test_what_teaches(dataset, tmp_path):
+    (case, *_) = find_dataset(dataset).cases
+    assert teaches(case, ignore=None) and teaches(case, ignore=1)
+    write_label_map(tmp_path / "a.nii.gz", np.ones((4, 4, 4), np.int16), np.eye(4))
+    assert not teaches(replace(case, label=tmp_path / "a.nii.gz"), ignore=1)
+    assert not teaches(replace(case, images=()), ignore=None)
+
+
+def test_all_methods_have_one_plan_which_the_rows_tell(dataset, tmp_path, monkeypatch):
+    made = []
+    new_plan = prepare.new_plan
+    monkeypatch.setattr(prepare, "new_plan", lambda *given: made.append(given[-1].method) or new_plan(*given))
+    methods(tmp_path, data=dataset, methods=["synthseg", "supervised"], cases=[3], iterations=1)
+    assert len(made) == 1 and made[0].hyper_steps, "planned once, for the method that needs most"
+    first, second = json.loads((tmp_path / "methods.json").read_text())["rows"]
+    assert first["plan"] == second["plan"] and len(first["plan"]["patch"]) == 3
+
+
+def test_a_training_that_fails_does_not_stop_the_others(dataset, tmp_path, monkeypatch):
+    train = trainings.plan_and_train
+
+    def sometimes(**given):
+        if given["recipe"].method.name == "supervised":
+            raise UserError.single("It diverged.", where="loss", found="nan", expected="a number", mend="Lower it.")
+        return train(**given)
+
+    monkeypatch.setattr(trainings, "plan_and_train", sometimes)
+    options = {"data": dataset, "cases": [3], "iterations": 1}
+    with pytest.raises(UserError, match=r"(?s)Some trainings failed.*supervised.*It diverged.*nan"):
+        methods(tmp_path, methods=["supervised", "synthseg"], **options)
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert [row["variant"] for row in result["rows"]] == ["synthseg"] and result["missing"] == 1
+    with pytest.raises(UserError, match="It diverged"):
+        methods(tmp_path, methods=["supervised"], **options)
+
+
+def test_scans_that_cannot_be_segmented_say_why():
+    failures = (Failure("a", "a.nii.gz", "out of memory"),)
+    with pytest.raises(UserError, match=r"(?s)could not be segmented.*a.nii.gz.*out of memory"):
+        require_segmented(PredictionSummary(Path(), (), (), failures, (), 1.0))
+
+
+def test_jobs_take_turns_with_the_methods(tmp_path, monkeypatch):
+    """With two methods and two jobs, each job trains each method."""
+    monkeypatch.setattr(trainings, "run_one", lambda *given, **rest: {"dice": {"own": 1.0}, "scans": {"a": {}}})
+    bench = Bench(Dataset("d", tmp_path, (), ("MRI",), {}), lambda n, s: (), lambda: tmp_path, ("own",), {"a": "a"})
+    settings = {"counts": [1], "seeds": [0, 1], "length": {"iterations": 1}, "device": "cpu"}
+    recipes = {"one": Recipe(), "other": Recipe()}
+    done = [trainings.run_all(bench, recipes, tmp_path / str(k), part=(k, 2), **settings)[0] for k in (1, 2)]
+    assert [[(row["variant"], row["seed"]) for row in rows] for rows in done] == [
+        [("one", 0), ("other", 1)], [("other", 0), ("one", 1)],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("recipes", "jobs"), [(1, 2), (2, 2), (3, 2), (4, 2), (6, 2), (6, 3), (2, 4), (6, 4), (5, 5)])
+def test_jobs_have_as_much_to_do_and_every_method(recipes, jobs):
+    rounds = 12
+    whose = [trainings.job_of(number, recipes, jobs) for number in range(rounds * recipes)]
+    assert {whose.count(job) for job in range(1, jobs + 1)} == {rounds * recipes // jobs} or rounds * recipes % jobs
+    assert all(set(whose[recipe::recipes]) == set(range(1, jobs + 1)) for recipe in range(recipes))
+
+
+def test_a_seed_that_is_named_twice_counts_once(dataset, tmp_path):
+    methods(tmp_path, data=dataset, methods=["synthseg"], cases=[3], seeds=[0, 0], iterations=1)
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert len(result["rows"]) == 1 and result["summary"][0]["changed"]["sd"] is None
+
+
+def test_an_experiment_goes_on_after_its_data_were_moved(dataset, tmp_path):
+    own, out = tmp_path / "own", tmp_path / "out"
+    shutil.copytree(dataset, own)
+    options = {"methods": ["synthseg"], "cases": [3], "iterations": 1}
+    methods(out, data=own, **options)
+    next(out.rglob("row.json")).unlink()
+    own.rename(tmp_path / "elsewhere")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "new" / "own")
+    methods(out, data=tmp_path / "new" / "own", **options)
+    assert not own.exists() and len(list(out.rglob("row.json"))) == 1
+
+
+def test_names_that_end_in_a_number(dataset, tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / "own" / kind).mkdir(parents=True)
+        for path in sorted((dataset / kind).iterdir()):
+            name = path.name.replace(".nii.gz", "_0000.nii.gz")
+            (tmp_path / "own" / kind / name).symlink_to(path)
+    methods(tmp_path / "out", data=tmp_path / "own", methods=["synthseg"], cases=[3], iterations=1)
+    assert (tmp_path / "out" / "methods.png").exists()
+
+
+def test_the_voxels_of_a_header_go_along(tmp_path):
+    folder = tmp_path / "data"
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+        itk.write(folder / kind / "a.mhd", np.ones((1, 6, 7, 8), np.int16), np.eye(4))
+    found = find_dataset(folder)
+    own = find_dataset(write_subset(found, found.cases, tmp_path / "own"))
+    assert read_label_map(own.cases[0].label)[0].all()
+    before = content_of(found)
+    raw = folder / "images" / "a.raw"
+    raw.write_bytes(bytes(raw.stat().st_size))
+    assert content_of(found) != before
+
+
+def test_the_folder_of_the_data_is_not_written_to(dataset):
+    with pytest.raises(UserError, match="among the data"):
+        methods(dataset, data=dataset)
+
+
+def test_scans_to_test_on_are_verified_first(dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "own")
+    _, (case,) = divided(find_dataset(tmp_path / "own"), tests=1)
+    write_label_map(case.label, np.ones((9, 9, 9), np.int16), np.eye(4))
+    with pytest.raises(UserError, match=case.id):
+        methods(tmp_path / "out", data=tmp_path / "own", methods=["synthseg"], iterations=1)
+    assert not list((tmp_path / "out").rglob("weights.safetensors"))
