@@ -18,7 +18,7 @@ from l2s_auto.training.checks import build_method
 from l2s_auto.training.options import Options
 from l2s_auto.training.plans import Planning
 from l2s_auto.training.prepare import named_by_intensity, planned
-from l2s_auto.training.run_folder import RunFolder
+from l2s_auto.training.run_folder import RunFolder, start_logging
 
 
 def share_plan(dataset: Path, place: Path, run: Path, *, recipe: Recipe, device: str) -> None:
@@ -33,6 +33,7 @@ def share_plan(dataset: Path, place: Path, run: Path, *, recipe: Recipe, device:
     if own.plan.exists() or own.has_models():
         return
     shared.make()
+    start_logging(shared.log)
     found = named_by_intensity(find_dataset(dataset))
     planned(found, shared, Planning(recipe, build_method(recipe), Options(torch.device(device), 0)))
     for source, target in ((shared.fingerprint, own.fingerprint), (shared.plan, own.plan)):
