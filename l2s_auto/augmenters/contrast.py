@@ -85,9 +85,9 @@ class Contrast(AugmenterModule):
 
 
 def start_of(name: str, channels: int, generation: GenerationPlan | None) -> torch.Tensor:
-    """(C, G) of one statistic of the classes, as `core.plan.ClassPrior` names it."""
+    """(C, G) of one statistic of the classes, as `core.plan.ClassPrior.drawn` names it."""
     if generation is None or not generation.priors:
         return torch.full((channels, generation.classes if generation else 1), WIDE[name])
-    values = torch.tensor([getattr(prior, name) for prior in generation.priors]).T.contiguous()
+    values = torch.tensor([prior.drawn[name] for prior in generation.priors]).T.contiguous()
     assert len(values) == channels, f"{name} of the priors has {len(values)} channels, not {channels}"
     return values

@@ -11,10 +11,12 @@ NO_SIGNAL = 0.05
 
 
 def noise_start(generation: GenerationPlan | None) -> float:
-    """A standard deviation of noise: the usual one, or the smallest deviation within a class if that is smaller.
+    """A standard deviation of noise: the usual one, or that of the quietest class if it is smaller.
 
     No class of the real images varies less than their noise does.
     """
     priors = generation.priors if generation else ()
-    seen = [std for prior in priors for mean, std in zip(prior.mean, prior.std, strict=True) if mean > NO_SIGNAL]
+    seen = [
+        std for prior in priors for mean, std in zip(prior.mean, prior.drawn["std"], strict=True) if mean > NO_SIGNAL
+    ]
     return min([USUAL_NOISE, *seen])

@@ -190,17 +190,32 @@ class ClassPrior(Strict):
 
     mean, mean_spread  average and standard deviation, over cases, of the class's mean
     std, std_spread    average and standard deviation, over cases, of the class's standard deviation
+    noise, noise_spread  the same of what neighbouring voxels of the class differ by, as the deviation of white noise:
+                       smaller than std, which counts whatever changes slowly, and voxels that lie on an edge. Empty
+                       where it was not measured
     """
 
     mean: tuple[float, ...]
     mean_spread: tuple[float, ...]
     std: tuple[float, ...]
     std_spread: tuple[float, ...]
+    noise: tuple[float, ...] = ()
+    noise_spread: tuple[float, ...] = ()
 
     @property
     def all(self) -> tuple[tuple[float, ...], ...]:
-        """The four, each with one number a channel."""
-        return self.mean, self.mean_spread, self.std, self.std_spread
+        """What there is, each with one number a channel."""
+        always = self.mean, self.mean_spread, self.std, self.std_spread
+        return (*always, self.noise, self.noise_spread) if self.noise or self.noise_spread else always
+
+    @property
+    def drawn(self) -> dict[str, tuple[float, ...]]:
+        """mean, mean_spread, std and std_spread that images are drawn with.
+
+        The noise takes the deviation's place where it is known, as what is drawn differs from voxel to voxel.
+        """
+        std, spread = (self.noise, self.noise_spread) if self.noise else (self.std, self.std_spread)
+        return {"mean": self.mean, "mean_spread": self.mean_spread, "std": std, "std_spread": spread}
 
 
 class EnrichedLabel(Strict):

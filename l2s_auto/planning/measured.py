@@ -12,36 +12,59 @@ import numpy as np
 
 from l2s_auto.core.plan import ClassPrior, Plan
 
+_SMALLEST = 1e-4  # a deviation that is divided by
+
 
 def with_measured_clusters(plan: Plan, intensities: Sequence[np.ndarray]) -> Plan:
-    """The plan with the priors of all classes that are clusters as they are in the cases; unless it has them already.
+    """The plan with the priors of classes as they are in the cases: those of clusters, and the noise of all.
 
-    intensities  of each case (2, C, G): mean and standard deviation of each class in each channel, NaN for none
+    intensities  of each case (3, C, G): mean, standard deviation and noise of each class in each channel, NaN for none
 
-    Where fewer than two cases show a class, its prior stays as it is.
+    Where fewer than two cases show a class, its prior stays as it is, and its noise is the share of its deviation that
+    it is in the other classes. A plan that has all that already stays as it is.
     """
     generation = plan.generation
     if generation.measured:
         return plan
-    classes = sorted({label.generation_class for label in generation.enriched if label.centre is not None})
+    clusters = {label.generation_class for label in generation.enriched if label.centre is not None}
     priors = list(generation.priors)
     if priors and intensities:
-        moments = np.stack(intensities)  # (N, 2, C, G)
-        for number in classes:
-            seen = moments[:, :, :, number]
-            seen = seen[np.isfinite(seen).all(axis=(1, 2))]
-            if len(seen) >= 2:
-                priors[number] = _prior(seen)
+        moments = np.stack(intensities)  # (N, 3, C, G)
+        seen = [moments[np.isfinite(moments[..., g]).all(axis=(1, 2)), :, :, g] for g in range(len(priors))]
+        shown = [g for g in range(len(priors)) if len(seen[g]) >= 2]
+        for g in shown:
+            priors[g] = _prior(seen[g]) if g in clusters else priors[g].model_copy(update=_noise(seen[g]))
+        if shown:
+            priors = _completed(priors)
     changed = generation.model_copy(update={"priors": tuple(priors), "measured": True})
     return plan.model_copy(update={"generation": changed})
 
 
 def _prior(seen: np.ndarray) -> ClassPrior:
-    """Of one class: (N, 2, C) means and standard deviations in N cases."""
+    """Of one class: (N, 3, C) means, standard deviations and noise in N cases."""
     mean, spread = seen.mean(axis=0), seen.std(axis=0)
     return ClassPrior(
-        mean=_rounded(mean[0]), mean_spread=_rounded(spread[0]), std=_rounded(mean[1]), std_spread=_rounded(spread[1])
+        mean=_rounded(mean[0]),
+        mean_spread=_rounded(spread[0]),
+        std=_rounded(mean[1]),
+        std_spread=_rounded(spread[1]),
+        **_noise(seen),
     )
+
+
+def _noise(seen: np.ndarray) -> dict[str, tuple[float, ...]]:
+    return {"noise": _rounded(seen[:, 2].mean(axis=0)), "noise_spread": _rounded(seen[:, 2].std(axis=0))}
+
+
+def _completed(priors: Sequence[ClassPrior]) -> list[ClassPrior]:
+    """Noise for the classes without, in the usual ratio to the deviation, a channel each."""
+    known = [prior for prior in priors if prior.noise]
+    noise, std, spread = (np.array([getattr(p, name) for p in known]) for name in ("noise", "std", "noise_spread"))
+    ratio, usual = np.median(noise / np.maximum(std, _SMALLEST), axis=0), _rounded(np.median(spread, axis=0))
+    return [
+        prior if prior.noise else prior.model_copy(update={"noise": _rounded(ratio * prior.std), "noise_spread": usual})
+        for prior in priors
+    ]
 
 
 def _rounded(values: np.ndarray) -> tuple[float, ...]:

@@ -29,7 +29,7 @@ from l2s_auto.preprocessing.places import Places, as_table, from_table, some_vox
 from l2s_auto.preprocessing.read import read_image
 
 LOGGER = logging.getLogger("l2s_auto")
-FORMAT = 6  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
+FORMAT = 7  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
 
 IMAGE, ENRICHED, PLACES = "image.b2nd", "enriched.b2nd", "places.npy"
 ABOUT, KEY = "about.json", "key.json"
@@ -43,7 +43,7 @@ class StoredCase:
     image     (C, *S) float32, normalised; None for a label map without an image
     enriched  (*S) index into plan.generation.enriched
     geometry  the way back to the case's own grid; None for a case made in memory
-    intensities  (2, C, G) what `class_intensities` gives; None where there is no image, or the case was made in memory
+    intensities  (3, C, G) what `class_intensities` gives; None where there is no image, or the case was made in memory
     places       what `some_voxels` gives; None for a case made in memory
     """
 

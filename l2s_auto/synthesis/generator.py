@@ -231,7 +231,7 @@ def _prior_tensors(generation: GenerationPlan, channels: int, device: torch.devi
         return None
 
     def stack(name: str) -> torch.Tensor:
-        values = torch.tensor([getattr(prior, name) for prior in generation.priors], device=device)
+        values = torch.tensor([prior.drawn[name] for prior in generation.priors], device=device)
         assert values.shape == (generation.classes, channels), f"{name} of the priors is {tuple(values.shape)}"
         return values.T.contiguous()
 

@@ -67,11 +67,33 @@ def test_priors_are_the_tissues_own() -> None:
         assert prior.std == pytest.approx(prior.std[::-1], abs=1e-3), "the second channel is measured too"
 
 
+def test_noise_is_measured_of_all_classes_or_taken_from_the_others() -> None:
+    plan, dataset = planned(6)
+    found = intensities(plan, dataset)
+    for number in range(plan.generation.classes):
+        found[number % 6][:, :, number] = np.nan  # a case without the class
+    lacking = plan.generation.classes - 1
+    for seen in found[1:]:
+        seen[:, :, lacking] = np.nan
+    priors = with_measured_clusters(plan, found).generation.priors
+    for prior in priors[:lacking]:
+        assert len(prior.noise) == len(prior.noise_spread) == 2
+        assert prior.drawn["std"] == prior.noise and prior.drawn["std_spread"] == prior.noise_spread
+    tissues = [priors[e.generation_class].noise for e in plan.generation.enriched if e.target == 0]
+    assert np.median(tissues, axis=0) == pytest.approx((0.06, 0.06), rel=0.2)
+    last, ratio = priors[lacking], np.median([p.noise[0] / p.std[0] for p in priors[:lacking]])
+    assert last.std == plan.generation.priors[lacking].std and last.noise[0] == pytest.approx(
+        ratio * last.std[0], abs=2e-4
+    )
+    assert plan.generation.priors[0].drawn["std"] == plan.generation.priors[0].std, "not measured yet"
+
+
 def test_labels_as_they_are_keep_their_priors_and_few_cases_change_nothing() -> None:
     plan, dataset = planned(3)
     whole = {e.generation_class for e in plan.generation.enriched if e.centre is None}
     measured = with_measured_clusters(plan, intensities(plan, dataset))
-    assert all(measured.generation.priors[c] == plan.generation.priors[c] for c in whole)
+    without = {"noise": (), "noise_spread": ()}
+    assert all(measured.generation.priors[c].model_copy(update=without) == plan.generation.priors[c] for c in whole)
     plan, dataset = planned(1)
     assert with_measured_clusters(plan, intensities(plan, dataset)).generation.priors == plan.generation.priors
 

@@ -195,6 +195,22 @@ def test_a_share_of_the_images_follows_the_prior():
     assert uniform.mean.std().item() == pytest.approx(12**-0.5, abs=0.02)
 
 
+def test_images_like_the_real_ones_are_as_noisy_as_those_are():
+    values = {"mean": (0.5,), "mean_spread": (0.0,), "std": (0.1,), "std_spread": (0.0,)}
+    for noise, expected in (((), 0.1), ((0.03,), 0.03)):
+        prior = ClassPrior(**values, noise=noise, noise_spread=(0.0,) if noise else ())
+        generation = GenerationPlan(enriched=GENERATION.enriched, priors=(prior,) * GENERATION.classes)
+        generator = Generator(
+            generation,
+            channels=1,
+            spacing=(1.0, 1.0),
+            shape=(8, 8),
+            shares=Shares(prior=1.0),
+            device=torch.device("cpu"),
+        )
+        assert generator.draw(5, random()).mixture.std.unique().tolist() == pytest.approx([expected])
+
+
 def test_without_priors_every_image_is_uniform():
     generation = GenerationPlan(enriched=GENERATION.enriched)
     generator = Generator(
