@@ -20,8 +20,8 @@ def with_measured_clusters(plan: Plan, intensities: Sequence[np.ndarray]) -> Pla
 
     intensities  of each case (3, C, G): mean, standard deviation and noise of each class in each channel, NaN for none
 
-    Where fewer than two cases show a class, its prior stays as it is, and its noise is the share of its deviation that
-    it is in the other classes. A plan that has all that already stays as it is.
+    Where fewer than two cases show a class, its prior stays as it is; where fewer tell its noise, that is as large a
+    share of the deviation as in the other classes. A plan that has all that already stays as it is.
     """
     generation = plan.generation
     if generation.measured:
@@ -30,30 +30,35 @@ def with_measured_clusters(plan: Plan, intensities: Sequence[np.ndarray]) -> Pla
     priors = list(generation.priors)
     if priors and intensities:
         moments = np.stack(intensities)  # (N, 3, C, G)
-        seen = [moments[np.isfinite(moments[..., g]).all(axis=(1, 2)), :, :, g] for g in range(len(priors))]
-        shown = [g for g in range(len(priors)) if len(seen[g]) >= 2]
-        for g in shown:
-            priors[g] = _prior(seen[g]) if g in clusters else priors[g].model_copy(update=_noise(seen[g]))
-        if shown:
-            priors = _completed(priors)
+        for g in clusters:
+            if len(seen := _finite(moments[:, :2, :, g])) >= 2:
+                priors[g] = _prior(seen)
+        noise = [_finite(moments[:, 2:, :, g]) for g in range(len(priors))]
+        if any(len(seen) >= 2 for seen in noise):
+            priors = _completed([_with_noise(*both) for both in zip(priors, noise, strict=True)])
     changed = generation.model_copy(update={"priors": tuple(priors), "measured": True})
     return plan.model_copy(update={"generation": changed})
 
 
+def _finite(cases: np.ndarray) -> np.ndarray:
+    """(N, …) -> those that have all of it."""
+    return cases[np.isfinite(cases).reshape(len(cases), -1).all(axis=1)]
+
+
 def _prior(seen: np.ndarray) -> ClassPrior:
-    """Of one class: (N, 3, C) means, standard deviations and noise in N cases."""
+    """Of one class: (N, 2, C) means and standard deviations in N cases."""
     mean, spread = seen.mean(axis=0), seen.std(axis=0)
     return ClassPrior(
-        mean=_rounded(mean[0]),
-        mean_spread=_rounded(spread[0]),
-        std=_rounded(mean[1]),
-        std_spread=_rounded(spread[1]),
-        **_noise(seen),
+        mean=_rounded(mean[0]), mean_spread=_rounded(spread[0]), std=_rounded(mean[1]), std_spread=_rounded(spread[1])
     )
 
 
-def _noise(seen: np.ndarray) -> dict[str, tuple[float, ...]]:
-    return {"noise": _rounded(seen[:, 2].mean(axis=0)), "noise_spread": _rounded(seen[:, 2].std(axis=0))}
+def _with_noise(prior: ClassPrior, seen: np.ndarray) -> ClassPrior:
+    """The prior with the noise of (N, 1, C) cases, if they are two or more."""
+    if len(seen) < 2:
+        return prior
+    found = {"noise": _rounded(seen[:, 0].mean(axis=0)), "noise_spread": _rounded(seen[:, 0].std(axis=0))}
+    return prior.model_copy(update=found)
 
 
 def _completed(priors: Sequence[ClassPrior]) -> list[ClassPrior]:
