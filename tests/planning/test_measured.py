@@ -95,7 +95,7 @@ def test_a_class_without_neighbours_has_its_own_mean_yet_the_others_noise() -> N
         seen[2, :, 1] = np.nan
     own, other = (with_measured_clusters(plan, numbers).generation.priors for numbers in (whole, found))
     assert own[1].mean == other[1].mean and own[1].std == other[1].std and own[0] == other[0]
-    assert other[1].noise != own[1].noise and len(other[1].noise) == len(other[1].noise_spread) == 2
+    assert other[1].noise_spread != own[1].noise_spread and len(other[1].noise) == len(other[1].noise_spread) == 2
 
 
 def test_labels_as_they_are_keep_their_priors_and_few_cases_change_nothing() -> None:
