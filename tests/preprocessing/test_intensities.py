@@ -32,11 +32,11 @@ def test_noise_is_not_what_changes_slowly_nor_at_edges(shape: tuple[int, ...]) -
     rng = np.random.default_rng(1)
     x, y = (np.arange(n, dtype=float) for n in shape[:2])
     slow = 0.004 * x[:, None, None] + 0.003 * y[None, :, None] + np.zeros(shape)
-    classes = (rng.random((1, 1, shape[2])) < 2) * (y[None, :, None] > shape[1] / 2) * np.ones(shape, dtype=np.uint16)
+    classes = (y[None, :, None] > shape[1] / 2) * np.ones(shape, dtype=np.uint16)
     edges = 0.5 * (np.indices(shape).sum(axis=0) % 10 == 0)
     noise = np.where(classes > 0, 0.05, 0.02) * rng.normal(size=shape)
     found = grain((slow + classes + edges + noise).astype(np.float32), classes, 3)
-    assert found[0] == pytest.approx(0.02, rel=0.45) and found[1] == pytest.approx(0.05, rel=0.45)
+    assert found[0] == pytest.approx(0.02, rel=0.35) and found[1] == pytest.approx(0.05, rel=0.35)
     assert np.isnan(found[2]), "a class without a voxel has none"
     assert found[1] < 0.5 * (slow + edges + noise)[classes > 0].std()
 
