@@ -12,7 +12,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset, Volume
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES
 from l2s_auto.experiments.methods import methods
-from l2s_auto.experiments.methods.report import sentence, table
+from l2s_auto.experiments.methods.report import markdown, sentence, table
 from l2s_auto.experiments.methods.run import content_of, divided
 from l2s_auto.experiments.methods.statistics import adjust, compared, of_subjects, summaries
 from l2s_auto.experiments.methods.subset import write_scans, write_subset
@@ -105,6 +105,33 @@ def test_summary_is_mean_and_spread_over_seeds():
     assert second["against"]["own"]["p"] == pytest.approx(2 / 2**10)
     assert second["against"]["own"]["p_holm"] == pytest.approx(4 / 2**10)
     assert "a" in table([first, second], APPEARANCES) and "0.850 ± 0.071" in table([first, second], APPEARANCES)
+
+
+def test_what_is_no_further_from_the_best_than_subjects_differ_is_tied_with_it():
+    one, other = made_row("a", 0.8, 0.7), made_row("b", 0.79, 0.6)
+    for number, scan in enumerate(other["scans"].values()):
+        scan[AS_THEY_ARE] += 0.03 * (-1) ** number
+    best, second = summaries([one, other], APPEARANCES, SUBJECTS, first="a")
+    low, high = second[AS_THEY_ARE]["from_best"]
+    sd = 0.03 * np.sqrt(10 / 9)
+    assert (low, high) == pytest.approx((-0.01 - 2.262157 * sd / np.sqrt(10), -0.01 + 2.262157 * sd / np.sqrt(10)))
+    assert second[AS_THEY_ARE]["tied"] and not second["inverted"]["tied"] and not second["changed"]["tied"]
+    assert all(best[name]["tied"] and "from_best" not in best[name] for name in (*APPEARANCES, "changed"))
+    own, tied = markdown([best, second], APPEARANCES).splitlines()[2:]
+    assert "| **0.800** |" in own and "| *0.790* |" in tied and "| 0.600 |" in tied
+
+
+def test_one_subject_is_tied_with_nothing():
+    rows = [made_row(name, value, value) for name, value in (("a", 0.8), ("b", 0.7))]
+    _, second = summaries(rows, APPEARANCES, dict.fromkeys(SUBJECTS, "the only one"), first="a")
+    assert second["changed"]["from_best"] is None and not second["changed"]["tied"]
+
+
+def test_methods_are_tied_with_the_best_of_as_many_cases():
+    rows = [made_row("a", 0.9, 0.9, cases=8), made_row("a", 0.5, 0.5, cases=2), made_row("b", 0.8, 0.8, cases=8)]
+    found = summaries(rows, APPEARANCES, SUBJECTS, first="a")
+    tied = {(summary["variant"], summary["cases"]): summary["changed"]["tied"] for summary in found}
+    assert tied == {("a", 8): True, ("a", 2): True, ("b", 8): False}
 
 
 def test_equal_methods_have_no_test():

@@ -32,7 +32,9 @@ def table(summaries: Sequence[Summary], names: Sequence[str]) -> str:
 
 
 def markdown(summaries: Sequence[Summary], names: Sequence[str]) -> str:
-    """The table as Markdown; the best mean of each column, of those that learned from as many cases, is bold."""
+    """The table as Markdown; of those that learned from as many cases the best mean of each column is bold, and means
+    that are tied with it (`statistics.from_best`) are italic.
+    """
     columns = (*names, CHANGED)
     lines = [
         "| method | cases | " + " | ".join(columns) + " | p own, changed | iterations |",
@@ -40,19 +42,19 @@ def markdown(summaries: Sequence[Summary], names: Sequence[str]) -> str:
     ]
     for s in summaries:
         beside = [other for other in summaries if other["cases"] == s["cases"]]
-        cells = [
-            f"**{_cell(s[name])}**"
-            if s[name]["mean"] == max(other[name]["mean"] for other in beside)
-            else _cell(s[name])
-            for name in columns
-        ]
+        cells = [_marked(s[name], max(other[name]["mean"] for other in beside)) for name in columns]
         count = f"{np.mean(s['iterations']):.0f}"
         lines.append(f"| {s['variant']} | {s['cases']} | {' | '.join(cells)} | {_tests(s)} | {count} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(figure: dict[str, float | None]) -> str:
+def _cell(figure: dict[str, Any]) -> str:
     return f"{figure['mean']:.3f}" + (f" ± {figure['sd']:.3f}" if figure["sd"] is not None else "")
+
+
+def _marked(figure: dict[str, Any], best: float) -> str:
+    mark = "**" if figure["mean"] == best else "*" if figure["tied"] else ""
+    return f"{mark}{_cell(figure)}{mark}"
 
 
 def _tests(summary: Summary) -> str:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 from scipy.stats import wilcoxon
 
 Row = Mapping[str, Any]
 #: The mean over all kinds of test scans but the first.
 CHANGED = "changed"
+#: How sure it has to be that a method is not the best of a column, for it not to be tied with the best.
+CONFIDENCE = 0.95
 
 
 def groups(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
@@ -25,8 +28,8 @@ def summaries(
     rows: Sequence[Row], names: Sequence[str], subjects: Mapping[str, str], *, first: str
 ) -> list[dict[str, Any]]:
     """For each variant and number of cases: mean and standard deviation over the seeds of the mean Dice of each kind of
-    test scans, and of the mean over all kinds but the first ("changed"); and how it compares with the variant `first`
-    on the same test scans.
+    test scans, and of the mean over all kinds but the first ("changed"); how far each is from the best of as many cases
+    (`from_best`, `tied`); and how it compares with the variant `first` on the same test scans.
 
     names     the kinds of test scans; the first is like those that were learned from
     subjects  test scan -> whose it is
@@ -51,14 +54,36 @@ def summaries(
         summary["seconds"] = [row["seconds"] for row in own]
         result.append(summary)
     adjust(result)
+    for cases in {summary["cases"] for summary in result}:
+        beside = [summary for summary in result if summary["cases"] == cases]
+        for name in (*names, CHANGED):
+            best = max(beside, key=lambda summary: summary[name]["mean"])
+            for summary in beside:
+                own, theirs = (found[s["variant"], cases] for s in (summary, best))
+                differences = differences_of(own, theirs, kinds_of(name, names), subjects)
+                summary[name] |= {"tied": True} if summary is best else from_best(differences)
     return result
+
+
+def kinds_of(name: str, names: Sequence[str]) -> Sequence[str]:
+    """The kinds of test scans that a column is about."""
+    return names[1:] if name == CHANGED else [name]
+
+
+def from_best(differences: np.ndarray) -> dict[str, Any]:
+    """How far a method is from the best: the interval (95 %, Student's t over the subjects) of the mean difference, and
+    whether that leaves room for none, so that the two are tied. The fewer subjects, the wider it is.
+    """
+    if len(differences) < 2:
+        return {"tied": False, "from_best": None}
+    half = student.ppf((1 + CONFIDENCE) / 2, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
+    interval = [float(differences.mean() - half), float(differences.mean() + half)]
+    return {"tied": interval[1] >= 0, "from_best": interval}
 
 
 def figure(row: Row, name: str, names: Sequence[str]) -> float:
     """Mean Dice of a kind of test scans, or of the mean over all but the first."""
-    if name == CHANGED:
-        return float(np.mean([row["dice"][change] for change in names[1:]]))
-    return float(row["dice"][name])
+    return float(np.mean([row["dice"][kind] for kind in kinds_of(name, names)]))
 
 
 def compared(
@@ -68,11 +93,18 @@ def compared(
 
     The subjects are the pairs: p tells of other subjects, not of other trainings.
     """
-    ours, theirs = (of_subjects(rows, names, subjects) for rows in (own, other))
-    differences = np.array([ours[name] - theirs[name] for name in sorted(set(ours) & set(theirs))])
+    differences = differences_of(own, other, names, subjects)
     if len(differences) < 2 or not differences.any():
         return {"difference": float(differences.mean()) if len(differences) else None, "p": None}
     return {"difference": float(differences.mean()), "p": float(wilcoxon(differences).pvalue)}
+
+
+def differences_of(
+    own: Sequence[Row], other: Sequence[Row], names: Sequence[str], subjects: Mapping[str, str]
+) -> np.ndarray:
+    """Difference of each subject's Dice, averaged over scans, seeds and kinds: (subjects that both have,)."""
+    ours, theirs = (of_subjects(rows, names, subjects) for rows in (own, other))
+    return np.array([ours[name] - theirs[name] for name in sorted(set(ours) & set(theirs))])
 
 
 def of_subjects(rows: Sequence[Row], names: Sequence[str], subjects: Mapping[str, str]) -> dict[str, float]:
