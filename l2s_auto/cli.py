@@ -217,7 +217,8 @@ def experiment(arguments: Arguments = None) -> int:
         figure = run(place, **options)
         print(f"Figure: {figure}")
 
-    return run_command(body, leaves=arguments is None, command="l2s_experiment")
+    advice = "What is trained so far is kept; go on with the same command."
+    return run_command(body, leaves=arguments is None, command="l2s_experiment", advice=advice)
 
 
 def list_commands() -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 #: A model is taken to bear other scans if changes of appearance cost it no more Dice than this.
 BEARABLE = 0.1
 #: Differences of Dice below this are none.
 EQUAL = 0.005
+#: Held-out subjects below this number are few: the sentence says how many they are.
+FEW = 10
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,21 @@ def recommended(methods: Mapping[str, Scores]) -> str:
     return max(equal, key=lambda name: (methods[name].changed, name == "learn2synth", name))
 
 
-def recommendation(methods: Mapping[str, Scores]) -> str:
-    """One sentence: what is recommended, why, and what would be better where every scan is like these."""
+def recommendation(methods: Mapping[str, Scores], *, subjects: int | None = None, level: Collection[str] = ()) -> str:
+    """One sentence: what is recommended, why, and what would be better where every scan is like these.
+
+    subjects  how many are held out, where that is known
+    level     methods that cannot be told from the best on these scans
+    """
     name = recommended(methods)
     own = methods[name]
+    if own.mean == 0:
+        return "No method has found anything in the held-out scans, so that none is recommended."
+    few = subjects is not None and subjects < FEW
+    whose = f" of only {subjects} subject{'s' if subjects != 1 else ''}" if few else ""
     reached = (
-        f"Dice {own.own:.3f} on held-out scans as they are and {own.changed:.3f} where their appearance is changed"
+        f"Dice {own.own:.3f} on held-out scans{whose} as they are and {own.changed:.3f} where their appearance is "
+        "changed"
     )
     if len(methods) == 1:
         return f"{name} reaches {reached}; no other method was tried on these data."
@@ -45,6 +56,8 @@ def recommendation(methods: Mapping[str, Scores]) -> str:
     gain = methods[ahead].own - own.own
     if gain > EQUAL:
         lost = methods[ahead].own - methods[ahead].changed
-        but = f", but loses {lost:.3f} on changed ones" if lost > BEARABLE else ""
+        but = f", but loses {lost:.3f} on changed ones ({name} {own.own - own.changed:.3f})" if lost > BEARABLE else ""
         sentence += f"; {ahead} is more accurate by {gain:.3f} on scans exactly like these{but}"
+    if beside := [other for other in methods if other in level and other != name]:
+        sentence += f"; no difference from it can be told for {', '.join(beside)}"
     return sentence + "."

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.io.atomic import sweep
+from l2s_auto.training.run_folder import DATASET_FOLDERS
 
 
 def make_folder(output: Path, *, picture: str, inside: str = "", data: Path | None = None) -> None:
@@ -15,11 +16,12 @@ def make_folder(output: Path, *, picture: str, inside: str = "", data: Path | No
     data     where the data are, which are never written to
     What a killed experiment was writing there is removed.
     """
-    if data is not None and output.resolve() == data.resolve():
+    own, home = output.resolve(), data.resolve() if data is not None else None
+    if home is not None and (own == home or any(home / name in (own, *own.parents) for name in DATASET_FOLDERS)):
         raise UserError.single(
             "The experiment would write among the data.",
             where=f"-o {output}",
-            found="the folder of the data",
+            found="the folder of the data, or one of its scans",
             expected="another one",
             mend="Choose another folder with -o.",
         )

@@ -53,7 +53,7 @@ class Calibration(Strict):
     def dice(self, value: int, expected: float | None) -> float | None:
         """The Dice of a label to be expected, from what the networks expect."""
         own = self.labels.get(value)
-        if expected is None or own is None:
+        if expected is None or own is None or not self.knows(value):
             return expected
         return min(1.0, max(0.0, expected - own.excess))
 
@@ -121,7 +121,7 @@ def _of_label(
 ) -> LabelCalibration:
     found = [result[value] for result in results if value in result]
     both = [(expected, reached) for expected, reached in found if expected is not None and reached is not None]
-    excess = fmean(expected - reached for expected, reached in both) if len(both) >= FEWEST else 0.0
+    excess = fmean(expected - reached for expected, reached in both) if both else 0.0
     seen = volumes.get(value, ())
     return LabelCalibration(
         excess=round(excess, 4),

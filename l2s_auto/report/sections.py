@@ -11,6 +11,7 @@ from statistics import fmean, median
 from typing import Any
 
 from l2s_auto.core.plan import Fingerprint
+from l2s_auto.report.commands import train_longer
 from l2s_auto.report.measurements import measurements
 from l2s_auto.report.run_data import FoldData, RunData
 from l2s_auto.report.style import png_bytes
@@ -204,7 +205,7 @@ def next_section(run: RunData) -> str:
         ("Segment new scans", f"l2s_predict -i SCANS -o SEGMENTATIONS -m {name}"),
         ("Compare segmentations with references", f"l2s_evaluate -p SEGMENTATIONS -r REFERENCES -m {name}"),
         ("Send the model to somebody as one file", f"l2s_export {name} model.zip"),
-        ("Train longer, from where it ended", f"l2s_plan_and_train DATASET -o {name} --resume --time-budget 8h"),
+        ("Train longer, from where it ended", train_longer(run)),
     ]
     if not any(fold.trained for fold in run.folds):
         commands = commands[3:]

@@ -31,9 +31,24 @@ LOGGER = logging.getLogger("l2s_auto")
 
 def build_method(recipe: Recipe) -> Method:
     """The recipe's method. Raises UserError."""
+    name, _, augmenter = recipe.method.name.partition(":")
+    if name == "learn2synth" and augmenter:
+        raise _told_otherwise(recipe.method.name, f"--augmenter {augmenter}")
+    if name == "learn2synth-random":
+        raise _told_otherwise(recipe.method.name, "--contrasts random")
     method: Method = build(recipe.method, METHODS, kind="method")
     require(method, *METHOD, kind="method", name=recipe.method.name)
     return method
+
+
+def _told_otherwise(name: str, options: str) -> UserError:
+    return UserError.single(
+        "That is a form of learn2synth, which has an option of its own.",
+        where="method",
+        found=repr(name),
+        expected=f"learn2synth with {options}",
+        mend=f"Leave out --method and add {options}.",
+    )
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from l2s_auto.inference.load import load_model, remember_model
 from l2s_auto.io.atomic import sweep
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
+from l2s_auto.io.lock import only_one
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
@@ -65,15 +67,19 @@ def plan_and_train(
     resume: bool = False,
     init: Path | None = None,
     dry_run: bool = False,
+    remember: bool = True,
 ) -> Path:
     """Everything from a labelled dataset to a model and its report -> the run folder.
 
     fold     the fold of the splits that is held out, or "all" for none; ignored with cv, which trains every fold
     choices  what the user decides instead of the planner
+    remember  whether prediction without a named model is to take this one from now on
+    Several processes may train a fold each in one run folder.
     Raises UserError for everything that the user can mend, before anything that takes long.
     """
     recipe = recipe or Recipe()
     team, device = team_from_environment(device)
+    held = ExitStack()  # the folds' locks
 
     def prepare_all() -> Prepared:
         check_recipe(recipe)
@@ -90,24 +96,30 @@ def plan_and_train(
             load_model(init, "cpu")  # whether it is one
         options = Options(chosen, choose_workers(workers, found), team=team)
         planning = Planning(recipe, method, options, memory_gb, choices or Choices())
-        return prepare(found, run, planning, parts_of, folds)
+        run.make()
+        for name in folds:
+            held.enter_context(only_one(run.path, run.fold(name).name))
+        with only_one(run.path, wait=True):
+            return prepare(found, run, planning, parts_of, folds)
 
-    prepared = team.from_leader(prepare_all)
-    method = build_method(recipe)
-    options = Options(choose_device(device), 0, resume, init, team, appearances=cv)
-    run = prepared.run
-    if not team.leader:
-        be_quiet()
-    if dry_run:
-        return finish_dry_run(prepared, recipe, method, options) if team.leader else run.path
-    for name in prepared.folds:
-        context = None
-        if prepared.first is not None:
-            context = train_first(name, prepared.first, recipe, method, options, spacing=prepared.plan.spacing)
-        train_fold(name, prepared, after_first(recipe) if context else recipe, method, options, context=context)
-        if team.leader:
-            remember_model(run.path)
-            write_report(run.path)
+    with held:
+        prepared = team.from_leader(prepare_all)
+        method = build_method(recipe)
+        options = Options(choose_device(device), 0, resume, init, team, appearances=cv)
+        run = prepared.run
+        if not team.leader:
+            be_quiet()
+        if dry_run:
+            return finish_dry_run(prepared, recipe, method, options) if team.leader else run.path
+        for name in prepared.folds:
+            context = None
+            if prepared.first is not None:
+                context = train_first(name, prepared.first, recipe, method, options, spacing=prepared.plan.spacing)
+            train_fold(name, prepared, after_first(recipe) if context else recipe, method, options, context=context)
+            if team.leader:
+                if remember:
+                    remember_model(run.path)
+                write_report(run.path)
     LOGGER.info("Report: %s", run.path / "report.html")
     return run.path
 

@@ -1,12 +1,14 @@
 """Methods side by side: what each sees, what is tested, and what is said."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
 import pytest
 
 from l2s_auto import cli
+from l2s_auto.commands import parsers
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset, Volume
@@ -17,7 +19,7 @@ from l2s_auto.experiments.methods.run import content_of, divided
 from l2s_auto.experiments.methods.statistics import adjust, compared, of_subjects, summaries
 from l2s_auto.experiments.methods.subset import write_scans, write_subset
 from l2s_auto.experiments.methods.trainings import Bench, same_data, scored, some_of
-from l2s_auto.experiments.methods.variants import recipe_of
+from l2s_auto.experiments.methods.variants import command_of, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.volumes import write_label_map, write_volume
 
@@ -121,10 +123,54 @@ def test_what_is_no_further_from_the_best_than_subjects_differ_is_tied_with_it()
     assert "| **0.800** |" in own and "| *0.790* |" in tied and "| 0.600 |" in tied
 
 
-def test_one_subject_is_tied_with_nothing():
+def test_of_one_subject_no_difference_can_be_told():
     rows = [made_row(name, value, value) for name, value in (("a", 0.8), ("b", 0.7))]
     _, second = summaries(rows, APPEARANCES, dict.fromkeys(SUBJECTS, "the only one"), first="a")
-    assert second["changed"]["from_best"] is None and not second["changed"]["tied"]
+    assert second["changed"]["from_best"] is None and second["changed"]["tied"]
+
+
+def test_the_sentence_tells_whom_it_rests_on_and_what_is_level():
+    rows = [made_row(name, value, value) for name, value in (("a", 0.8), ("b", 0.8), ("c", 0.2))]
+    found = summaries(rows, APPEARANCES, SUBJECTS, first="a")
+    few = sentence(found, APPEARANCES, subjects=2)
+    assert "of only 2 subjects" in few and few.endswith("no difference from it can be told for a.")
+    assert "only" not in sentence(found, APPEARANCES, subjects=10)
+
+
+def test_where_nothing_is_found_nothing_is_recommended():
+    found = summaries([made_row(name, 0.0, 0.0) for name in "ab"], APPEARANCES, SUBJECTS, first="a")
+    for summary in found:
+        for name in (*APPEARANCES, "changed"):
+            summary[name]["mean"] = 0.0
+    assert "none is recommended" in sentence(found, APPEARANCES, subjects=10)
+    assert "*" not in markdown(found, APPEARANCES).replace("*0.000*", "")
+
+
+@pytest.mark.parametrize(
+    ("variant", "options"),
+    [
+        ("supervised", ["--method", "supervised"]),
+        ("learn2synth-random", ["--contrasts", "random"]),
+        ("learn2synth:nonparametric", ["--method", "learn2synth", "--augmenter", "nonparametric"]),
+    ],
+)
+def test_the_command_trains_what_is_recommended(variant, options, tmp_path):
+    assert shlex.split(command_of(variant, tmp_path / "my data")) == [
+        "l2s_plan_and_train", str(tmp_path / "my data"), *options,
+    ]  # fmt: skip
+    recipe = recipe_of(variant)
+    args = parsers.plan_and_train().parse(["data", *options])
+    assert (args.method, args.augmenter) == (recipe.method.name, recipe.augmenter.name)
+    assert (args.contrasts == "random") == (recipe.prior_share == 0)
+
+
+def test_the_form_of_the_paper_has_no_command(tmp_path):
+    assert command_of("learn2synth-paper", tmp_path) == ""
+
+
+def test_a_colon_asks_for_a_name():
+    with pytest.raises(UserError, match="An augmenter's name is missing"):
+        recipe_of("learn2synth:")
 
 
 def test_methods_are_tied_with_the_best_of_as_many_cases():
@@ -170,7 +216,7 @@ def test_corrected_p_never_falls_with_p():
 
 def test_the_sentence_is_of_the_largest_number_of_cases():
     rows = [made_row("a", 0.9, 0.2), made_row("b", 0.85, 0.8), made_row("a", 0.9, 0.9, cases=2)]
-    assert sentence(summaries(rows, APPEARANCES, SUBJECTS, first="a"), APPEARANCES).startswith(
+    assert sentence(summaries(rows, APPEARANCES, SUBJECTS, first="a"), APPEARANCES, subjects=10).startswith(
         "For these data b is recommended"
     )
 

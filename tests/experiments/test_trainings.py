@@ -1,6 +1,8 @@
 """Trainings of several methods: what they share, what each is, and what becomes of one that fails."""
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from l2s_auto.inference.loop import Failure
 from l2s_auto.inference.predict import PredictionSummary
 from l2s_auto.io import itk
 from l2s_auto.io.dataset import find_dataset
+from l2s_auto.io.lock import only_one
 from l2s_auto.io.volumes import read_label_map, write_label_map
 from l2s_auto.training import prepare
 
@@ -82,6 +85,62 @@ def test_a_training_that_fails_does_not_stop_the_others(dataset, tmp_path, monke
     assert [row["variant"] for row in result["rows"]] == ["synthseg"] and result["missing"] == 1
     with pytest.raises(UserError, match="It diverged"):
         methods(tmp_path, methods=["supervised"], **options)
+
+
+def test_an_error_of_the_program_in_one_training_does_not_stop_the_others_either(dataset, tmp_path, monkeypatch):
+    train = trainings.plan_and_train
+
+    def sometimes(**given):
+        if given["recipe"].method.name == "supervised":
+            raise RuntimeError("a mistake")
+        return train(**given)
+
+    monkeypatch.setattr(trainings, "plan_and_train", sometimes)
+    options = {"data": dataset, "cases": [3], "iterations": 1}
+    with pytest.raises(UserError, match=r"(?s)Some trainings failed.*supervised.*RuntimeError: a mistake"):
+        methods(tmp_path, methods=["supervised", "synthseg"], **options)
+    assert [row["variant"] for row in json.loads((tmp_path / "methods.json").read_text())["rows"]] == ["synthseg"]
+
+
+def test_a_full_disk_stops_them_all(dataset, tmp_path, monkeypatch):
+    calls = []
+
+    def full(**given):
+        calls.append(given)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(trainings, "plan_and_train", full)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        methods(tmp_path, methods=["supervised", "synthseg"], data=dataset, cases=[3], iterations=1)
+    assert len(calls) == 1
+
+
+def test_what_another_job_is_at_is_left_to_it(dataset, tmp_path):
+    options = {"data": dataset, "methods": ["supervised", "synthseg"], "cases": [3], "iterations": 1}
+    other = tmp_path / "supervised" / "3 cases, 1 iterations, seed 0"
+    other.mkdir(parents=True)
+    with only_one(other):
+        methods(tmp_path, **options)
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert [row["variant"] for row in result["rows"]] == ["synthseg"] and result["missing"] == 1
+    assert not (other / "run").exists()
+
+
+def test_rows_of_former_calls_stay_in_the_table(dataset, tmp_path, capsys):
+    options = {"data": dataset, "iterations": 1}
+    methods(tmp_path, methods=["supervised"], cases=[3], **options)
+    methods(tmp_path, methods=["synthseg"], cases=[2], **options)
+    found = json.loads((tmp_path / "methods.json").read_text())
+    assert [(row["variant"], row["cases"]) for row in found["rows"]] == [("synthseg", 2), ("supervised", 3)]
+    methods(tmp_path, methods=["synthseg"], cases=[2], data=dataset, iterations=2)
+    found = json.loads((tmp_path / "methods.json").read_text())
+    assert len(found["rows"]) == 1 and found["rows"][0]["iterations"] == 2, "others were not trained as long"
+
+
+def test_an_experiment_is_not_what_predicts_from_now_on(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    methods(tmp_path / "out", data=dataset, methods=["synthseg"], cases=[3], iterations=1)
+    assert not list((tmp_path / "state").rglob("last_model.json"))
 
 
 def test_scans_that_cannot_be_segmented_say_why():
@@ -154,8 +213,10 @@ def test_the_voxels_of_a_header_go_along(tmp_path):
 
 
 def test_the_folder_of_the_data_is_not_written_to(dataset):
-    with pytest.raises(UserError, match="among the data"):
-        methods(dataset, data=dataset)
+    for folder in (dataset, dataset / "labels", dataset / "images" / "new"):
+        with pytest.raises(UserError, match="among the data"):
+            methods(folder, data=dataset)
+    assert not (dataset / "images" / "new").exists()
 
 
 def test_scans_to_test_on_are_verified_first(dataset, tmp_path):

@@ -88,6 +88,15 @@ def test_folds_calibrate_together(tmp_path):
     assert found.labels[1].excess == pytest.approx(0.3) and found.labels[1].cases == 8
 
 
+def test_folds_of_a_few_cases_calibrate_together_too(tmp_path):
+    for fold in ("fold_0", "fold_1"):
+        alone = calibrate([{1: (0.3, 0.9)}] * 2, {1: [5.0]}, {1: [1]})
+        assert not alone.knows(1) and alone.dice(1, 0.3) == 0.3
+        write_json(tmp_path / fold / "calibration.json", alone)
+    found = read_calibration([tmp_path / f"fold_{k}" / "calibration.json" for k in range(2)])
+    assert found.knows(1) and found.dice(1, 0.3) == pytest.approx(0.9)
+
+
 ALONE = [{1: 0.02}, {1: 0.0}, {1: 0.03}]
 SEEN = [{1: (0.9, 0.8)}] * 3
 

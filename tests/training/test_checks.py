@@ -265,3 +265,15 @@ def test_what_a_method_makes_no_use_of_is_said(method, options, said, caplog):
     recipe = Recipe(method=Component(name=method), **options)
     warn_of_unused(recipe, METHODS[method]())
     assert said in caplog.text if said else not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("learn2synth:gamma", "Leave out --method and add --augmenter gamma"),
+        ("learn2synth-random", "--contrasts random"),
+    ],
+)
+def test_forms_of_the_method_are_known_by_their_options(name, mend):
+    with pytest.raises(UserError, match=mend):
+        check_recipe(Recipe(method=Component(name=name)))

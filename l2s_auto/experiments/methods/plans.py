@@ -14,6 +14,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_model
+from l2s_auto.io.lock import only_one
 from l2s_auto.training.checks import build_method
 from l2s_auto.training.options import Options
 from l2s_auto.training.plans import Planning
@@ -34,8 +35,9 @@ def share_plan(dataset: Path, place: Path, run: Path, *, recipe: Recipe, device:
         return
     shared.make()
     start_logging(shared.log)
-    found = named_by_intensity(find_dataset(dataset))
-    planned(found, shared, Planning(recipe, build_method(recipe), Options(torch.device(device), 0)))
+    with only_one(place, wait=True):
+        found = named_by_intensity(find_dataset(dataset))
+        planned(found, shared, Planning(recipe, build_method(recipe), Options(torch.device(device), 0)))
     for source, target in ((shared.fingerprint, own.fingerprint), (shared.plan, own.plan)):
         with atomic_path(target) as path:
             shutil.copyfile(source, path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from l2s_auto.evaluation.recommendation import Scores, recommendation
+from l2s_auto.evaluation.recommendation import Scores, recommendation, recommended
 from l2s_auto.experiments.methods.statistics import CHANGED
 from l2s_auto.report.style import COLOURS, LIGHT, caption, new_figure, write_png
 
@@ -53,7 +53,7 @@ def _cell(figure: dict[str, Any]) -> str:
 
 
 def _marked(figure: dict[str, Any], best: float) -> str:
-    mark = "**" if figure["mean"] == best else "*" if figure["tied"] else ""
+    mark = "**" if figure["mean"] == best > 0 else "*" if figure["tied"] else ""
     return f"{mark}{_cell(figure)}{mark}"
 
 
@@ -64,11 +64,21 @@ def _tests(summary: Summary) -> str:
     return ", ".join("-" if p is None else f"{p:.2g}" for p in values)
 
 
-def sentence(summaries: Sequence[Summary], names: Sequence[str]) -> str:
-    """Which method is recommended for as many cases as were learned from at most."""
+def scores_of(summaries: Sequence[Summary], names: Sequence[str]) -> dict[str, Scores]:
+    """Variant -> its Dice as scans are and changed, with as many cases as were learned from at most."""
     most = max(s["cases"] for s in summaries)
-    scores = {s["variant"]: Scores(s[names[0]]["mean"], s[CHANGED]["mean"]) for s in summaries if s["cases"] == most}
-    return recommendation(scores)
+    return {s["variant"]: Scores(s[names[0]]["mean"], s[CHANGED]["mean"]) for s in summaries if s["cases"] == most}
+
+
+def sentence(summaries: Sequence[Summary], names: Sequence[str], *, subjects: int) -> str:
+    """Which method is recommended for as many cases as were learned from at most.
+
+    subjects  how many were tested on
+    """
+    scores = scores_of(summaries, names)
+    most = max(s["cases"] for s in summaries)
+    level = {s["variant"] for s in summaries if s["cases"] == most and s[names[0]]["tied"] and s[CHANGED]["tied"]}
+    return recommendation(scores, subjects=subjects, level=level if recommended(scores) in level else ())
 
 
 def draw(summaries: Sequence[Summary], kinds: Sequence[str], path: Path, *, title: str) -> Path:

@@ -15,8 +15,9 @@ import numpy as np
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation.appearance import APPEARANCES
+from l2s_auto.evaluation.recommendation import recommended
 from l2s_auto.experiments.folder import make_folder
-from l2s_auto.experiments.methods.report import draw, markdown, sentence, table
+from l2s_auto.experiments.methods.report import draw, markdown, scores_of, sentence, table
 from l2s_auto.experiments.methods.statistics import summaries
 from l2s_auto.experiments.methods.subset import files_of, write_references, write_scans
 from l2s_auto.experiments.methods.trainings import (
@@ -30,7 +31,7 @@ from l2s_auto.experiments.methods.trainings import (
     some_of,
     told,
 )
-from l2s_auto.experiments.methods.variants import USUAL, recipe_of
+from l2s_auto.experiments.methods.variants import USUAL, command_of, recipe_of
 from l2s_auto.io.atomic import atomic_path, unfinished
 from l2s_auto.io.content import hash_of
 from l2s_auto.io.dataset import find_dataset, verify_dataset
@@ -95,9 +96,12 @@ def methods(
         bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part
     )
     found = summaries(rows, bench.names, bench.scans, first=next(iter(recipes)))
-    said = missing(left) or sentence(found, bench.names)
+    said = missing(left) or sentence(found, bench.names, subjects=len(set(bench.scans.values())))
     print(table(found, bench.names))
     print(said)
+    command = command_of(recommended(scores_of(found, bench.names)), data) if data is not None and not left else ""
+    if command:
+        print(f"To train it for your scans: {command}")
     result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}
     write_json(output / "methods.json", {**result, "missing": left, "summary": found, "sentence": said, "rows": rows})
     with atomic_path(output / "methods.md") as path:

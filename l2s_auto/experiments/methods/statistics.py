@@ -72,10 +72,11 @@ def kinds_of(name: str, names: Sequence[str]) -> Sequence[str]:
 
 def from_best(differences: np.ndarray) -> dict[str, Any]:
     """How far a method is from the best: the interval (95 %, Student's t over the subjects) of the mean difference, and
-    whether that leaves room for none, so that the two are tied. The fewer subjects, the wider it is.
+    whether that leaves room for none, so that the two are tied. The fewer subjects, the wider it is: of one, nothing
+    can be told.
     """
     if len(differences) < 2:
-        return {"tied": False, "from_best": None}
+        return {"tied": True, "from_best": None}
     half = student.ppf((1 + CONFIDENCE) / 2, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
     interval = [float(differences.mean() - half), float(differences.mean() + half)]
     return {"tied": interval[1] >= 0, "from_best": interval}

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from l2s_auto.core.component import Component
-from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.errors import Offence, UserError, disk_is_full
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation import evaluate_folders
@@ -22,6 +22,7 @@ from l2s_auto.experiments.methods.plans import make_room, share_plan, told_plan
 from l2s_auto.experiments.methods.subset import write_subset
 from l2s_auto.inference.predict import PredictionSummary, predict
 from l2s_auto.io.json_files import read_json, write_json
+from l2s_auto.io.lock import Busy, only_one
 from l2s_auto.training.run import plan_and_train
 
 LOGGER = logging.getLogger("l2s_auto")
@@ -88,8 +89,8 @@ def same_data(own: Mapping[str, Any], note: Path) -> None:
         raise UserError.single(
             "The folder holds an experiment on other data, or on data that were changed since.",
             where=str(note.parent),
-            found=str(read_json(note).get("dataset")),
-            expected=f"{own['dataset']}, with the same files",
+            found=" ".join(str(value) for value in read_json(note).values()),
+            expected=" ".join(str(value) for value in own.values()),
             mend="Choose another folder with -o.",
         )
     write_json(note, dict(own))
@@ -106,7 +107,8 @@ def run_all(
     device: str,
     part: tuple[int, int],
 ) -> tuple[list[dict[str, Any]], int, list[Offence]]:
-    """Rows of all trainings that are done, in the order of the recipes; how many are not; and which of this job failed.
+    """Rows of the trainings that are done, in the order of the recipes, and of those of former calls that were as long
+    and have the same test scans; how many of those asked for are not done; and which of this job failed.
 
     A training for each recipe, number of cases and seed, by one plan for all recipes. What `output` holds is not
     trained again; one that was interrupted goes on, and one that fails does not keep the others from being done. Jobs
@@ -124,19 +126,28 @@ def run_all(
             recipe = recipes[name].model_copy(update={"seed": seed})
             plan = output / "plans" / f"{count} cases, seed {seed}"
             try:
-                found = run_one(bench, bench.draw(count, seed), recipe, folder, plan=plan, device=device)
-            except UserError as error:
-                why = "; ".join(str(offence) for offence in error.offences)
-                failed.append(Offence(str(folder), f"{error.summary} {why}".strip(), "a model", AGAIN))
-                LOGGER.warning("Warning: %s, %d cases, seed %d failed: %s", name, count, seed, error)
-                continue
-            write_json(folder / "row.json", {"variant": name, "cases": count, "seed": seed, **length, **found})
-    rows = [known(folder_of(*one) / "row.json", bench) for one in work]
-    done = [row for row in rows if row is not None]
+                folder.mkdir(parents=True, exist_ok=True)
+                with only_one(folder):
+                    found = run_one(bench, bench.draw(count, seed), recipe, folder, plan=plan, device=device)
+                    write_json(folder / "row.json", {"variant": name, "cases": count, "seed": seed, **length, **found})
+            except Busy:
+                LOGGER.warning("%s, %d cases, seed %d: another job is at it", name, count, seed)
+            except Exception as error:
+                if disk_is_full(error):
+                    raise
+                mendable = isinstance(error, UserError)
+                why = str(error) if mendable else f"{type(error).__name__}: {error}"
+                failed.append(Offence(str(folder), " ".join(why.split()), "a model", AGAIN))
+                message = "Warning: %s, %d cases, seed %d failed: %s"
+                LOGGER.warning(message, name, count, seed, why, exc_info=None if mendable else error)
+    asked = [folder_of(*one) / "row.json" for one in work]
+    done = [row for path in asked if (row := known(path, bench)) is not None]
     if not done:
         require_done(failed)
         raise UserError("None of the trainings is this job's, and no other job has ended one.")
-    return done, len(rows) - len(done), failed
+    others = sorted(set(output.glob(f"*/* cases, {told(length)}, seed */row.json")) - set(asked))
+    former = [row for path in others if (row := known(path, bench)) is not None]
+    return done + former, len(asked) - len(done), failed
 
 
 def job_of(number: int, recipes: int, jobs: int) -> int:
@@ -158,7 +169,8 @@ def missing(count: int) -> str:
     """What to say of trainings that failed, or that other jobs have not ended; nothing where there are none."""
     if not count:
         return ""
-    return f"{count} trainings are not done: the table is not whole. Run the command again once other jobs have ended."
+    lacking = "1 training is" if count == 1 else f"{count} trainings are"
+    return f"{lacking} not done: the table is not whole. Run the command again once other jobs have ended."
 
 
 def known(path: Path, bench: Bench) -> dict[str, Any] | None:
@@ -182,7 +194,9 @@ def run_one(
     learned = recipe.model_copy(update={"method": Component(name="learn2synth")})  # it needs most memory
     demanding = learned if any(case.images for case in learn) else recipe
     share_plan(own, plan, folder / "run", recipe=demanding, device=device)
-    run = plan_and_train(dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True)
+    run = plan_and_train(
+        dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True, remember=False
+    )
 
     def segmented(name: str) -> Path:
         return folder / "segmented" / f"{tests.name}, {name}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 from l2s_auto.core.component import Component
@@ -31,6 +33,14 @@ def recipe_of(variant: str, **options: Any) -> Recipe:
             expected=f"among {', '.join((*METHODS, *FORMS))}, or learn2synth:AUGMENTER",
             mend="Correct the name.",
         )
+    if variant.endswith(":"):
+        raise UserError.single(
+            "An augmenter's name is missing.",
+            where="--methods",
+            found=repr(variant),
+            expected=f"{method}, or {method}:AUGMENTER",
+            mend="Add the name, or leave out the colon.",
+        )
     if augmenter:
         options["augmenter"] = Component(name=augmenter)
     if method in FORMS:
@@ -46,3 +56,12 @@ def recipe_of(variant: str, **options: Any) -> Recipe:
         )
     check_recipe(recipe)
     return recipe
+
+
+def command_of(variant: str, data: Path) -> str:
+    """How one trains it for use; empty for what exists in experiments alone."""
+    method, _, augmenter = variant.partition(":")
+    if method == "learn2synth-paper":
+        return ""
+    chosen = ["--contrasts", "random"] if method == "learn2synth-random" else ["--method", method]
+    return shlex.join(["l2s_plan_and_train", str(data), *chosen, *(["--augmenter", augmenter] if augmenter else [])])
