@@ -126,6 +126,16 @@ def test_what_another_job_is_at_is_left_to_it(dataset, tmp_path):
     assert not (other / "run").exists()
 
 
+def test_a_fold_is_trained_by_one_process_and_another_fold_by_another(dataset, tmp_path, capsys):
+    given = [str(dataset), "-o", str(tmp_path / "run"), "--method", "synthseg", "--iterations", "1", "--device", "cpu"]
+    (tmp_path / "run").mkdir()
+    with only_one(tmp_path / "run", "fold_0"):
+        assert cli.plan_and_train(given) == 2
+        assert "Another process is at work there" in capsys.readouterr().err
+        assert cli.plan_and_train([*given, "--fold", "1"]) == 0
+    assert cli.plan_and_train(given) == 0
+
+
 def test_rows_of_former_calls_stay_in_the_table(dataset, tmp_path, capsys):
     options = {"data": dataset, "iterations": 1}
     methods(tmp_path, methods=["supervised"], cases=[3], **options)
