@@ -18,6 +18,8 @@ from l2s_auto.training.checkpoint import has_checkpoint
 LOGGER = logging.getLogger("l2s_auto")
 #: What may differ between a training and its resumption; the last only saves memory, as checkpoints do.
 MAY_CHANGE = {"iterations", "time_budget", "micro_batch"}
+#: Options that ask for what a recipe calls otherwise.
+ASKED_BY = {"prior_share": "--contrasts", "reversed_share": "--contrasts", "missing_share": "--missing-channels"}
 DATASET_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "images", "labels")
 
 
@@ -122,7 +124,7 @@ class RunFolder:
                 [
                     Offence(
                         str(self.recipe),
-                        f"{name} = {old[name]}, and {new[name]} is asked for",
+                        f"{_known_as(name)} = {old[name]}, and {new[name]} is asked for",
                         "the options that the run was begun with",
                         "Repeat them, or choose another folder with -o.",
                     )
@@ -153,6 +155,10 @@ class RunFolder:
 
     def resumable(self, name: str) -> bool:
         return has_checkpoint(self.fold(name) / "checkpoint")
+
+
+def _known_as(name: str) -> str:
+    return f"{name} ({ASKED_BY[name]})" if name in ASKED_BY else name
 
 
 def _what_matters(recipe: Recipe) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients import HYPERGRADIENTS
+from l2s_auto.io.json_files import write_json
 from l2s_auto.losses import LOSSES
 from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.training.build import check_names
 from l2s_auto.training.checks import build_method, check_recipe, warn_of_unused
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.methods.learn2synth import Learn2Synth
+from l2s_auto.training.run_folder import RunFolder
 
 
 class Plain(AugmenterModule):
@@ -277,3 +279,16 @@ def test_what_a_method_makes_no_use_of_is_said(method, options, said, caplog):
 def test_forms_of_the_method_are_known_by_their_options(name, mend):
     with pytest.raises(UserError, match=mend):
         check_recipe(Recipe(method=Component(name=name)))
+
+
+def test_a_run_goes_on_with_other_options_in_no_case(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    write_json(run.recipe, Recipe(prior_share=0.0, reversed_share=0.0))
+    run.fold("0").mkdir()
+    (run.fold("0") / "weights.safetensors").touch()
+    asked = Recipe(method=Component(name="synthseg"), iterations=7)
+    with pytest.raises(UserError) as caught:
+        run.check(asked, ["0"], [], dataset=tmp_path, resume=True)
+    assert [offence.found.split(" = ")[0] for offence in caught.value.offences] == [
+        "method", "prior_share (--contrasts)", "reversed_share (--contrasts)",
+    ]  # fmt: skip
