@@ -38,7 +38,7 @@ def only_one(folder: Path, name: str = "", *, wait: bool = False) -> Iterator[No
         LOGGER.info("Waiting for another process, which is at work in %s", folder)
         lock.acquire()
     except (NotImplementedError, OSError) as error:
-        LOGGER.debug("No lock in %s: %s", folder, error)
+        LOGGER.warning("Warning: %s cannot be locked (%s); let no other process work there.", folder, error)
     try:
         yield
     finally:

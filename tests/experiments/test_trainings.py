@@ -136,7 +136,7 @@ def test_a_fold_is_trained_by_one_process_and_another_fold_by_another(dataset, t
     assert cli.plan_and_train(given) == 0
 
 
-def test_rows_of_former_calls_stay_in_the_table(dataset, tmp_path, capsys):
+def test_rows_of_former_calls_stay_in_the_table(dataset, tmp_path):
     options = {"data": dataset, "iterations": 1}
     methods(tmp_path, methods=["supervised"], cases=[3], **options)
     methods(tmp_path, methods=["synthseg"], cases=[2], **options)

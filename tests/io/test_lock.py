@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.io import lock
 from l2s_auto.io.lock import Busy, only_one
 
 HOLD = """
@@ -66,6 +67,8 @@ def test_a_file_system_without_locks_is_borne(tmp_path, monkeypatch):
     def refuse(self, *given, **rest):
         raise NotImplementedError("no flock")
 
+    said = []
     monkeypatch.setattr(FileLock, "acquire", refuse)
+    monkeypatch.setattr(lock.LOGGER, "warning", lambda message, *given: said.append(message % given))
     with only_one(tmp_path):
-        pass
+        assert len(said) == 1 and "cannot be locked (no flock)" in said[0]

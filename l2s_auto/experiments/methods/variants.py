@@ -9,6 +9,7 @@ from typing import Any
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.report.commands import options_of
 from l2s_auto.training.checks import check_recipe
 from l2s_auto.training.methods import METHODS
 
@@ -25,21 +26,13 @@ FORMS: dict[str, dict[str, Any]] = {
 def recipe_of(variant: str, **options: Any) -> Recipe:
     """The recipe of a variant's name. UserError if there is none, or its parts cannot be."""
     method, _, augmenter = variant.partition(":")
-    if method not in FORMS and method not in METHODS:
+    if method not in {*FORMS, *METHODS} or variant.endswith(":"):
         raise UserError.single(
             "The experiment has no such method.",
             where="--methods",
             found=repr(variant),
             expected=f"among {', '.join((*METHODS, *FORMS))}, or learn2synth:AUGMENTER",
             mend="Correct the name.",
-        )
-    if variant.endswith(":"):
-        raise UserError.single(
-            "An augmenter's name is missing.",
-            where="--methods",
-            found=repr(variant),
-            expected=f"{method}, or {method}:AUGMENTER",
-            mend="Add the name, or leave out the colon.",
         )
     if augmenter:
         options["augmenter"] = Component(name=augmenter)
@@ -60,8 +53,6 @@ def recipe_of(variant: str, **options: Any) -> Recipe:
 
 def command_of(variant: str, data: Path) -> str:
     """How one trains it for use; empty for what exists in experiments alone."""
-    method, _, augmenter = variant.partition(":")
-    if method == "learn2synth-paper":
+    if variant == "learn2synth-paper":
         return ""
-    chosen = ["--contrasts", "random"] if method == "learn2synth-random" else ["--method", method]
-    return shlex.join(["l2s_plan_and_train", str(data), *chosen, *(["--augmenter", augmenter] if augmenter else [])])
+    return shlex.join(["l2s_plan_and_train", str(data), *options_of(recipe_of(variant))])
