@@ -125,13 +125,7 @@ def plan_and_train() -> Parser:
     _add_device(parser)
     memory = "GB of memory that training may use on the device (default: what is free)"
     add("--memory-gb", type=values.positive, metavar="X", help=memory)
-    plan = "instead of the plan's:"
-    spacing = f"{plan} mm of a voxel, from left to right, back to front, bottom to top"
-    add("--spacing", nargs=3, action=values.Tuple, type=values.edge, metavar=("X", "Y", "Z"), help=spacing)
-    patch = f"{plan} voxels of a patch, enlarged to what the network divides it by"
-    add("--patch", nargs=3, action=values.Tuple, type=values.count, metavar=("X", "Y", "Z"), help=patch)
-    add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update")
-    add("--features", type=values.features, metavar="N", help=f"{plan} features of the network's first stage")
+    _add_choices(parser)
     cascade = "for large cases: first a network that sees a whole region coarsely, then one that is told what it found"
     add("--cascade", action="store_true", help=cascade)
     _add_workers(parser)
@@ -318,8 +312,20 @@ def experiment() -> Parser:
     add("--time-budget", type=values.duration, metavar="T", help=budget)
     add("--seeds", nargs="+", type=values.count_or_zero, metavar="N", help="a training each (default: 0)")
     add("--part", type=values.part, metavar="I/N", help="this job's share of the trainings, e.g. 1/4")
+    _add_choices(parser)
     _add_device(parser)
     return parser
+
+
+def _add_choices(parser: Parser) -> None:
+    add = parser.add_argument
+    plan = "instead of the plan's:"
+    spacing = f"{plan} mm of a voxel, from left to right, back to front, bottom to top"
+    add("--spacing", nargs=3, action=values.Tuple, type=values.edge, metavar=("X", "Y", "Z"), help=spacing)
+    patch = f"{plan} voxels of a patch, enlarged to what the network divides it by"
+    add("--patch", nargs=3, action=values.Tuple, type=values.count, metavar=("X", "Y", "Z"), help=patch)
+    add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update")
+    add("--features", type=values.features, metavar="N", help=f"{plan} features of the network's first stage")
 
 
 def _add_device(parser: Parser) -> None:

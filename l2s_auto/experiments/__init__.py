@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.planning.choices import Choices
+
+#: Options with which a user decides instead of the planner.
+PLANNED = ("spacing", "patch", "batch", "features")
 
 
 def _recovery(output: Path, **options: Any) -> Path:
@@ -29,8 +33,11 @@ def _contrast(output: Path, **options: Any) -> Path:
 
 
 def _run(experiment: Callable[..., Path], output: Path, options: dict[str, Any], *, name: str) -> Path:
-    """UserError for options that the experiment does not have."""
+    """UserError for options that the experiment does not have; those of the plan become its `choices`."""
     known = [parameter for parameter in inspect.signature(experiment).parameters if parameter != "output"]
+    if "choices" in known:
+        known.remove("choices")
+        known += PLANNED
     unknown = [option for option in options if option not in known]
     if unknown:
         raise UserError.single(
@@ -40,7 +47,8 @@ def _run(experiment: Callable[..., Path], output: Path, options: dict[str, Any],
             expected=f"among {', '.join(_told(option) for option in known)}",
             mend="Leave it out.",
         )
-    return experiment(output, **options)
+    chosen = {option: options.pop(option) for option in PLANNED if option in options}
+    return experiment(output, **options, **({"choices": Choices(**chosen)} if chosen else {}))
 
 
 def _told(option: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import fields
 
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.planning.choices import Choices
 from l2s_auto.report.run_data import RunData
 
 #: Parts of a recipe that have an option of the same name.
@@ -36,3 +38,14 @@ def options_of(recipe: Recipe) -> list[str]:
         if (value := getattr(recipe, field)) != getattr(usual, field):
             found += [option, str(value)]
     return [*found, *(["--missing-channels"] if recipe.missing_share else [])]
+
+
+def choices_of(choices: Choices) -> list[str]:
+    """The options of l2s_plan_and_train by which a user decides instead of the planner."""
+    found = []
+    for choice in fields(choices):
+        value = getattr(choices, choice.name)
+        if value:
+            found.append(f"--{choice.name}")
+            found += [] if value is True else [f"{part:g}" for part in (value if isinstance(value, tuple) else (value,))]
+    return found

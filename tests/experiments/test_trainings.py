@@ -69,6 +69,20 @@ def test_all_methods_have_one_plan_which_the_rows_tell(dataset, tmp_path, monkey
     assert first["plan"] == second["plan"] and len(first["plan"]["patch"]) == 3
 
 
+def test_choices_are_those_of_every_plan_and_of_the_command_that_is_offered(dataset, tmp_path, capsys):
+    given = ["--data", str(dataset), "--methods", "synthseg", "--cases", "3", "--iterations", "1", "--device", "cpu"]
+    chosen = ["--spacing", "3", "3", "3", "--patch", "16", "16", "16", "--batch", "3", "--features", "4"]
+    call = ["methods", "-o", str(tmp_path / "out"), *given]
+    assert cli.experiment([*call, *chosen]) == 0
+    (row,) = json.loads((tmp_path / "out" / "methods.json").read_text())["rows"]
+    assert row["plan"] == {"patch": [16, 16, 16], "batch": 3, "features": [4, 8, 16]}
+    assert " ".join(["--method", "synthseg", *chosen]) in capsys.readouterr().out
+    assert cli.experiment(call) == 0, "the plan that is there stands"
+    assert cli.experiment([*call, "--batch", "4"]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "The folder holds trainings by another plan" in error and "batch 3, and 4 is asked for" in error
+
+
 def test_a_training_that_fails_does_not_stop_the_others(dataset, tmp_path, monkeypatch):
     train = trainings.plan_and_train
 

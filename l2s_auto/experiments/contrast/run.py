@@ -39,6 +39,7 @@ from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
 from l2s_auto.networks.device import choose_device, free_memory_gb
+from l2s_auto.planning.choices import Choices
 
 #: Memory that simulating a person takes.
 PERSON_GB = 2.0
@@ -59,6 +60,7 @@ def contrast(
     field: float = FIELDS[0],
     device: str = "cpu",
     part: tuple[int, int] = (1, 1),
+    choices: Choices | None = None,
 ) -> Path:
     """Write contrast.json, contrast.md and contrast.png below `output`, print the table; returns the picture.
 
@@ -67,7 +69,7 @@ def contrast(
     dimensions  2: six axial slices of a person, in voxels of 3 mm, 3: whole heads, of 2 mm
     field       1.5 or 3 T
     methods     as in the experiment `methods`, and samseg, which learns from no scan
-    seeds, time_budget, iterations, part  as there
+    seeds, time_budget, iterations, part, choices  as there
 
     A third of the heads is tested on, in MPRAGE and FLASH of four flip angles; no person has one of these.
     Raises UserError.
@@ -103,6 +105,7 @@ def contrast(
         tests=lambda: place / "tests",
         names=tuple(SEQUENCES),
         scans={name: person_of(name) for name in names_in(place / "tests" / REFERENCES)},
+        choices=choices or Choices(),
     )
     rows: list[dict[str, Any]] = []
     left = 0

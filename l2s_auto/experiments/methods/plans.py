@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import gc
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_model
 from l2s_auto.io.lock import only_one
+from l2s_auto.planning.choices import Choices
 from l2s_auto.training.checks import build_method
 from l2s_auto.training.options import Options
-from l2s_auto.training.plans import Planning
+from l2s_auto.training.plans import Planning, differences
 from l2s_auto.training.prepare import named_by_intensity, planned
 from l2s_auto.training.run_folder import RunFolder, start_logging
 
 
-def share_plan(dataset: Path, place: Path, run: Path, *, recipe: Recipe, device: str) -> None:
+def share_plan(dataset: Path, place: Path, run: Path, *, recipe: Recipe, device: str, choices: Choices) -> None:
     """Put the plan of these scans into the run folder of one method, unless it has one.
 
     dataset  the scans to learn from
     place    where their plan is kept; it is made once
     recipe   of the method that needs most memory: what fits it fits all
+    choices  what the user decides of a new plan
     Raises UserError where nothing fits.
     """
     shared, own = RunFolder(place), RunFolder(run)
@@ -37,10 +41,19 @@ def share_plan(dataset: Path, place: Path, run: Path, *, recipe: Recipe, device:
     start_logging(shared.log)
     with only_one(place, wait=True):
         found = named_by_intensity(find_dataset(dataset))
-        planned(found, shared, Planning(recipe, build_method(recipe), Options(torch.device(device), 0)))
+        options = Options(torch.device(device), 0)
+        planned(found, shared, Planning(recipe, build_method(recipe), options, choices=choices))
     for source, target in ((shared.fingerprint, own.fingerprint), (shared.plan, own.plan)):
         with atomic_path(target) as path:
             shutil.copyfile(source, path)
+
+
+def require_choices(places: Iterable[Path], choices: Choices) -> None:
+    """UserError that names the plans that are there and were made with other choices than the user's."""
+    plans = [(path, read_model(path, Plan)) for path in (RunFolder(place).plan for place in places) if path.exists()]
+    differing = [offence for path, plan in plans for offence in differences(plan, choices, path)]
+    if differing:
+        raise UserError("The folder holds trainings by another plan.", differing)
 
 
 def told_plan(run: Path) -> dict[str, Any]:

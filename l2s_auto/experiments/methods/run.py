@@ -39,6 +39,7 @@ from l2s_auto.io.json_files import write_json
 from l2s_auto.io.splits import make_splits
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.networks.device import choose_device
+from l2s_auto.planning.choices import Choices
 from l2s_auto.training.show import progress_to
 from l2s_auto.training.validate import evenly
 
@@ -60,6 +61,7 @@ def methods(
     tests: int = TESTS,
     device: str = "cpu",
     part: tuple[int, int] = (1, 1),
+    choices: Choices | None = None,
 ) -> Path:
     """Write methods.json, methods.md and methods.png below `output`, print the table; returns the picture.
 
@@ -69,6 +71,7 @@ def methods(
     time_budget  seconds of training each; iterations: updates each, instead
     tests        held-out scans, at most: of the first of five folds
     part         (i, n): of n jobs that share the trainings, this is the i-th
+    choices      what the user decides of the plans, which all methods share
 
     What `output` holds of the same settings is not trained again; a training that was interrupted goes on.
     Nothing of the held-out scans is seen: plan and statistics of the intensities are those of the scans to learn from.
@@ -89,6 +92,7 @@ def methods(
         tests=partial(scans_of, output, held_out),
         names=APPEARANCES,
         scans={case.id: case.group for case in held_out},
+        choices=choices or Choices(),
     )
     counts = list(dict.fromkeys(count if count is not None else len(learn) for count in cases))
     require_cases(counts, len(learn), "which is what the first of five folds leaves")
@@ -99,7 +103,8 @@ def methods(
     said = missing(left) or sentence(found, bench.names, subjects=len(set(bench.scans.values())))
     print(table(found, bench.names))
     print(said)
-    command = command_of(recommended(scores_of(found, bench.names)), data) if data is not None and not left else ""
+    best = recommended(scores_of(found, bench.names))
+    command = command_of(best, data, choices) if data is not None and not left else ""
     if command:
         print(f"To train it for your scans: {command}")
     result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}

@@ -7,7 +7,7 @@ import logging
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +18,12 @@ from l2s_auto.core.errors import Offence, UserError, disk_is_full
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation import evaluate_folders
-from l2s_auto.experiments.methods.plans import make_room, share_plan, told_plan
+from l2s_auto.experiments.methods.plans import make_room, require_choices, share_plan, told_plan
 from l2s_auto.experiments.methods.subset import write_subset
 from l2s_auto.inference.predict import PredictionSummary, predict
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.io.lock import Busy, only_one
+from l2s_auto.planning.choices import Choices
 from l2s_auto.training.run import plan_and_train
 
 LOGGER = logging.getLogger("l2s_auto")
@@ -42,6 +43,7 @@ class Bench:
     tests    makes or finds the folder with the test scans: `REFERENCES`, and a folder for each of `names`
     names    kinds of test scans, such as appearances; the first is like the scans that are learned from
     scans    names of the test scans, and the subject of each
+    choices  what the user decides of the plans
     """
 
     dataset: Dataset
@@ -49,6 +51,7 @@ class Bench:
     tests: Callable[[], Path]
     names: tuple[str, ...]
     scans: Mapping[str, str]
+    choices: Choices = field(default_factory=Choices)
 
 
 def length_of(time_budget: float | None, iterations: int | None) -> dict[str, Any]:
@@ -120,11 +123,15 @@ def run_all(
     def folder_of(seed: int, count: int, name: str) -> Path:
         return output / name.replace(":", " ") / f"{count} cases, {told(length)}, seed {seed}"
 
+    def plan_of(seed: int, count: int) -> Path:
+        return output / "plans" / f"{count} cases, seed {seed}"
+
+    require_choices(dict.fromkeys(plan_of(seed, count) for seed, count, _ in work), bench.choices)
     for number, (seed, count, name) in enumerate(work):
         folder = folder_of(seed, count, name)
         if job_of(number, len(recipes), part[1]) == part[0] and known(folder / "row.json", bench) is None:
             recipe = recipes[name].model_copy(update={"seed": seed})
-            plan = output / "plans" / f"{count} cases, seed {seed}"
+            plan = plan_of(seed, count)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with only_one(folder):
@@ -193,7 +200,7 @@ def run_one(
     own = write_subset(bench.dataset, learn, folder / "dataset")
     learned = recipe.model_copy(update={"method": Component(name="learn2synth")})  # it needs most memory
     demanding = learned if any(case.images for case in learn) else recipe
-    share_plan(own, plan, folder / "run", recipe=demanding, device=device)
+    share_plan(own, plan, folder / "run", recipe=demanding, device=device, choices=bench.choices)
     run = plan_and_train(
         dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True, remember=False
     )

@@ -9,7 +9,8 @@ from typing import Any
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.report.commands import options_of
+from l2s_auto.planning.choices import Choices
+from l2s_auto.report.commands import choices_of, options_of
 from l2s_auto.training.checks import check_recipe
 from l2s_auto.training.methods import METHODS
 
@@ -51,8 +52,9 @@ def recipe_of(variant: str, **options: Any) -> Recipe:
     return recipe
 
 
-def command_of(variant: str, data: Path) -> str:
+def command_of(variant: str, data: Path, choices: Choices | None = None) -> str:
     """How one trains it for use; empty for what exists in experiments alone."""
     if variant == "learn2synth-paper":
         return ""
-    return shlex.join(["l2s_plan_and_train", str(data), *options_of(recipe_of(variant))])
+    options = [*options_of(recipe_of(variant)), *choices_of(choices or Choices())]
+    return shlex.join(["l2s_plan_and_train", str(data), *options])
