@@ -10,6 +10,7 @@ from torch import nn
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Topology
+from l2s_auto.networks.channels_last import compute_channels_last
 from l2s_auto.networks.checkpointing import checkpoint_stages
 from l2s_auto.networks.flat import compute_slices_in_2d
 
@@ -110,6 +111,7 @@ def _finished(network: Any, *, checkpointing: bool) -> Any:
     network.decoder.seg_layers = nn.ModuleList([network.decoder.seg_layers[-1]])
     network.apply(InitWeights_He(1e-2))
     compute_slices_in_2d(network)
+    compute_channels_last(network)
     if checkpointing:
         checkpoint_stages(network)
     return network

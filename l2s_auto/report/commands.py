@@ -47,5 +47,7 @@ def choices_of(choices: Choices) -> list[str]:
         value = getattr(choices, choice.name)
         if value:
             found.append(f"--{choice.name}")
-            found += [] if value is True else [f"{part:g}" for part in (value if isinstance(value, tuple) else (value,))]
+            found += (
+                [] if value is True else [f"{part:g}" for part in (value if isinstance(value, tuple) else (value,))]
+            )
     return found
