@@ -63,6 +63,9 @@ def measured(name: str) -> dict[str, dict[str, float]]:
     exact, found = gradients(fast=False), {}
     for order in ("last", "first"):
         if order == "first":
+            for module in parts.network.modules():
+                if isinstance(module, torch.nn.InstanceNorm3d):
+                    module.__class__ = torch.nn.InstanceNorm3d
             parts.network._forward_pre_hooks.clear()
         cosine = float(torch.cosine_similarity(gradients(), exact, 0))
         found[order] = {"ms": clocked(gradients), "cosine": round(cosine, 6)}

@@ -30,7 +30,7 @@ def network_for(plan: Plan, component: Component) -> torch.nn.Module:
     channels, classes = plan.input_channels + plan.context_channels, len(plan.labels)
     network = build_network(component, channels=channels, classes=classes, topology=plan.topology)
     if plan.low_resolution is not None:
-        network.register_forward_pre_hook(OneHotContext(classes))
+        network.register_forward_pre_hook(OneHotContext(classes), prepend=True)  # of all hooks the first
     return network
 
 

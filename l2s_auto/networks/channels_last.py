@@ -11,98 +11,126 @@ from typing import Any
 import torch
 from torch import nn
 
+from l2s_auto.networks.checkpointing import in_transform
+
 #: First-stage features up to which it pays.
 FEW = 8
 #: Numbers that lie one behind the other and are computed together, about.
 _TOGETHER = 128
+_SPACE = (2, 3, 4)
 
 
 def compute_channels_last(network: nn.Module) -> nn.Module:
     """Let what is differentiated in fast precision on a CPU be computed with the channels last, where that is faster.
 
-    Results, but for rounding, weights and their names are as before; logits have the channels last in memory.
-    Everything that is differenced or differentiated twice is computed without autocast, and so as ever; without
-    gradients nothing would be gained.
+    Results, but for rounding, weights and their names are as before. What is computed without autocast, as everything
+    is that is differenced or differentiated twice, is computed as ever; without gradients nothing would be gained.
     """
     first = next((module for module in network.modules() if isinstance(module, nn.Conv3d)), None)
     if first is None or first.out_channels > FEW:
         return network
-    network.register_forward_pre_hook(_turned)
+    network.register_forward_pre_hook(_turn)
     for module in network.modules():
-        if type(module) is nn.InstanceNorm3d and not module.track_running_stats:
+        if type(module) is nn.InstanceNorm3d and module.affine and not module.track_running_stats:
             module.__class__ = _Norm
     return network
 
 
-def _turned(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def _fast(image: torch.Tensor) -> bool:
+    """Whether this is computed with the channels last: a volume, in fast precision, with gradients, on a CPU."""
+    on_cpu = image.device.type == "cpu" and image.ndim == 5 and torch.is_autocast_enabled("cpu")
+    return on_cpu and torch.is_grad_enabled() and not in_transform()
+
+
+def _turn(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The input as the network wants it in memory; None: as it is."""
-    (image, *others) = inputs
-    fast = image.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
-    if not fast or image.ndim != 5 or 1 in image.shape[2:]:
+    if not inputs or not _fast(inputs[0]) or 1 in inputs[0].shape[2:]:
         return None
-    image = image.contiguous(memory_format=torch.channels_last_3d)
-    if image.shape[1] == 1:  # a single channel is last and first; its stride says which
+    image = inputs[0].contiguous(memory_format=torch.channels_last_3d)
+    if image.shape[1] == 1:  # a single channel is first and last; its stride says which
         x, y, z = image.shape[2:]
         image = image.as_strided(image.shape, (x * y * z, 1, y * z, z, 1))
-    return (image, *others)
+    return (image, *inputs[1:])
 
 
 class _Norm(nn.InstanceNorm3d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        last = input.is_contiguous(memory_format=torch.channels_last_3d) and not input.is_contiguous()
-        if not last or input.device.type != "cpu":
+        if not _fast(input):
             return super().forward(input)
-        normalised: torch.Tensor = _Normalise.apply(input, self.weight, self.bias, self.eps)
+        if 1 not in input.shape[2:]:
+            last = input.contiguous(memory_format=torch.channels_last_3d)
+            normalised: torch.Tensor = _Normalise.apply(last, self.weight, self.bias, self.eps)
+            return normalised
+        normalised = super().forward(input.contiguous())
+        if normalised.requires_grad:
+            # PyTorch's derivative for a single sample is wrong where the gradient has the channels last.
+            normalised.register_hook(torch.Tensor.contiguous)
         return normalised
 
 
 class _Normalise(torch.autograd.Function):
-    """Instance normalisation (Ulyanov et al., arXiv 1607.08022) of a volume with its channels last; first order only.
+    """Instance normalisation (Ulyanov et al., arXiv 1607.08022) of a volume with its channels last.
 
-    With z = (x - mean) / sd, n voxels and the gradient g of y = weight · z + bias:
-    dx = weight / sd · (g - mean(g) - z · mean(g · z)), which is a sum of multiples of g, x and 1.
+    With z = (x - mean) / sd and the gradient g of y = weight · z + bias:
+    dx = weight / sd · (g - mean(g) - z · mean(g · z)). Computed in float32 at least, and rounded once.
     """
 
     @staticmethod
     def forward(ctx: Any, image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
-        rows = _rows(image)
-        voxels = image[0, 0].numel()
-        precise = torch.promote_types(image.dtype, torch.float32)
-        mean = _over_voxels(rows.sum(1, dtype=precise), image) / voxels
-        squares = torch.linalg.vector_norm(rows, dim=1, dtype=precise).square()
-        variance = (_over_voxels(squares, image) / voxels - mean.square()).clamp_min(0)
+        rows, voxels = _rows(image), image[0, 0].numel()
+        mean = _over_voxels(rows.sum(1), image) / voxels
+        centred = rows - _wide(mean, rows)
+        variance = _over_voxels(torch.linalg.vector_norm(centred, dim=1).square(), image) / voxels
         inverse = (variance + eps).rsqrt()
-        scale = inverse * weight
-        ctx.save_for_backward(image, mean, inverse, weight)
-        made = torch.empty_like(image)  # not a view: the network may add to it in place
-        torch.addcmul(_wide(bias - mean * scale, rows), rows, _wide(scale, rows), out=_rows(made))
-        return made
+        ctx.save_for_backward(image, weight, mean, inverse)
+        ctx.eps = eps
+        scale, shift = inverse * weight, bias.expand_as(inverse)
+        return _as_volume(torch.addcmul(_wide(shift, rows), centred, _wide(scale, rows)), image)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        image, mean, inverse, weight = ctx.saved_tensors
-        rows = _rows(image)
+        image, weight, mean, inverse = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return (*_derivatives(image, weight, gradient, ctx.eps), None)
+        rows, voxels = _rows(image), image[0, 0].numel()
         given = _rows(gradient.contiguous(memory_format=torch.channels_last_3d))
-        voxels = image[0, 0].numel()
-        total = _over_voxels(given.sum(1, dtype=mean.dtype), image)
-        products = _over_voxels((given * rows).sum(1, dtype=mean.dtype), image)
-        of_weight = (products - mean * total) * inverse
+        centred = rows - _wide(mean, rows)
+        total = _over_voxels(given.sum(1), image)
+        of_weight = _over_voxels((given * centred).sum(1), image) * inverse
         scale = inverse * weight
-        of_image = -scale * inverse * of_weight / voxels
-        constant = -scale * total / voxels - of_image * mean
-        made = torch.empty_like(image)
-        torch.addcmul(_wide(constant, rows), rows, _wide(of_image, rows), out=_rows(made))
-        _rows(made).addcmul_(given, _wide(scale, rows))
-        return made, of_weight.sum(0), total.sum(0), None
+        constant, multiple = -scale * total / voxels, -scale * inverse * of_weight / voxels
+        made = torch.addcmul(_wide(constant, rows), centred, _wide(multiple, rows)).addcmul_(given, _wide(scale, rows))
+        return _as_volume(made, image), of_weight.sum(0), total.sum(0), None
+
+
+def _derivatives(
+    image: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What `backward` gives, in terms that can be differentiated again."""
+    precise = torch.promote_types(image.dtype, torch.float32)
+    x, g = image.to(precise), gradient.to(precise)
+    centred = x - x.mean(_SPACE, keepdim=True)
+    inverse = (centred.square().mean(_SPACE, keepdim=True) + eps).rsqrt()
+    z = centred * inverse
+    scale = inverse * weight.view(1, -1, 1, 1, 1)
+    of_image = scale * (g - g.mean(_SPACE, keepdim=True) - z * (g * z).mean(_SPACE, keepdim=True))
+    return of_image.to(image.dtype), (g * z).sum((0, *_SPACE)), g.sum((0, *_SPACE))
 
 
 def _rows(image: torch.Tensor) -> torch.Tensor:
-    """(B, N, k · C) the same memory; k voxels a row, so that a row is long enough to be computed at once."""
+    """(B, N, k · C) in float32 at least; k voxels a row, so that a row is long enough to be computed at once."""
     batch, channels, *shape = image.shape
     voxels = shape[0] * shape[1] * shape[2]
     together = next(k for k in (64, 32, 16, 8, 4, 2, 1) if voxels % k == 0 and k * channels <= max(_TOGETHER, channels))
-    return image.permute(0, 2, 3, 4, 1).view(batch, voxels // together, together * channels)
+    rows = image.permute(0, 2, 3, 4, 1).view(batch, voxels // together, together * channels)
+    return rows.to(torch.promote_types(image.dtype, torch.float32))
+
+
+def _as_volume(rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A volume of its own, not a view of the rows: the network may add to it in place."""
+    made = torch.empty_like(like)
+    made.permute(0, 2, 3, 4, 1).view(rows.shape).copy_(rows)
+    return made
 
 
 def _over_voxels(values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
@@ -111,5 +139,5 @@ def _over_voxels(values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def _wide(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """(B, C) float32 -> (B, 1, k · C) in the rows' dtype."""
-    return values.repeat(1, rows.shape[2] // values.shape[1])[:, None].to(rows.dtype)
+    """(B, C) -> (B, 1, k · C)"""
+    return values.repeat(1, rows.shape[2] // values.shape[1])[:, None]

@@ -27,7 +27,7 @@ def _forward(stage: StackedConvBlocks, image: torch.Tensor) -> torch.Tensor:
     The weights in place now, perhaps put there by functional_call, are handed over: in the backward pass the module
     holds its own again. Transforms of torch.func, of which the estimator `forward` is made, allow no checkpoints.
     """
-    if not torch.is_grad_enabled() or _in_transform():
+    if not torch.is_grad_enabled() or in_transform():
         return stage.convs(image)
     names, weights = zip(*stage.convs.named_parameters(), strict=True)
 
@@ -37,6 +37,6 @@ def _forward(stage: StackedConvBlocks, image: torch.Tensor) -> torch.Tensor:
     return checkpoint(run, image, *weights, use_reentrant=False, preserve_rng_state=False)
 
 
-def _in_transform() -> bool:
+def in_transform() -> bool:
     """Whether a transform of torch.func is at work. PyTorch has no public name for the question."""
     return torch._C._functorch.peek_interpreter_stack() is not None

@@ -46,8 +46,6 @@ def choices_of(choices: Choices) -> list[str]:
     for choice in fields(choices):
         value = getattr(choices, choice.name)
         if value:
-            found.append(f"--{choice.name}")
-            found += (
-                [] if value is True else [f"{part:g}" for part in (value if isinstance(value, tuple) else (value,))]
-            )
+            values = () if value is True else value if isinstance(value, tuple) else (value,)
+            found += [f"--{choice.name}", *(str(part).removesuffix(".0") for part in values)]
     return found

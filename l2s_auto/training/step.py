@@ -96,7 +96,7 @@ def network_logits(parts: Parts, phi: Params, image: torch.Tensor, *, fast: bool
     fast = fast and parts.autocast is not None
     with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=fast):
         logits = call(parts.network, phi, image)
-    return logits.float() if fast else logits
+    return logits.float().contiguous() if fast else logits  # in the usual order, for losses of all kinds
 
 
 def loss_gradients(

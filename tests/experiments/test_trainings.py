@@ -15,6 +15,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
 from l2s_auto.experiments.methods import methods, trainings
+from l2s_auto.experiments.methods.plans import settle_choices
 from l2s_auto.experiments.methods.run import content_of, divided, teaches
 from l2s_auto.experiments.methods.subset import write_subset
 from l2s_auto.experiments.methods.trainings import Bench, require_segmented, some_of
@@ -24,6 +25,7 @@ from l2s_auto.io import itk
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.lock import only_one
 from l2s_auto.io.volumes import read_label_map, write_label_map
+from l2s_auto.planning.choices import Choices
 from l2s_auto.training import prepare
 
 
@@ -78,9 +80,30 @@ def test_choices_are_those_of_every_plan_and_of_the_command_that_is_offered(data
     assert row["plan"] == {"patch": [16, 16, 16], "batch": 3, "features": [4, 8, 16]}
     assert " ".join(["--method", "synthseg", *chosen]) in capsys.readouterr().out
     assert cli.experiment(call) == 0, "the plan that is there stands"
-    assert cli.experiment([*call, "--batch", "4"]) == 2
-    error = " ".join(capsys.readouterr().err.split())
-    assert "The folder holds trainings by another plan" in error and "batch 3, and 4 is asked for" in error
+    assert " ".join(["--method", "synthseg", *chosen]) in capsys.readouterr().out, "and is what is offered"
+    for other in (["--batch", "4"], ["--batch", "4", "--seeds", "1"]):
+        assert cli.experiment([*call, *other]) == 2
+        error = " ".join(capsys.readouterr().err.split())
+        assert "The folder holds trainings by another plan" in error and "batch 3, and 4 is asked for" in error
+    assert cli.experiment([*call, "--seeds", "1"]) == 0
+    plans = {str(row["plan"]) for row in json.loads((tmp_path / "out" / "methods.json").read_text())["rows"]}
+    assert len(plans) == 1, "one plan for all seeds"
+
+
+def test_choices_that_could_not_be_planned_may_be_made_again(tmp_path):
+    assert settle_choices(tmp_path, Choices(batch=1000)) == Choices(batch=1000)
+    assert settle_choices(tmp_path, Choices(batch=2)) == Choices(batch=2)
+
+
+def test_plans_that_are_older_than_the_note_of_choices_are_looked_at(dataset, tmp_path):
+    options = {"data": dataset, "methods": ["synthseg"], "cases": [3], "iterations": 1}
+    methods(tmp_path, **options, choices=Choices(batch=3))
+    (tmp_path / "plans" / "choices.json").unlink()
+    with pytest.raises(UserError, match="batch 3, and 4"):
+        methods(tmp_path, **options, choices=Choices(batch=4))
+    methods(tmp_path, **options, choices=Choices(batch=3))
+    with pytest.raises(UserError, match="features as planned, and 4"):
+        methods(tmp_path, **options, choices=Choices(features=4))
 
 
 def test_a_training_that_fails_does_not_stop_the_others(dataset, tmp_path, monkeypatch):

@@ -11,18 +11,21 @@ from l2s_auto.core.component import Component
 from l2s_auto.core.plan import Topology
 from l2s_auto.networks import build_network, parameters
 from l2s_auto.networks.channels_last import _Norm, _Normalise
+from l2s_auto.networks.context import OneHotContext
 
 
-def unet(features=(8, 16, 32), residual=False, channels=1):
+def unet(features=(8, 16, 32), residual=False, channels=1, kernel=(3, 3, 3), checkpointing=False):
+    stride = tuple(2 if n == 3 else 1 for n in kernel)
     topology = Topology(
         features=features,
-        kernels=((3, 3, 3),) * 3,
-        strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)),
+        kernels=(kernel,) * 3,
+        strides=((1, 1, 1), stride, stride),
         convolutions_encoder=(2, 2, 2),
         convolutions_decoder=(2, 2),
         residual=residual,
     )
-    component = Component(name="residual-unet" if residual else "unet")
+    name = "residual-unet" if residual else "unet"
+    component = Component(name=name, options={"checkpointing": True} if checkpointing else {})
     torch.manual_seed(0)
     return build_network(component, channels=channels, classes=3, topology=topology)
 
@@ -48,62 +51,124 @@ def last(volume):
     return volume.contiguous(memory_format=torch.channels_last_3d)
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 4, 6, 5), (1, 3, 8, 8, 8), (3, 16, 2, 3, 5)])
+def normalised(image, weight, bias):
+    return _Normalise.apply(last(image), weight, bias, 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 4, 3, 2), (1, 3, 4, 4, 2), (3, 16, 2, 3, 2)])
 def test_normalisation_and_its_derivatives_are_those_of_the_usual_one(shape):
     torch.manual_seed(0)
     image = last(1.5 + torch.randn(shape, dtype=torch.float64)).requires_grad_()
     weight, bias = (torch.randn(shape[1], dtype=torch.float64, requires_grad=True) for _ in range(2))
-    found = _Normalise.apply(image, weight, bias, 1e-5)
+    found = normalised(image, weight, bias)
     assert found.is_contiguous(memory_format=torch.channels_last_3d)
     torch.testing.assert_close(found, instance_norm(image, None, None, weight, bias, True, 0.1, 1e-5))
-    assert torch.autograd.gradcheck(
-        lambda *given: _Normalise.apply(last(given[0]), *given[1:], 1e-5), (image, weight, bias)
-    )
+    assert torch.autograd.gradcheck(normalised, (image, weight, bias), fast_mode=True)
+    assert torch.autograd.gradgradcheck(normalised, (image, weight, bias), fast_mode=True)
 
 
-def test_where_nothing_varies_there_is_the_bias_alone():
-    image = last(torch.full((1, 8, 4, 4, 4), 7.0))
+@pytest.mark.parametrize("ratio", [1, 10, 100])
+def test_rounding_moves_no_channel_however_far_its_mean_is_from_zero(ratio):
+    torch.manual_seed(0)
+    image = last((ratio + torch.randn(2, 8, 16, 16, 16)).bfloat16()).requires_grad_()
+    weight, bias = torch.ones(8), torch.zeros(8)
+    found = normalised(image, weight, bias)
+    exact = image.detach().double().requires_grad_()
+    expected = instance_norm(exact, None, None, weight.double(), bias.double(), True, 0.1, 1e-5)
+    assert torch.all((found.double() - expected).mean((2, 3, 4)).abs() < 1e-3)
+    given = 1 + torch.randn(found.shape)
+    (derivative,) = torch.autograd.grad(found, image, given.bfloat16())
+    (truth,) = torch.autograd.grad(expected, exact, given.bfloat16().double())
+    assert torch.cosine_similarity(derivative.double().flatten(), truth.flatten(), 0) > 0.99999
+    assert torch.all(derivative.double().mean((2, 3, 4)).abs() < 1e-3 * truth.std())
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 13.0])
+def test_where_nothing_varies_there_is_the_bias_alone(value):
     bias = torch.arange(8.0)
-    found = _Normalise.apply(image, torch.ones(8), bias, 1e-5)
-    torch.testing.assert_close(found, bias.view(1, 8, 1, 1, 1).expand_as(found), atol=1e-2, rtol=0)
+    found = normalised(torch.full((1, 8, 4, 4, 4), value).bfloat16(), torch.ones(8), bias)
+    torch.testing.assert_close(found.float(), bias.view(1, 8, 1, 1, 1).expand_as(found), atol=1e-2, rtol=0)
 
 
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (3, 3, 1)])
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_logits_and_gradients_are_those_of_the_usual_network(residual, channels):
-    network = unet(residual=residual, channels=channels)
-    image, target = torch.randn(2, channels, 16, 16, 16), torch.randint(3, (2, 16, 16, 16))
+def test_logits_and_gradients_are_those_of_the_usual_network(residual, channels, batch, kernel):
+    network = unet(residual=residual, channels=channels, kernel=kernel)
+    image, target = torch.randn(batch, channels, 16, 16, 16), torch.randint(3, (batch, 16, 16, 16))
     other = plain(network)
     assert list(network.state_dict()) == list(other.state_dict()) and len(parameters(network)) == len(parameters(other))
     exact = gradients(other, image, target, fast=False)
     usual, found = (gradients(one, image, target, fast=True) for one in (other, network))
     for truth, a, b in zip(exact, usual, found, strict=True):
         error, usual_error = (b - truth).norm() / truth.norm(), (a - truth).norm() / truth.norm()
-        assert error < 1.5 * usual_error + 0.005, "no more than what bfloat16 costs anyway"
+        assert error < 1.5 * usual_error + 0.002, "no more than what bfloat16 costs anyway"
 
 
-def test_volumes_have_their_channels_last_from_the_first_layer_to_the_logits():
-    network = unet()
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("shape", [(16, 16, 1), (16, 1, 16)])
+def test_a_single_slice_has_right_gradients(residual, shape):
+    network = unet(residual=residual, kernel=(3, 3, 1) if shape[2] == 1 else (3, 1, 3))
+    image, target = torch.randn(1, 1, *shape), torch.randint(3, (1, *shape))
+    (_, exact), (_, found) = (gradients(network, image, target, fast=fast) for fast in (False, True))
+    assert torch.cosine_similarity(exact, found, 0) > 0.999
+
+
+def test_recomputed_activations_have_the_same_gradients():
+    image, target = torch.randn(2, 1, 16, 16, 16), torch.randint(3, (2, 16, 16, 16))
+    kept, again = (gradients(unet(checkpointing=c), image, target, fast=True) for c in (False, True))
+    assert torch.equal(kept[1], again[1])
+
+
+def orders(network, image):
+    """Whether what each layer and the network give has its channels last."""
     seen = []
     for module in network.modules():
         if isinstance(module, nn.Conv3d | _Norm):
-            module.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+            module.register_forward_hook(lambda _, given, made: seen.append(made.stride(1) == 1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = network(torch.randn(2, 1, 16, 16, 16))
-    assert len(seen) > 15
-    for volume in (*(one for pair in seen for one in pair[-1:]), logits):
-        assert volume.stride(1) == 1
+        seen.append(network(image).stride(1) == 1)
+    return seen
+
+
+def test_volumes_have_their_channels_last_from_the_first_layer_to_the_logits():
+    seen = orders(unet(), torch.randn(2, 1, 16, 16, 16))
+    assert len(seen) > 15 and all(seen)
+
+
+def test_so_have_those_of_a_cascade():
+    network = unet(channels=3)
+    network.register_forward_pre_hook(OneHotContext(3), prepend=True)
+    seen = orders(network, torch.randn(2, 2, 16, 16, 16).abs().floor())
+    assert len(seen) > 15 and all(seen)
 
 
 def test_everything_else_is_computed_as_ever(monkeypatch):
-    monkeypatch.setattr(_Normalise, "apply", lambda *given: pytest.fail("called"))
     image = torch.randn(1, 1, 16, 16, 16)
+    monkeypatch.setattr(_Normalise, "apply", lambda *given: pytest.fail("called"))
     network = unet()
     assert torch.equal(network(image), plain(network)(image)), "in full precision"
+    turned = image[..., None].movedim(-1, 1)[:, 0]
+    assert torch.equal(network(turned), plain(network)(image)), "whatever the order of the image"
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(network(image), plain(network)(image)), "without gradients"
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(unet((16, 16, 16))(image), plain(unet((16, 16, 16)))(image)), "with many features"
+        torch.func.grad(lambda volume: network(volume).float().square().mean())(image)  # what torch.func transforms
+
+
+def test_what_is_differentiated_twice_in_fast_precision_is_right():
+    network, image = unet(), torch.randn(2, 1, 16, 16, 16)
+
+    def twice(one):
+        volume = image.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = one(volume).float().square().mean()
+        grads = torch.autograd.grad(loss, list(one.parameters()), create_graph=True)
+        return torch.autograd.grad(sum(g.float().square().sum() for g in grads), volume)[0].flatten()
+
+    assert torch.cosine_similarity(twice(network), twice(plain(network)), 0) > 0.99
 
 
 def test_a_copy_computes_as_the_network_does():

@@ -19,6 +19,7 @@ from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
 from l2s_auto.experiments.contrast.report import draw
 from l2s_auto.experiments.contrast.samseg import NAME, require_samseg, segment_folder
 from l2s_auto.experiments.folder import make_folder
+from l2s_auto.experiments.methods.plans import PLANS, settle_choices
 from l2s_auto.experiments.methods.report import markdown, table
 from l2s_auto.experiments.methods.run import require_cases
 from l2s_auto.experiments.methods.statistics import summaries
@@ -89,6 +90,7 @@ def contrast(
         )
     counts = list(dict.fromkeys(count if count is not None else CASES[0] for count in cases))
     make_folder(output, picture="contrast.png", data=data)
+    settled = settle_choices(output / PLANS, choices or Choices())
     heads = load_heads(data, field=field)
     name = f"{dimensions}D, {field:g} T, {max(*CASES, *counts)} persons"
     digest = zlib.crc32(b"".join(np.ascontiguousarray(labels).tobytes() for labels, _ in heads.heads))
@@ -105,7 +107,7 @@ def contrast(
         tests=lambda: place / "tests",
         names=tuple(SEQUENCES),
         scans={name: person_of(name) for name in names_in(place / "tests" / REFERENCES)},
-        choices=choices or Choices(),
+        choices=settled,
     )
     rows: list[dict[str, Any]] = []
     left = 0

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.dataset import find_dataset
-from l2s_auto.io.json_files import read_model
+from l2s_auto.io.json_files import read_json, read_model, write_json
 from l2s_auto.io.lock import only_one
 from l2s_auto.planning.choices import Choices
 from l2s_auto.training.checks import build_method
@@ -23,6 +23,9 @@ from l2s_auto.training.options import Options
 from l2s_auto.training.plans import Planning, differences
 from l2s_auto.training.prepare import named_by_intensity, planned
 from l2s_auto.training.run_folder import RunFolder, start_logging
+
+#: Folder of the plans in that of the experiment.
+PLANS = "plans"
 
 
 def share_plan(dataset: Path, place: Path, run: Path, *, recipe: Recipe, device: str, choices: Choices) -> None:
@@ -48,12 +51,39 @@ def share_plan(dataset: Path, place: Path, run: Path, *, recipe: Recipe, device:
             shutil.copyfile(source, path)
 
 
-def require_choices(places: Iterable[Path], choices: Choices) -> None:
-    """UserError that names the plans that are there and were made with other choices than the user's."""
-    plans = [(path, read_model(path, Plan)) for path in (RunFolder(place).plan for place in places) if path.exists()]
-    differing = [offence for path, plan in plans for offence in differences(plan, choices, path)]
-    if differing:
-        raise UserError("The folder holds trainings by another plan.", differing)
+def settle_choices(place: Path, choices: Choices) -> Choices:
+    """What the user decides of all plans of an experiment: noted by its first call, and the same ever after.
+
+    place  where the plans are kept
+    Raises UserError where other choices were made before.
+    """
+    note = place / "choices.json"
+    given = {name: value for name, value in asdict(choices).items() if value is not None}
+    place.mkdir(parents=True, exist_ok=True)
+    with only_one(place, wait=True):
+        plans = sorted(place.glob("*/plan.json"))
+        if plans and note.exists():
+            noted: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_json(note).items()}
+            known = Choices(**noted)
+            differing = [
+                Offence(
+                    where=str(note),
+                    found=f"{name} {was if (was := getattr(known, name)) is not None else 'as planned'}, "
+                    f"and {value} is asked for",
+                    expected="the options that the experiment was begun with",
+                    mend="Repeat them, or choose another folder with -o.",
+                )
+                for name, value in given.items()
+                if value != getattr(known, name)
+            ]
+            choices = known
+        else:
+            differing = [found for path in plans for found in differences(read_model(path, Plan), choices, path)]
+        if differing:
+            raise UserError("The folder holds trainings by another plan.", differing)
+        if not note.exists() or not plans:
+            write_json(note, given)
+    return choices
 
 
 def told_plan(run: Path) -> dict[str, Any]:

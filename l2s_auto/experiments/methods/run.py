@@ -17,6 +17,7 @@ from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation.appearance import APPEARANCES
 from l2s_auto.evaluation.recommendation import recommended
 from l2s_auto.experiments.folder import make_folder
+from l2s_auto.experiments.methods.plans import PLANS, settle_choices
 from l2s_auto.experiments.methods.report import draw, markdown, scores_of, sentence, table
 from l2s_auto.experiments.methods.statistics import summaries
 from l2s_auto.experiments.methods.subset import files_of, write_references, write_scans
@@ -81,6 +82,7 @@ def methods(
     recipes = {name: recipe_of(name, **length) for name in dict.fromkeys(methods or USUAL)}
     where = str(choose_device(device))
     make_folder(output, picture="methods.png", data=data)
+    settled = settle_choices(output / PLANS, choices or Choices())
     dataset = find_dataset(data if data is not None else phantoms(output))
     learn, held_out = divided(dataset, tests)
     if not (output / NOTE).exists():
@@ -92,7 +94,7 @@ def methods(
         tests=partial(scans_of, output, held_out),
         names=APPEARANCES,
         scans={case.id: case.group for case in held_out},
-        choices=choices or Choices(),
+        choices=settled,
     )
     counts = list(dict.fromkeys(count if count is not None else len(learn) for count in cases))
     require_cases(counts, len(learn), "which is what the first of five folds leaves")
@@ -104,7 +106,7 @@ def methods(
     print(table(found, bench.names))
     print(said)
     best = recommended(scores_of(found, bench.names))
-    command = command_of(best, data, choices) if data is not None and not left else ""
+    command = command_of(best, data, settled) if data is not None and not left else ""
     if command:
         print(f"To train it for your scans: {command}")
     result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}

@@ -18,7 +18,7 @@ from l2s_auto.core.errors import Offence, UserError, disk_is_full
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation import evaluate_folders
-from l2s_auto.experiments.methods.plans import make_room, require_choices, share_plan, told_plan
+from l2s_auto.experiments.methods.plans import PLANS, make_room, share_plan, told_plan
 from l2s_auto.experiments.methods.subset import write_subset
 from l2s_auto.inference.predict import PredictionSummary, predict
 from l2s_auto.io.json_files import read_json, write_json
@@ -123,15 +123,11 @@ def run_all(
     def folder_of(seed: int, count: int, name: str) -> Path:
         return output / name.replace(":", " ") / f"{count} cases, {told(length)}, seed {seed}"
 
-    def plan_of(seed: int, count: int) -> Path:
-        return output / "plans" / f"{count} cases, seed {seed}"
-
-    require_choices(dict.fromkeys(plan_of(seed, count) for seed, count, _ in work), bench.choices)
     for number, (seed, count, name) in enumerate(work):
         folder = folder_of(seed, count, name)
         if job_of(number, len(recipes), part[1]) == part[0] and known(folder / "row.json", bench) is None:
             recipe = recipes[name].model_copy(update={"seed": seed})
-            plan = plan_of(seed, count)
+            plan = output / PLANS / f"{count} cases, seed {seed}"
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with only_one(folder):
