@@ -1,8 +1,9 @@
-"""Loss and gradients of networks of eight features on a CPU, with the channels last in memory and first.
+"""Loss and gradients of networks of few features on a CPU, with the channels last in memory and first.
 
     OMP_NUM_THREADS=1 python benchmarks/channels_last.py --json results.json
 
-`cosine` is that of each gradient with the one in float32.
+`cosine` is that of each gradient with the one in float32. Networks of sixteen features have their channels last here
+alone. Convolutions of 3 x 3 x 3 are those of eight images of 32 x 32 x 32 in bfloat16.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from made_up import make_cases, make_plan, plain_topology
 
 from common import finish, machine, parser
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.networks import channels_last
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.draws import draw_plain
@@ -27,7 +30,11 @@ PLANS = {
     "32x32x32, batch 8": ((32, 32, 32), 8, (8, 16, 32, 64)),
     "40x56x40, batch 2": ((40, 56, 40), 2, (8, 16, 32, 64)),
     "64x64x64, batch 2": ((64, 64, 64), 2, (8, 16, 32, 64, 128)),
+    "32x32x32, batch 8, features 16": ((32, 32, 32), 8, (16, 32, 64, 128)),
+    "40x56x40, batch 2, features 16": ((40, 56, 40), 2, (16, 32, 64, 128)),
 }
+#: Channels in and out.
+CONVOLUTIONS = ((8, 8), (16, 8), (16, 16))
 
 
 def clocked(function: Callable[[], object], rounds: int = 10) -> float:
@@ -72,11 +79,34 @@ def measured(name: str) -> dict[str, dict[str, float]]:
     return found
 
 
+def convolved(channels: int, made: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of a convolution, and of its gradients by image and weights, both ways."""
+    found = {}
+    for order, layout in (("last", torch.channels_last_3d), ("first", torch.contiguous_format)):
+        image, gradient = (
+            torch.randn(8, c, 32, 32, 32, dtype=torch.bfloat16).contiguous(memory_format=layout)
+            for c in (channels, made)
+        )
+        weight = torch.randn(made, channels, 3, 3, 3, dtype=torch.bfloat16)
+        image.requires_grad_(), weight.requires_grad_()
+        result = torch.conv3d(image, weight, padding=1)
+        backward = partial(torch.autograd.grad, result, (image, weight), gradient, retain_graph=True)
+        with torch.no_grad():
+            forward = clocked(partial(torch.conv3d, image, weight, padding=1))
+        found[order] = {"ms": forward, "gradients ms": clocked(backward)}
+    return found
+
+
 def main() -> None:
     given = parser(__doc__).parse_args()
     results: dict[str, object] = {"machine": machine("cpu")}
+    channels_last.FEW = 16
     for name in PLANS:
         results[name] = measured(name)
+        print(name, results[name], flush=True)
+    for channels, made in CONVOLUTIONS:
+        name = f"convolution from {channels} to {made}"
+        results[name] = convolved(channels, made)
         print(name, results[name], flush=True)
     finish(results, given.json)
 

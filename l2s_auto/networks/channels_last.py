@@ -26,8 +26,9 @@ def compute_channels_last(network: nn.Module) -> nn.Module:
     Results, but for rounding, weights and their names are as before. What is computed without autocast, as everything
     is that is differenced or differentiated twice, is computed as ever; without gradients nothing would be gained.
     """
-    first = next((module for module in network.modules() if isinstance(module, nn.Conv3d)), None)
-    if first is None or first.out_channels > FEW:
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv3d)]
+    of_slices = all(1 in convolution.kernel_size for convolution in convolutions)  # in 2D nothing is gained
+    if of_slices or convolutions[0].out_channels > FEW:
         return network
     network.register_forward_pre_hook(_turn)
     for module in network.modules():
@@ -37,14 +38,14 @@ def compute_channels_last(network: nn.Module) -> nn.Module:
 
 
 def _fast(image: torch.Tensor) -> bool:
-    """Whether this is computed with the channels last: a volume, in fast precision, with gradients, on a CPU."""
+    """Whether this is computed with the channels last: in fast precision, with gradients, on a CPU."""
     on_cpu = image.device.type == "cpu" and image.ndim == 5 and torch.is_autocast_enabled("cpu")
     return on_cpu and torch.is_grad_enabled() and not in_transform()
 
 
 def _turn(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The input as the network wants it in memory; None: as it is."""
-    if not inputs or not _fast(inputs[0]) or 1 in inputs[0].shape[2:]:
+    if not inputs or not _fast(inputs[0]):
         return None
     image = inputs[0].contiguous(memory_format=torch.channels_last_3d)
     if image.shape[1] == 1:  # a single channel is first and last; its stride says which
@@ -57,14 +58,9 @@ class _Norm(nn.InstanceNorm3d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not _fast(input):
             return super().forward(input)
-        if 1 not in input.shape[2:]:
-            last = input.contiguous(memory_format=torch.channels_last_3d)
-            normalised: torch.Tensor = _Normalise.apply(last, self.weight, self.bias, self.eps)
-            return normalised
-        normalised = super().forward(input.contiguous())
-        if normalised.requires_grad:
-            # PyTorch's derivative for a single sample is wrong where the gradient has the channels last.
-            normalised.register_hook(torch.Tensor.contiguous)
+        # Never PyTorch's own: its derivative for a single sample is wrong where the gradient has the channels last.
+        last = input.contiguous(memory_format=torch.channels_last_3d)
+        normalised: torch.Tensor = _Normalise.apply(last, self.weight, self.bias, self.eps)
         return normalised
 
 

@@ -1,14 +1,28 @@
-"""Mixed precision that does not round the image: the first block of a network computes in float32."""
+"""Mixed precision that does not round the image, and is left out where PyTorch's is wrong."""
 
 from __future__ import annotations
 
+import itertools
+import operator
 from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
+from l2s_auto.core.plan import Topology
+
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def right_in_bfloat16(image: torch.Tensor, topology: Topology) -> bool:
+    """Whether a network of this topology can be differentiated in bfloat16 for this (B, C, *S) image.
+
+    On a CPU PyTorch 2.13 gives whatever was in memory as the gradient of a convolution's weights where a volume has two
+    voxels along its first axis, here or in a lower stage.
+    """
+    shrunk = itertools.accumulate((stride[0] for stride in topology.strides), operator.mul)
+    return image.device.type != "cpu" or all(image.shape[2] // times != 2 for times in shrunk)
 
 
 def keep_first_block_precise(network: nn.Module) -> nn.Module:

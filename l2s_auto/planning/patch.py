@@ -157,7 +157,8 @@ def determine_batch(
                 where="--batch",
                 found=f"{wanted} patches of {times(patch)} voxels, about {fit.needs(topology, patch, wanted):.2g} GB",
                 expected=f"at most {fit.memory_gb:.2g} GB",
-                mend="Ask for a smaller batch or patch, or take fewer samples at a time (--micro-batch).",
+                mend="Ask for a smaller batch or patch, or take fewer samples at a time (--micro-batch of "
+                "l2s_plan_and_train).",
             )
         return wanted, "as asked for"
     share = int(_SHARE_OF_DATA * sum(math.prod(shape) for shape in shapes) / math.prod(patch))

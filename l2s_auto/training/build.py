@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -185,20 +183,11 @@ def build_parts(
         sampler=make_sampler(cases, plan, seed=recipe.seed, device=device),
         random=random,
         device=device,
-        autocast=None if device.type == "cpu" and _has_two_voxels(plan) else autocast,
+        autocast=autocast,
         team=team,
         wide=wide,
         context=context,
     )
-
-
-def _has_two_voxels(plan: Plan) -> bool:
-    """Whether an image inside of the network has two voxels along its first axis.
-
-    There PyTorch 2.13 on a CPU fills the gradient of a convolution's weights in bfloat16 with what is in memory.
-    """
-    first = itertools.accumulate((stride[0] for stride in plan.topology.strides), operator.mul)
-    return any(plan.patch[0] // divisor == 2 for divisor in first)
 
 
 def initial_state(parts: Parts) -> TrainState:

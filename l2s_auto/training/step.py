@@ -23,6 +23,7 @@ from l2s_auto.hypergradients.precision import full_precision
 from l2s_auto.hypergradients.signal import limited, no_signal, note
 from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.networks import call
+from l2s_auto.networks.precision import right_in_bfloat16
 from l2s_auto.training.build import Parts
 from l2s_auto.training.draws import Synthetic, augment, draw_families, draw_plain, draw_real, draw_synthetic
 from l2s_auto.training.families import by_share, learns_share
@@ -92,8 +93,8 @@ def sample_losses(
 
 
 def network_logits(parts: Parts, phi: Params, image: torch.Tensor, *, fast: bool) -> torch.Tensor:
-    """(B, K, *S); fast: computed in the device's fast precision, and given in float32."""
-    fast = fast and parts.autocast is not None
+    """(B, K, *S); fast: computed in the device's fast precision where it is right, and given in float32."""
+    fast = fast and parts.autocast is not None and right_in_bfloat16(image, parts.plan.topology)
     with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=fast):
         logits = call(parts.network, phi, image)
     return logits.float().contiguous() if fast else logits  # in the usual order, for losses of all kinds

@@ -16,6 +16,7 @@ from l2s_auto.experiments.contrast.physics import AIR, FIELDS, SEQUENCES, Flash,
 from l2s_auto.experiments.contrast.samseg import require_samseg, segment_folder
 from l2s_auto.experiments.contrast.simulate import averaged, deformed, make_person, most, scan
 from l2s_auto.experiments.recovery.tissues import _KNOWN
+from l2s_auto.planning.choices import Choices
 
 WHITE, GREY = tissues(1.5)["white matter"], tissues(1.5)["cortex"]
 
@@ -245,6 +246,8 @@ def test_samseg_that_is_not_there_or_not_for_slices(tmp_path, monkeypatch):
         contrast(tmp_path / "out", methods=["samseg"], dimensions=3)
     with pytest.raises(UserError, match="whole heads"):
         contrast(tmp_path / "out", methods=["samseg"], dimensions=2)
+    with pytest.raises(UserError, match="SAMSEG alone has no plan"):
+        contrast(tmp_path / "out", methods=["samseg"], dimensions=3, choices=Choices(batch=2))
 
 
 def test_samseg_beside_what_is_trained(tmp_path, monkeypatch, heads):

@@ -1,6 +1,7 @@
 """Networks of few features compute with the channels last on a CPU: the same results, in less time."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,14 +10,13 @@ from torch.nn.functional import instance_norm
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.plan import Topology
-from l2s_auto.networks import build_network, parameters
+from l2s_auto.networks import build_network, network_for, parameters
 from l2s_auto.networks.channels_last import _Norm, _Normalise
-from l2s_auto.networks.context import OneHotContext
 
 
-def unet(features=(8, 16, 32), residual=False, channels=1, kernel=(3, 3, 3), checkpointing=False):
+def topology_of(features=(8, 16, 32), residual=False, kernel=(3, 3, 3)):
     stride = tuple(2 if n == 3 else 1 for n in kernel)
-    topology = Topology(
+    return Topology(
         features=features,
         kernels=(kernel,) * 3,
         strides=((1, 1, 1), stride, stride),
@@ -24,6 +24,10 @@ def unet(features=(8, 16, 32), residual=False, channels=1, kernel=(3, 3, 3), che
         convolutions_decoder=(2, 2),
         residual=residual,
     )
+
+
+def unet(features=(8, 16, 32), residual=False, channels=1, kernel=(3, 3, 3), checkpointing=False):
+    topology = topology_of(features, residual, kernel)
     name = "residual-unet" if residual else "unet"
     component = Component(name=name, options={"checkpointing": True} if checkpointing else {})
     torch.manual_seed(0)
@@ -115,6 +119,14 @@ def test_a_single_slice_has_right_gradients(residual, shape):
     assert torch.cosine_similarity(exact, found, 0) > 0.999
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_an_axis_that_ends_as_one_voxel_has_right_gradients(residual):
+    network = unet(residual=residual)
+    image, target = torch.randn(1, 1, 16, 16, 4), torch.randint(3, (1, 16, 16, 4))
+    (_, exact), (_, found) = (gradients(network, image, target, fast=fast) for fast in (False, True))
+    assert torch.cosine_similarity(exact, found, 0) > 0.999
+
+
 def test_recomputed_activations_have_the_same_gradients():
     image, target = torch.randn(2, 1, 16, 16, 16), torch.randint(3, (2, 16, 16, 16))
     kept, again = (gradients(unet(checkpointing=c), image, target, fast=True) for c in (False, True))
@@ -138,9 +150,10 @@ def test_volumes_have_their_channels_last_from_the_first_layer_to_the_logits():
 
 
 def test_so_have_those_of_a_cascade():
-    network = unet(channels=3)
-    network.register_forward_pre_hook(OneHotContext(3), prepend=True)
-    seen = orders(network, torch.randn(2, 2, 16, 16, 16).abs().floor())
+    plan = SimpleNamespace(
+        input_channels=1, context_channels=2, labels=range(3), topology=topology_of(), low_resolution="a plan"
+    )
+    seen = orders(network_for(plan, Component(name="unet")), torch.randn(2, 2, 16, 16, 16).abs().floor())
     assert len(seen) > 15 and all(seen)
 
 
@@ -149,8 +162,9 @@ def test_everything_else_is_computed_as_ever(monkeypatch):
     monkeypatch.setattr(_Normalise, "apply", lambda *given: pytest.fail("called"))
     network = unet()
     assert torch.equal(network(image), plain(network)(image)), "in full precision"
-    turned = image[..., None].movedim(-1, 1)[:, 0]
-    assert torch.equal(network(turned), plain(network)(image)), "whatever the order of the image"
+    turned = image[:, 0, ..., None].movedim(-1, 1)
+    assert turned.stride(1) == 1 and torch.equal(turned, image)
+    assert torch.equal(network(turned), plain(network)(turned)), "whatever the order of the image"
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(network(image), plain(network)(image)), "without gradients"
     with torch.autocast("cpu", dtype=torch.bfloat16):

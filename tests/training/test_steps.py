@@ -10,9 +10,9 @@ from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients.differentiate import part_of
 from l2s_auto.hypergradients.signal import no_signal, note, read
-from l2s_auto.training.build import build_parts, initial_state, make_sampler
+from l2s_auto.training.build import build_parts, initial_state, make_generator, make_sampler
 from l2s_auto.training.data import BoxSampler
-from l2s_auto.training.draws import augment, draw_blank, draw_pair, draw_real, draw_synthetic
+from l2s_auto.training.draws import augment, draw_blank, draw_pair, draw_plain, draw_real, draw_synthetic
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.methods.supervised import draw_augmented
 from l2s_auto.training.step import (
@@ -264,3 +264,16 @@ def test_a_real_scan_and_its_twin_lack_the_same_channels(two_channels):
         scans, twins = draw_pair(parts)
         lacking = [(image == 0).flatten(2).all(2) for image in (scans.image, augment(parts, state.theta, twins))]
         assert torch.equal(*lacking) and torch.equal(lacking[0], twins.blank)
+
+
+@pytest.mark.parametrize(
+    ("patch", "fast"), [((8, 8, 8), True), ((4, 8, 8), False), ((2, 8, 8), False), ((8, 4, 4), True)]
+)
+def test_fast_precision_is_left_out_where_two_voxels_along_the_first_axis_are_convolved(make_parts, patch, fast):
+    parts, _, state = make_parts("synthseg")
+    plan = parts.plan.model_copy(update={"patch": patch})
+    generator = make_generator(plan, parts.generator.shares, device=parts.device)
+    parts = replace(parts, plan=plan, generator=generator, autocast=torch.bfloat16)
+    batch = draw_plain(parts, state.theta)
+    exact, found = (loss_gradients(parts, state.phi, batch, fast=one)[0] for one in (False, True))
+    assert all(torch.equal(exact[name], found[name]) for name in exact) != fast

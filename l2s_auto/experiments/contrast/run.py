@@ -78,6 +78,14 @@ def contrast(
     length = length_of(time_budget, iterations)
     variants = list(dict.fromkeys(methods or USUAL))
     recipes = {name: recipe_of(name, **length) for name in variants if name != NAME}
+    if not recipes and choices is not None:
+        raise UserError.single(
+            "SAMSEG alone has no plan.",
+            where="--spacing, --patch, --batch or --features",
+            found=f"--methods {NAME}",
+            expected="a method that is trained",
+            mend="Leave them out, or name another method too.",
+        )
     program = require_samseg(dimensions) if NAME in variants else ""
     where = str(choose_device(device))
     if field not in FIELDS:

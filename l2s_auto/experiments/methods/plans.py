@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.atomic import atomic_path
@@ -55,34 +55,19 @@ def settle_choices(place: Path, choices: Choices) -> Choices:
     """What the user decides of all plans of an experiment: noted by its first call, and the same ever after.
 
     place  where the plans are kept
-    Raises UserError where other choices were made before.
+    Raises UserError where what is chosen is not what the plans that are there have.
     """
     note = place / "choices.json"
-    given = {name: value for name, value in asdict(choices).items() if value is not None}
     place.mkdir(parents=True, exist_ok=True)
     with only_one(place, wait=True):
         plans = sorted(place.glob("*/plan.json"))
-        if plans and note.exists():
-            noted: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_json(note).items()}
-            known = Choices(**noted)
-            differing = [
-                Offence(
-                    where=str(note),
-                    found=f"{name} {was if (was := getattr(known, name)) is not None else 'as planned'}, "
-                    f"and {value} is asked for",
-                    expected="the options that the experiment was begun with",
-                    mend="Repeat them, or choose another folder with -o.",
-                )
-                for name, value in given.items()
-                if value != getattr(known, name)
-            ]
-            choices = known
-        else:
-            differing = [found for path in plans for found in differences(read_model(path, Plan), choices, path)]
+        differing = [found for path in plans for found in differences(read_model(path, Plan), choices, path)]
         if differing:
             raise UserError("The folder holds trainings by another plan.", differing)
-        if not note.exists() or not plans:
-            write_json(note, given)
+        if plans and note.exists():
+            noted: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_json(note).items()}
+            return Choices(**noted)
+        write_json(note, {name: value for name, value in asdict(choices).items() if value is not None})
     return choices
 
 

@@ -105,10 +105,10 @@ def methods(
     said = missing(left) or sentence(found, bench.names, subjects=len(set(bench.scans.values())))
     print(table(found, bench.names))
     print(said)
-    best = recommended(scores_of(found, bench.names))
-    command = command_of(best, data, settled) if data is not None and not left else ""
-    if command:
-        print(f"To train it for your scans: {command}")
+    if data is not None and not left:
+        command = command_of(recommended(scores_of(found, bench.names)), data, settled)
+        if command:
+            print(f"To train it for your scans: {command}")
     result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}
     write_json(output / "methods.json", {**result, "missing": left, "summary": found, "sentence": said, "rows": rows})
     with atomic_path(output / "methods.md") as path:
