@@ -233,11 +233,22 @@ def test_samseg_is_read_on_the_scans_own_grid(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns == before
 
 
-def test_samseg_that_fails_is_quoted(tmp_path, monkeypatch):
-    pretend_samseg(tmp_path, monkeypatch, script="raise SystemExit('no licence')")
+def test_samseg_that_fails_on_a_scan_is_quoted_and_does_the_others(tmp_path, monkeypatch):
+    fails = "import sys\nif 'a.nii.gz' in str(sys.argv): raise SystemExit('no licence')\n"
+    pretend_samseg(tmp_path, monkeypatch, script=fails + PRETENDED)
+    (tmp_path / "scans").mkdir()
+    for name in ("a", "b"):
+        nib.save(nib.Nifti1Image(np.zeros((3, 3, 3)), np.eye(4)), tmp_path / "scans" / f"{name}.nii.gz")
+    [failure] = segment_folder(require_samseg(3), tmp_path / "scans", tmp_path / "out", {"cortex": 2})
+    assert failure.where.endswith("a.nii.gz") and failure.found == "no licence"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.nii.gz"]
+
+
+def test_samseg_that_ends_without_a_word_is_told(tmp_path, monkeypatch):
+    pretend_samseg(tmp_path, monkeypatch, script="")
     nib.save(nib.Nifti1Image(np.zeros((3, 3, 3)), np.eye(4)), tmp_path / "a.nii.gz")
-    with pytest.raises(RuntimeError, match="no licence"):
-        segment_folder(require_samseg(3), tmp_path, tmp_path / "out", {"cortex": 2})
+    [failure] = segment_folder(require_samseg(3), tmp_path, tmp_path / "out", {"cortex": 2})
+    assert failure.found == "exit code 0 and no seg.mgz"
 
 
 def test_samseg_that_is_not_there_or_not_for_slices(tmp_path, monkeypatch):
@@ -261,6 +272,13 @@ def test_samseg_beside_what_is_trained(tmp_path, monkeypatch, heads):
     contrast(place, **options, part=(2, 2))
     result = json.loads((place / "contrast.json").read_text())
     assert {s["variant"] for s in result["summary"]} == {"synthseg"} and result["missing"] == 2
+    pretend_samseg(tmp_path, monkeypatch, script="raise SystemExit('no licence')")
+    with pytest.raises(UserError, match=r"(?s)Not all could be done.*no licence"):
+        contrast(place, **options, part=(1, 2))
+    assert {s["variant"] for s in json.loads((place / "contrast.json").read_text())["summary"]} == {"synthseg"}
+    with pytest.raises(UserError, match="no licence"):
+        contrast(tmp_path / "alone", methods=["samseg"], dimensions=3, cases=[3])
+    pretend_samseg(tmp_path, monkeypatch, script=PRETENDED)
     contrast(place, **options, part=(1, 2))
     summary = json.loads((place / "contrast.json").read_text())["summary"]
     assert {(s["variant"], s["cases"]) for s in summary} == {(m, n) for m in ("synthseg", "samseg") for n in (3, 2)}

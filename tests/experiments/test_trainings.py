@@ -116,7 +116,7 @@ def test_a_training_that_fails_does_not_stop_the_others(dataset, tmp_path, monke
 
     monkeypatch.setattr(trainings, "plan_and_train", sometimes)
     options = {"data": dataset, "cases": [3], "iterations": 1}
-    with pytest.raises(UserError, match=r"(?s)Some trainings failed.*supervised.*It diverged.*nan"):
+    with pytest.raises(UserError, match=r"(?s)Not all could be done.*supervised.*It diverged.*nan"):
         methods(tmp_path, methods=["supervised", "synthseg"], **options)
     result = json.loads((tmp_path / "methods.json").read_text())
     assert [row["variant"] for row in result["rows"]] == ["synthseg"] and result["missing"] == 1
@@ -134,7 +134,7 @@ def test_an_error_of_the_program_in_one_training_does_not_stop_the_others_either
 
     monkeypatch.setattr(trainings, "plan_and_train", sometimes)
     options = {"data": dataset, "cases": [3], "iterations": 1}
-    with pytest.raises(UserError, match=r"(?s)Some trainings failed.*supervised.*RuntimeError: a mistake"):
+    with pytest.raises(UserError, match=r"(?s)Not all could be done.*supervised.*RuntimeError: a mistake"):
         methods(tmp_path, methods=["supervised", "synthseg"], **options)
     assert [row["variant"] for row in json.loads((tmp_path / "methods.json").read_text())["rows"]] == ["synthseg"]
 

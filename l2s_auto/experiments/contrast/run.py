@@ -127,7 +127,7 @@ def contrast(
     if program and part[0] == 1:  # its scans are not shared out
         numbers = {target: number for number, target in enumerate(heads.targets, start=1)}
         for sequence in SEQUENCES:
-            segment_folder(program, place / "tests" / sequence, output / NAME / sequence, numbers)
+            failed += segment_folder(program, place / "tests" / sequence, output / NAME / sequence, numbers)
     if program and all(names_in(output / NAME / sequence) == sorted(bench.scans) for sequence in SEQUENCES):
         reached = scored(bench, lambda sequence: output / NAME / sequence)
         own = {"variant": NAME, "seed": 0, "iterations": 0, "seconds": 0.0, **reached}
@@ -135,6 +135,7 @@ def contrast(
     elif program:
         left += 1
     if not rows:
+        require_done(failed)
         raise UserError("SAMSEG is the first job's, which has not ended it.")
     found = summaries(rows, bench.names, bench.scans, first=variants[0])
     print(f"Simulated scans, {dimensions}D, {field:g} T: persons are learned from in MPRAGE")

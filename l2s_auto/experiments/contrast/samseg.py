@@ -5,6 +5,7 @@ It is a program of its own, `run_samseg` of the package samseg, which needs NumP
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -16,14 +17,19 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.experiments.methods.trainings import AGAIN
 from l2s_auto.experiments.recovery.tissues import numbers_of
 from l2s_auto.io.volumes import write_label_map
+
+LOGGER = logging.getLogger(__name__)
 
 NAME = "samseg"
 PROGRAM = "run_samseg"
 #: What it writes, in the scan's space.
 SEGMENTATION = "seg.mgz"
+#: So many characters of the end of what it printed are told where it fails.
+PRINTED = 2000
 
 
 def require_samseg(dimensions: int) -> str:
@@ -49,12 +55,13 @@ def require_samseg(dimensions: int) -> str:
     return found
 
 
-def segment_folder(program: str, scans: Path, output: Path, targets: Mapping[str, int]) -> None:
+def segment_folder(program: str, scans: Path, output: Path, targets: Mapping[str, int]) -> list[Offence]:
     """A label map for each scan of the folder, with the targets' numbers; those that are there are left alone.
 
     targets  name of a tissue (`recovery.tissues`) -> its number
-    Raises RuntimeError with the end of what the program printed, where it fails.
+    A scan that the program fails on does not stop the others: each is told and returned, with what was printed last.
     """
+    failed: list[Offence] = []
     output.mkdir(parents=True, exist_ok=True)
     for scan in sorted(scans.glob("*.nii.gz")):
         place = output / scan.name
@@ -65,8 +72,13 @@ def segment_folder(program: str, scans: Path, output: Path, targets: Mapping[str
             done = subprocess.run(command, capture_output=True, text=True, errors="replace")
             found = Path(folder) / SEGMENTATION
             if done.returncode or not found.exists():
-                raise RuntimeError(f"{PROGRAM} failed on {scan}:\n{(done.stdout + done.stderr)[-2000:]}")
+                printed = (done.stdout + done.stderr).strip()[-PRINTED:]
+                LOGGER.warning("%s failed on %s:\n%s", PROGRAM, scan, printed)
+                why = " ".join(printed.split()) or f"exit code {done.returncode} and no {SEGMENTATION}"
+                failed.append(Offence(str(scan), why, f"a segmentation by {PROGRAM}", AGAIN))
+                continue
             write_label_map(place, *on_grid(found, scan, targets))
+    return failed
 
 
 def on_grid(found: Path, scan: Path, targets: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -163,9 +163,9 @@ def job_of(number: int, recipes: int, jobs: int) -> int:
 
 
 def require_done(failed: Sequence[Offence]) -> None:
-    """UserError that names the trainings that failed."""
+    """UserError that names the trainings, or SAMSEG's scans, that failed."""
     if failed:
-        raise UserError("Some trainings failed; what is done is kept.", failed)
+        raise UserError("Not all could be done; what is done is kept.", failed)
 
 
 def missing(count: int) -> str:
