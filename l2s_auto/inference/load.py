@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -23,6 +25,8 @@ from l2s_auto.networks.device import choose_device
 from l2s_auto.networks.precision import keep_first_block_precise
 
 KNOWN_VERSION = Plan.model_fields["version"].default
+#: Runs that are named to who named a folder around them.
+SHOWN = 3
 
 __all__ = ["Model", "ModelFiles", "find_model", "last_model", "load_model", "remember_model"]
 
@@ -103,7 +107,7 @@ def find_model(path: Path) -> ModelFiles:
     elif (path.parent / PLAN).is_file() and path.name.startswith("fold_"):
         run, folds = path.parent, [path]
     else:
-        _refuse(path, f"a folder without {PLAN}")
+        _refuse(path, f"a folder without {PLAN}", runs_below(path))
     weights = tuple(fold / WEIGHTS for fold in folds if (fold / WEIGHTS).is_file())
     if not weights:
         _refuse(path, f"no fold_*/{WEIGHTS}" if path is run else f"no {WEIGHTS}")
@@ -210,12 +214,22 @@ def _hash(*paths: Path) -> str:
     return total.hexdigest()
 
 
-def _refuse(path: Path, found: str) -> NoReturn:
+def runs_below(folder: Path, depth: int = 3) -> list[Path]:
+    """Run folders with weights inside a folder, such as an experiment's; the first half of a cascade is none."""
+    runs = sorted(plan.parent for levels in range(1, depth + 1) for plan in folder.glob("*/" * levels + PLAN))
+    return [run for run in runs if run.name != LOW_RESOLUTION and any(run.glob(f"fold_*/{WEIGHTS}"))]
+
+
+def _refuse(path: Path, found: str, runs: Sequence[Path] = ()) -> NoReturn:
+    mend = "Name the folder that l2s_plan_and_train wrote, or the zip that l2s_export wrote."
+    if runs:
+        more = f" or another of the {len(runs)} there" if len(runs) > SHOWN else ""
+        mend = f"Name a run inside it: {', '.join(shlex.quote(str(run)) for run in runs[:SHOWN])}{more}."
     raise UserError.single(
         "This is not a model.",
         where=str(path),
         found=found,
         expected=f"a run folder ({PLAN}, {RECIPE}, fold_K/{WEIGHTS}), one of its fold folders, an exported "
         "zip, or a model folder of nnU-Net 2",
-        mend="Name the folder that l2s_plan_and_train wrote, or the zip that l2s_export wrote.",
+        mend=mend,
     )

@@ -39,6 +39,23 @@ def test_a_run_folder_gives_all_its_folds(tmp_path):
     assert load_model(run / "fold_1" / "weights.safetensors").folds == ("fold_1",)
 
 
+def test_a_folder_of_runs_names_them(tmp_path):
+    for name in ("a", "b", "c c"):
+        low = write_run(tmp_path / "synthseg" / name / "run") / "low_resolution"
+        write_run(low)
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "plan.json").write_text("{}")
+    with pytest.raises(UserError) as told:
+        load_model(tmp_path)
+    assert all(str(tmp_path / "synthseg" / name / "run") in str(told.value) for name in ("a", "b", "c c"))
+    assert f"'{tmp_path}/synthseg/c c/run'." in str(told.value) and "low_resolution" not in str(told.value)
+    write_run(tmp_path / "d")
+    with pytest.raises(UserError, match="or another of the 4 there"):
+        load_model(tmp_path)
+    with pytest.raises(UserError, match="the folder that l2s_plan_and_train wrote"):
+        load_model(tmp_path / "plans" / "none")
+
+
 def test_export_and_import_keep_the_model(tmp_path):
     run = write_run(tmp_path / "run", folds=("fold_0", "fold_all"))
     path = export_model(run, tmp_path / "möd el.zip")
