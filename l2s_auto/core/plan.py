@@ -5,26 +5,15 @@ All axes are those of the canonical orientation (closest to R, A, S); lengths ar
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
-from l2s_auto.core.limits import WIDEST
+from l2s_auto.core.grid import Early, LowResolution, Strict, Topology, Triple, Voxels, require_grid, wrong
 from l2s_auto.core.structures import structures_of, tissues_of
 
-Triple = tuple[float, float, float]
-_Count = Annotated[int, Field(ge=1)]
-Voxels = tuple[_Count, _Count, _Count]
 #: Where the bell that scans are smoothed with before tissue is clustered ends, in its standard deviations.
 SMOOTHING_ENDS = 3.0
-
-
-class Strict(BaseModel):
-    """A frozen record that refuses unknown fields, NaN and infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Statistics(Strict):
@@ -60,10 +49,10 @@ class CaseFingerprint(Strict):
     label_volume: dict[int, float]
     label_mean: dict[int, tuple[float, ...]]
     label_std: dict[int, tuple[float, ...]]
-    label_centre: dict[int, Triple] = {}
-    label_spread: dict[int, Triple] = {}
-    label_pieces: dict[int, int] = {}
-    label_piece: dict[int, float] = {}
+    label_centre: dict[int, Triple] = Field(default_factory=dict)
+    label_spread: dict[int, Triple] = Field(default_factory=dict)
+    label_pieces: dict[int, int] = Field(default_factory=dict)
+    label_piece: dict[int, float] = Field(default_factory=dict)
     touching: tuple[tuple[int, int], ...] = ()
     orientation: str = ""
 
@@ -87,7 +76,7 @@ class Fingerprint(Strict):
     content: str = ""
     channels: tuple[str, ...]
     labels: dict[int, str]
-    regions: dict[str, tuple[int, ...]] = {}
+    regions: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     ignore: int | None = None
     cases: tuple[CaseFingerprint, ...]
     intensity: tuple[Statistics, ...]
@@ -102,52 +91,6 @@ class LabelPlan(Strict):
 
     value: int
     name: str
-
-
-class Topology(Strict):
-    """U-Net, one entry a stage, the first at full resolution.
-
-    convolutions_encoder  of a residual encoder, its blocks of two
-    """
-
-    features: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1)
-    kernels: tuple[Voxels, ...]
-    strides: tuple[Voxels, ...]
-    convolutions_encoder: tuple[_Count, ...]
-    convolutions_decoder: tuple[_Count, ...]
-    residual: bool = False
-
-    @property
-    def divisor(self) -> Voxels:
-        """What a patch must be divisible by along each axis."""
-        x, y, z = (math.prod(stride[axis] for stride in self.strides) for axis in range(3))
-        return x, y, z
-
-    @model_validator(mode="after")
-    def _lengths(self) -> Topology:
-        n = len(self.features)
-        if not (len(self.kernels) == len(self.strides) == len(self.convolutions_encoder) == n):
-            raise wrong("features", "features, kernels, strides and convolutions_encoder need one entry a stage")
-        if len(self.convolutions_decoder) != n - 1:
-            raise wrong("convolutions_decoder", "convolutions_decoder needs one entry fewer than there are stages")
-        if any(extent % 2 == 0 or extent > 7 for kernel in self.kernels for extent in kernel):
-            raise wrong("kernels", "kernels need extents of 1, 3, 5 or 7")
-        if any(factor > 8 for stride in self.strides for factor in stride):
-            raise wrong("strides", "strides need to be 8 at most")
-        return self
-
-
-class LowResolution(Strict):
-    """The network of a cascade that sees more of a case at once, in less detail; what it finds, the other is told.
-
-    spacing  mm
-    patch    voxels
-    """
-
-    spacing: Triple
-    patch: Voxels
-    batch: int = Field(ge=1)
-    topology: Topology
 
 
 class Normalisation(Strict):
@@ -280,6 +223,7 @@ class Plan(Strict):
     regions  name -> original values that make it up together, and are learned and scored together too
     ignore  original value of voxels that nobody labelled: what is found there costs nothing
     low_resolution  the first network of a cascade; None: there is one network
+    early   smaller patches, and more of them, for the first part of a training; None: patch and batch throughout
     orientation  "canonical": scans are turned to R, A, S; "stored": networks see them as their files store them
     padding  what stands beside a scan that is smaller than the patch: the voxels at its edge again, or 0
     resampling  of scans: without aliasing, or by nnU-Net's cubic splines, which models from there have learnt from
@@ -298,21 +242,22 @@ class Plan(Strict):
     generation: GenerationPlan
     pairs: tuple[tuple[int, int], ...] = ()
     mirrored: bool | None = None
-    regions: dict[str, tuple[int, ...]] = {}
+    regions: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     ignore: int | None = None
     iterations: int = Field(ge=1, le=10**9)
     low_resolution: LowResolution | None = None
+    early: Early | None = None
     orientation: Literal["canonical", "stored"] = "canonical"
     padding: Literal["edge", "zero"] = "edge"
     resampling: Literal["smooth", "spline"] = "smooth"
-    why: dict[str, str] = {}
+    why: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Plan:
         """What somebody who edits the file can get wrong; each message names the field."""
-        _require_grid("", self)
+        require_grid("", self)
         if self.low_resolution is not None:
-            _require_grid("low_resolution.", self.low_resolution)
+            require_grid("low_resolution.", self.low_resolution)
         if self.channels and len(self.normalisation) != len(self.channels):
             raise wrong("normalisation", f"normalisation needs one entry a channel: {len(self.channels)}")
         values, names = self.label_values, [label.name for label in self.labels]
@@ -380,21 +325,5 @@ class Plan(Strict):
         """The plan of a cascade's first network."""
         low = self.low_resolution
         assert low is not None, "the plan has no cascade"
-        own = {"spacing": low.spacing, "patch": low.patch, "batch": low.batch, "topology": low.topology}
+        own = {name: getattr(low, name) for name in LowResolution.model_fields}
         return self.model_copy(update={**own, "low_resolution": None, "why": {}})
-
-
-def _require_grid(field: str, grid: Plan | LowResolution) -> None:
-    """ValueError for a spacing that is none, or a patch that the topology cannot divide."""
-    if not (min(grid.spacing) > 0 and max(grid.spacing) <= WIDEST):
-        text = f"{field}spacing {grid.spacing} needs numbers above 0, in mm, at most {WIDEST:g}"
-        raise wrong(f"{field}spacing", text)
-    divisor = grid.topology.divisor
-    if any(n % d for n, d in zip(grid.patch, divisor, strict=True)):
-        text = f"{field}patch {grid.patch} needs multiples of {divisor}, which the topology's strides divide"
-        raise wrong(f"{field}patch", text)
-
-
-def wrong(field: str, text: str) -> PydanticCustomError:
-    """The error of a field that several others decide about; `io.json_files` tells its name."""
-    return PydanticCustomError("wrong", "{text}", {"field": field, "text": text})

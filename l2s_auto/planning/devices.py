@@ -16,6 +16,7 @@ class DeviceDefaults(NamedTuple):
     many        the batch where patches are small, at most
     together    voxels of such a batch, at most
     iterations  updates of the network
+    early       share of a training in smaller patches, and more of them; 0: none
     """
 
     features: int
@@ -24,15 +25,17 @@ class DeviceDefaults(NamedTuple):
     many: int
     together: int
     iterations: int
+    early: float = 0.0
 
     def largest_batch(self, patch: Sequence[int]) -> int:
         """More small patches than large ones: one slice alone says little about the next step."""
         return max(self.batch, min(self.many, self.together // math.prod(patch)))
 
 
+_SMALL = {"features": 16, "voxels": 64**3, "batch": 2, "many": 8, "together": 64**3 // 2}
 DEVICES = {
-    "cpu": DeviceDefaults(features=16, voxels=64**3, batch=2, many=8, together=64**3 // 2, iterations=2000),
-    "mps": DeviceDefaults(features=16, voxels=64**3, batch=2, many=8, together=64**3 // 2, iterations=5000),
+    "cpu": DeviceDefaults(**_SMALL, iterations=2000, early=0.5),
+    "mps": DeviceDefaults(**_SMALL, iterations=5000, early=0.5),
     "cuda": DeviceDefaults(features=32, voxels=128 * 160 * 112, batch=8, many=32, together=96**3, iterations=20000),
 }
 

@@ -21,6 +21,7 @@ from l2s_auto.core.plan import (
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.clusters import BACKGROUND, determine_generation, with_ignored
 from l2s_auto.planning.devices import DeviceDefaults, device_defaults, device_kind
+from l2s_auto.planning.early import determine_early
 from l2s_auto.planning.fingerprint import SMOOTHING
 from l2s_auto.planning.low_resolution import ENOUGH, low_resolution, share_in_patch
 from l2s_auto.planning.memory import StepMemory
@@ -72,6 +73,9 @@ def make_plan(
     chosen = determine_patch(shapes, spacing, fit=fit, voxels=kind.voxels, wanted=choices.patch)
     most = kind.largest_batch(chosen.patch)
     batch, why_batch = determine_batch(shapes, chosen, fit=fit, most=most, wanted=choices.batch)
+    early, why_early = None, ""
+    if choices.patch is None and choices.batch is None:
+        early, why_early = determine_early(chosen.patch, batch, chosen.topology, fit=fit, kind=kind)
     low, why_cascade = None, {}
     if choices.cascade:
         voxels = kind.voxels if choices.patch is None else math.prod(chosen.patch)
@@ -97,12 +101,14 @@ def make_plan(
         ignore=fingerprint.ignore,
         iterations=kind.iterations,
         low_resolution=low,
+        early=early,
         why={
             "spacing": why_spacing,
             "patch": chosen.why,
             **why_context(shapes, spacing, chosen.patch, fit=fit, voxels=kind.voxels, choices=choices),
             **why_cascade,
             "batch": why_batch,
+            **({"early": why_early} if early is not None else {}),
             "topology": f"{why_features}; an axis is halved while it keeps 4 voxels and is not coarser than the others",
             "normalisation": why_normalisation(fingerprint.channels, normalisation),
             "generation": why_generation(fingerprint, generation),
@@ -172,7 +178,8 @@ def determine_low_resolution(
     small = [at_spacing(shape, spacing, coarse) for shape in shapes]
     chosen = determine_patch(small, coarse, fit=fit, voxels=voxels)
     batch, _ = determine_batch(small, chosen, fit=fit, most=kind.largest_batch(chosen.patch))
-    low = LowResolution(spacing=coarse, patch=chosen.patch, batch=batch, topology=chosen.topology)
+    early, _ = determine_early(chosen.patch, batch, chosen.topology, fit=fit, kind=kind)
+    low = LowResolution(spacing=coarse, patch=chosen.patch, batch=batch, topology=chosen.topology, early=early)
     share = share_in_patch(usual_shape(shapes), patch)
     return (
         low,

@@ -17,6 +17,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
+from l2s_auto.training.early import Stages
 from l2s_auto.training.interrupts import deferred_interrupts
 from l2s_auto.training.methods import Method
 from l2s_auto.training.safeguard import settled
@@ -74,13 +75,13 @@ def train(
     started = time.monotonic() - state.seconds
     val_dice: float | None = None
     next_validation = math.floor(limits.progress(state) * limits.validations) + 1
-    undone = 0
+    undone, stages = 0, Stages(parts)
     with deferred_interrupts() as interrupts, bar:
         state.seconds, stop = parts.team.agree(state.seconds, interrupts.arrived)
         while not stop and (progress := limits.progress(state)) < 1:
-            result = step_or_none(parts, method, state, progress)
+            result = step_or_none(stages.at(progress), method, state, progress)
             if result is None:
-                parts = smaller(parts)
+                stages = Stages(smaller(stages.parts))
                 continue
             if finite(result):
                 undone, state = 0, result.state

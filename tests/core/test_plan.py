@@ -93,6 +93,8 @@ def test_parts_of_the_same_labels_are_one_structure_and_tissues_are_their_own():
     [
         ({"spacing": (1.0, 0.0, 1.0)}, "spacing .* needs numbers above 0"),
         ({"patch": (8, 7, 8)}, "patch .* needs multiples of"),
+        ({"early": {"patch": (4, 3, 4), "batch": 8, "share": 0.5}}, "early.patch .* needs multiples of"),
+        ({"early": {"patch": (4, 4, 4), "batch": 8, "share": 1.0}}, "less than 1"),
         ({"normalisation": ()}, "normalisation needs one entry a channel"),
         ({"labels": (LabelPlan(value=1, name="a"),)}, "labels need different values, the first 0"),
         ({"pairs": ((1, 9),)}, "pairs names .9., which are not among the labels"),

@@ -74,7 +74,8 @@ def settle_choices(place: Path, choices: Choices) -> Choices:
 def told_plan(run: Path) -> dict[str, Any]:
     """What a row of the table tells of the plan."""
     plan = read_model(RunFolder(run).plan, Plan)
-    return {"patch": plan.patch, "batch": plan.batch, "features": plan.topology.features}
+    early = {"early": plan.early.model_dump()} if plan.early is not None else {}
+    return {"patch": plan.patch, "batch": plan.batch, **early, "features": plan.topology.features}
 
 
 def make_room() -> None:

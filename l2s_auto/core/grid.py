@@ -1,0 +1,116 @@
+"""Patches, the networks that see them, and the records that plans are made of.
+
+Axes are those of the canonical orientation (closest to R, A, S); lengths are in millimetres, extents in voxels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from l2s_auto.core.limits import WIDEST
+
+Triple = tuple[float, float, float]
+_Count = Annotated[int, Field(ge=1)]
+Voxels = tuple[_Count, _Count, _Count]
+
+
+class Strict(BaseModel):
+    """A frozen record that refuses unknown fields, NaN and infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Topology(Strict):
+    """U-Net, one entry a stage, the first at full resolution.
+
+    convolutions_encoder  of a residual encoder, its blocks of two
+    """
+
+    features: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1)
+    kernels: tuple[Voxels, ...]
+    strides: tuple[Voxels, ...]
+    convolutions_encoder: tuple[_Count, ...]
+    convolutions_decoder: tuple[_Count, ...]
+    residual: bool = False
+
+    @property
+    def divisor(self) -> Voxels:
+        """What a patch must be divisible by along each axis."""
+        x, y, z = (math.prod(stride[axis] for stride in self.strides) for axis in range(3))
+        return x, y, z
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Topology:
+        n = len(self.features)
+        if not (len(self.kernels) == len(self.strides) == len(self.convolutions_encoder) == n):
+            raise wrong("features", "features, kernels, strides and convolutions_encoder need one entry a stage")
+        if len(self.convolutions_decoder) != n - 1:
+            raise wrong("convolutions_decoder", "convolutions_decoder needs one entry fewer than there are stages")
+        if any(extent % 2 == 0 or extent > 7 for kernel in self.kernels for extent in kernel):
+            raise wrong("kernels", "kernels need extents of 1, 3, 5 or 7")
+        if any(factor > 8 for stride in self.strides for factor in stride):
+            raise wrong("strides", "strides need to be 8 at most")
+        return self
+
+
+class Early(Strict):
+    """Smaller patches, and more of them in a batch, for the first part of a training: each has a contrast of its own.
+
+    share  of the training, after which the plan's patch and batch follow
+    """
+
+    patch: Voxels
+    batch: int = Field(ge=1, le=1_000_000)
+    share: float = Field(gt=0, lt=1)
+
+
+class LowResolution(Strict):
+    """The network of a cascade that sees more of a case at once, in less detail; what it finds, the other is told.
+
+    spacing  mm
+    patch    voxels
+    """
+
+    spacing: Triple
+    patch: Voxels
+    batch: int = Field(ge=1)
+    topology: Topology
+    early: Early | None = None
+
+
+class Grid(Protocol):
+    """What `require_grid` reads."""
+
+    @property
+    def spacing(self) -> Triple: ...
+    @property
+    def patch(self) -> Voxels: ...
+    @property
+    def topology(self) -> Topology: ...
+    @property
+    def early(self) -> Early | None: ...
+
+
+def require_grid(field: str, grid: Grid) -> None:
+    """ValueError for a spacing that is none, or patches that the topology cannot divide.
+
+    field  name of the grid in the plan, with a point at its end
+    """
+    if not (min(grid.spacing) > 0 and max(grid.spacing) <= WIDEST):
+        text = f"{field}spacing {grid.spacing} needs numbers above 0, in mm, at most {WIDEST:g}"
+        raise wrong(f"{field}spacing", text)
+    divisor = grid.topology.divisor
+    patches = {"patch": grid.patch} if grid.early is None else {"patch": grid.patch, "early.patch": grid.early.patch}
+    for name, patch in patches.items():
+        if any(n % d for n, d in zip(patch, divisor, strict=True)):
+            text = f"{field}{name} {patch} needs multiples of {divisor}, which the topology's strides divide"
+            raise wrong(f"{field}{name}", text)
+
+
+def wrong(field: str, text: str) -> PydanticCustomError:
+    """The error of a field that several others decide about; `io.json_files` tells its name."""
+    return PydanticCustomError("wrong", "{text}", {"field": field, "text": text})
