@@ -322,9 +322,9 @@ def _add_choices(parser: Parser) -> None:
     plan = "instead of the plan's:"
     spacing = f"{plan} mm of a voxel, from left to right, back to front, bottom to top"
     add("--spacing", nargs=3, action=values.Tuple, type=values.edge, metavar=("X", "Y", "Z"), help=spacing)
-    patch = f"{plan} voxels of a patch, enlarged to what the network divides it by"
+    patch = f"{plan} voxels of a patch, from start to end, enlarged to what the network divides it by"
     add("--patch", nargs=3, action=values.Tuple, type=values.count, metavar=("X", "Y", "Z"), help=patch)
-    add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update")
+    add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update, from start to end")
     add("--features", type=values.features, metavar="N", help=f"{plan} features of the network's first stage")
 
 

@@ -67,6 +67,10 @@ class Early(Strict):
     batch: int = Field(ge=1, le=1_000_000)
     share: float = Field(gt=0, lt=1)
 
+    def __str__(self) -> str:
+        """Such as: the first 50%: 8 patches of 24 x 32 x 24 voxels."""
+        return f"the first {self.share:.0%}: {self.batch} patches of {' x '.join(map(str, self.patch))} voxels"
+
 
 class LowResolution(Strict):
     """The network of a cascade that sees more of a case at once, in less detail; what it finds, the other is told.

@@ -327,3 +327,12 @@ class Plan(Strict):
         assert low is not None, "the plan has no cascade"
         own = {name: getattr(low, name) for name in LowResolution.model_fields}
         return self.model_copy(update={**own, "low_resolution": None, "why": {}})
+
+    @property
+    def early_part(self) -> Plan:
+        """The plan of the first part of a training: patches no larger than the others, and at least as many of them."""
+        early = self.early
+        assert early is not None, "the plan has no early patches"
+        x, y, z = (min(small, large) for small, large in zip(early.patch, self.patch, strict=True))
+        own = {"patch": (x, y, z), "batch": max(early.batch, self.batch), "early": None}
+        return self.model_copy(update=own)

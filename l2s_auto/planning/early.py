@@ -10,6 +10,9 @@ from l2s_auto.planning.patch import Fit, times
 
 #: Samples for one, from which on smaller patches are worth it.
 WORTH = 2
+#: Voxels in the lowest stage along each axis, at least, where the whole patch has so many. A network that has two along
+#: the first is not computed in bfloat16 on a CPU (`networks.precision`), which takes longer.
+LEAST = (3, 2, 2)
 
 
 def determine_early(
@@ -22,7 +25,7 @@ def determine_early(
     """
     if not kind.early:
         return None, ""
-    x, y, z = (half(n, d) for n, d in zip(patch, topology.divisor, strict=True))
+    x, y, z = (half(n, d, least) for n, d, least in zip(patch, topology.divisor, LEAST, strict=True))
     small = (x, y, z)
     many = min(kind.many, batch * math.prod(patch) // math.prod(small))
     most = fit.needs(topology, patch, batch)
@@ -35,6 +38,6 @@ def determine_early(
     return Early(patch=small, batch=many, share=kind.early), why
 
 
-def half(voxels: int, divisor: int) -> int:
-    """Half an edge, enlarged to what the poolings divide; two voxels in the lowest stage where the edge has so many."""
-    return min(voxels, divisor * max(2, math.ceil(voxels / 2 / divisor)))
+def half(voxels: int, divisor: int, least: int) -> int:
+    """Half an edge, enlarged to what the poolings divide, and to `least` voxels in the lowest stage, or to the edge."""
+    return min(voxels, divisor * max(least, math.ceil(voxels / 2 / divisor)))

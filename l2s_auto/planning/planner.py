@@ -54,6 +54,8 @@ def make_plan(
     """
     choices = choices or Choices()
     kind = device_defaults(device)
+    if choices.patch is not None or choices.batch is not None:
+        kind = kind._replace(early=0.0)  # who chooses them has them throughout
     labels = determine_labels(fingerprint)
     spacing, why_spacing = determine_spacing(fingerprint, choices.spacing)
     shapes = shapes_at(fingerprint, spacing)
@@ -73,9 +75,7 @@ def make_plan(
     chosen = determine_patch(shapes, spacing, fit=fit, voxels=kind.voxels, wanted=choices.patch)
     most = kind.largest_batch(chosen.patch)
     batch, why_batch = determine_batch(shapes, chosen, fit=fit, most=most, wanted=choices.batch)
-    early, why_early = None, ""
-    if choices.patch is None and choices.batch is None:
-        early, why_early = determine_early(chosen.patch, batch, chosen.topology, fit=fit, kind=kind)
+    early, why_early = determine_early(chosen.patch, batch, chosen.topology, fit=fit, kind=kind)
     low, why_cascade = None, {}
     if choices.cascade:
         voxels = kind.voxels if choices.patch is None else math.prod(chosen.patch)

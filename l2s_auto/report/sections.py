@@ -108,14 +108,12 @@ def plan_section(run: RunData) -> str:
     if plan is None:
         return ""
     size = " × ".join(f"{p * s:.0f}" for p, s in zip(plan.patch, plan.spacing, strict=True))
-    stages, early = plan.topology.features, ""
-    if plan.early is not None:
-        early = f"the first {plan.early.share:.0%}: {plan.early.batch} patches of {_times(plan.early.patch)} voxels"
+    stages = plan.topology.features
     choices = {
         "spacing": f"{_times(plan.spacing)} mm",
         "patch": f"{_times(plan.patch)} voxels ({size} mm)",
         "batch": f"{plan.batch} patches",
-        "early": early,
+        **({"early": str(plan.early)} if plan.early is not None else {}),
         "topology": f"U-Net of {len(stages)} stages, {stages[0]} to {max(stages)} features",
         "normalisation": ", ".join(f"{n}: {s.scheme}" for n, s in zip(plan.channels, plan.normalisation, strict=False)),
         "generation": f"{len(plan.generation.enriched)} kinds of tissue, {plan.generation.classes} brightnesses",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from l2s_auto.training.build import Parts, make_generator
-from l2s_auto.training.replay import Replay
 
 
 class Stages:
@@ -29,10 +28,6 @@ class Stages:
 
 
 def early_parts(parts: Parts) -> Parts:
-    """The parts whose plan has the early patch, of at most the patch itself, and the early batch."""
-    plan, early = parts.plan, parts.plan.early
-    assert early is not None, "the plan has no early patches"
-    x, y, z = (min(small, large) for small, large in zip(early.patch, plan.patch, strict=True))
-    plan = plan.model_copy(update={"patch": (x, y, z), "batch": early.batch, "early": None})
-    generator = make_generator(plan, parts.generator.shares, device=parts.device)
-    return replace(parts, plan=plan, generator=generator, replay=Replay())
+    """The parts of a training by `Plan.early_part`."""
+    plan = parts.plan.early_part
+    return replace(parts, plan=plan, generator=make_generator(plan, parts.generator.shares, device=parts.device))

@@ -81,7 +81,7 @@ def train(
         while not stop and (progress := limits.progress(state)) < 1:
             result = step_or_none(stages.at(progress), method, state, progress)
             if result is None:
-                stages = Stages(smaller(stages.parts))
+                stages = Stages(smaller(stages.parts, batch=stages.at(progress).plan.batch))
                 continue
             if finite(result):
                 undone, state = 0, result.state

@@ -47,6 +47,7 @@ def check_memory(
         return
     patch = " x ".join(map(str, plan.patch))
     needs = f"about {needed:.2g} GB for patches of {patch} voxels and a batch of {plan.batch}"
+    needs += f" ({plan.early})" if plan.early is not None else ""
     if memory_gb is None and needed <= HOPELESS * allowed:
         LOGGER.warning("Warning: the plan in %s needs %s; %.2g GB are free.", path, needs, allowed)
         return
@@ -55,6 +56,6 @@ def check_memory(
         where=str(path),
         found=needs,
         expected=f"at most {allowed:.2g} GB, " + ("which are free" if memory_gb is None else "as --memory-gb says"),
-        mend="Correct patch and batch, allow more, take fewer samples at a time (--micro-batch), or plan anew in "
-        "another folder (-o).",
+        mend="Correct patch, batch and early, allow more, take fewer samples at a time (--micro-batch), or plan anew "
+        "in another folder (-o).",
     )

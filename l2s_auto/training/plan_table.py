@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 
-from l2s_auto.core.grid import Early
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 
@@ -50,7 +49,7 @@ def told(plan: Plan) -> dict[str, str]:
         "spacing": f"{_times(plan.spacing)} mm",
         "patch": f"{_times(plan.patch)} voxels",
         "batch": str(plan.batch),
-        **({"early": told_early(plan.early)} if plan.early is not None else {}),
+        **({"early": str(plan.early)} if plan.early is not None else {}),
         "topology": f"U-Net of {len(features)} stages, {features[0]} to {max(features)} features",
         "normalisation": ", ".join(f"{name}: {scheme}" for name, scheme in schemes.items()) or "none",
         "generation": f"{plan.generation.classes} classes of intensities",
@@ -60,11 +59,6 @@ def told(plan: Plan) -> dict[str, str]:
     if (low := plan.low_resolution) is not None:
         rows["low_resolution"] = f"{_times(low.spacing)} mm, {_times(low.patch)} voxels"
     return {**rows, **{name: "" for name in ("context", "memory") if name in plan.why}}
-
-
-def told_early(early: Early) -> str:
-    """Such as: the first 50 %: 8 of 24 x 32 x 24 voxels."""
-    return f"the first {early.share:.0%}: {early.batch} of {_times(early.patch)} voxels"
 
 
 def _times(numbers: tuple[float, ...]) -> str:

@@ -29,11 +29,13 @@ from l2s_auto.training.trial import Measured, TrialFailed, try_plan
 
 LOGGER = logging.getLogger("l2s_auto")
 #: Fields of a plan that a training may go on with other values of.
-MAY_BE_EDITED = {"batch", "iterations", "why", "dataset"}
+MAY_BE_EDITED = {"batch", "early", "iterations", "why", "dataset"}
 #: Plans that are tried on the device, at most.
 TRIALS = 4
 #: A plan that is limited by the memory and takes less than this share of it is tried again with more.
 WELL_USED = 0.9
+#: What who chooses patch or batch has of smaller patches.
+NO_EARLY = "none"
 #: By whether the encoder is a residual one.
 NETWORK_NAMES = {False: "unet", True: "residual-unet"}
 
@@ -195,11 +197,14 @@ def differences(plan: Plan, choices: Choices, path: Path, *, residual: bool = Fa
         "features": plan.topology.features[0],
         "network": NETWORK_NAMES[plan.topology.residual],
         "cascade": plan.low_resolution is not None,
+        "early": str(plan.early or NO_EARLY),
     }
     wanted = {choice.name: getattr(choices, choice.name) for choice in fields(choices)}
     wanted["network"] = NETWORK_NAMES[residual]
     if choices.patch is not None:
         wanted["patch"] = padded(choices.patch, plan.topology)
+    if choices.patch is not None or choices.batch is not None:
+        wanted["early"] = NO_EARLY
     return [
         Offence(
             where=str(path),

@@ -23,8 +23,10 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def smaller(parts: Parts) -> Parts:
+def smaller(parts: Parts, batch: int | None = None) -> Parts:
     """The parts of a training that takes less memory.
+
+    batch  samples of the step that failed, where they are not the plan's
 
     What is there to save time goes first: cases on the device, and the graph of plain iterations. Then samples at a
     time are halved, which changes nothing but the time. From one sample on, the longest axis of the patch loses as much
@@ -35,11 +37,12 @@ def smaller(parts: Parts) -> Parts:
     if any([*spared, parts.replay.drop()]):
         LOGGER.warning("The device has too little memory: from here on no cases are kept on it.")
         return parts
-    at_a_time = min(recipe.micro_batch or plan.batch, plan.batch)
+    batch = batch or plan.batch
+    at_a_time = min(recipe.micro_batch or batch, batch)
     if at_a_time > 1:
         recipe = recipe.model_copy(update={"micro_batch": (at_a_time + 1) // 2})
         LOGGER.warning(
-            "The device has too little memory: from here on %d of %d samples at a time.", recipe.micro_batch, plan.batch
+            "The device has too little memory: from here on %d of %d samples at a time.", recipe.micro_batch, batch
         )
         return replace(parts, recipe=recipe, hypergradient=make_hypergradient(recipe))
     divisor = plan.topology.divisor

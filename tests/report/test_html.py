@@ -137,6 +137,14 @@ def test_the_report_holds_the_numbers(run):
     assert "0.471 with theta as learned" in text and "The model with theta as at the start is kept." in text
 
 
+def test_early_patches_have_a_row_where_there_are_any(run):
+    assert "<td>early</td>" not in write_report(run).read_text(encoding="utf-8")
+    plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    early = {"patch": plan["patch"], "batch": 8, "share": 0.5}
+    (run / "plan.json").write_text(json.dumps({**plan, "early": early}), encoding="utf-8")
+    assert "<td>early</td><td>the first 50%: 8 patches" in write_report(run).read_text(encoding="utf-8")
+
+
 def test_the_report_is_one_well_formed_page_that_escapes_and_loads_nothing(run):
     text = write_report(run).read_text(encoding="utf-8")
     page = Page(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,6 @@ from l2s_auto.core.grid import Early
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.early import Stages, early_parts
 from l2s_auto.training.methods import METHODS
-from l2s_auto.training.shrink import smaller
 from tests.training.test_loop import Hungry, run, same
 
 EARLY = Early(patch=(4, 4, 4), batch=6, share=0.5)
@@ -65,7 +65,7 @@ def test_parts_are_made_once_and_share_what_is_learned(make_parts):
     stages = Stages(parts)
     early = stages.at(0.1)
     assert stages.at(0.2) is early and early is not parts and stages.at(EARLY.share) is parts
-    for name in ("network", "augmenter", "sampler", "random"):
+    for name in ("network", "augmenter", "sampler", "random", "replay"):
         assert getattr(early, name) is getattr(parts, name)
 
 
@@ -87,16 +87,15 @@ def test_seeds_repeat_a_training_and_a_stop_in_its_first_part_changes_nothing(ma
     assert state.step == 2 and same(run((fresh, method, state), tmp_path / "stopped"), whole)
 
 
-def test_a_training_without_memory_goes_on_in_either_part(make_parts, tmp_path):
+def test_a_training_without_memory_goes_on_in_either_part(make_parts, tmp_path, caplog):
     parts, method, state = make_parts()
-    hungry = Hungry(method, voxels=4 * 4 * 4)
+    hungry = Hungry(method, voxels=2 * 4 * 4 * 4)
     end = run((parts, hungry, state), tmp_path)
-    assert hungry.seen[:2] == [(6, (4, 4, 4)), (1, (4, 4, 4))] and hungry.seen[-1] == (1, (4, 4, 4)) and end.step == 6
+    assert hungry.seen[:3] == [(6, (4, 4, 4)), (3, (4, 4, 4)), (2, (4, 4, 4))] and end.step == 6
+    assert hungry.seen[-1][0] == 1 and np.prod(hungry.seen[-1][1]) <= 2 * 4 * 4 * 4
+    assert "3 of 6 samples at a time" in caplog.text
 
 
-def test_early_patches_are_never_larger_than_patches_that_had_to_shrink(make_parts):
-    parts, _, _ = make_parts()
-    small = parts
-    while small.plan.patch[0] > 2:
-        small = smaller(small)
-    assert early_parts(small).plan.patch[0] == 2
+def test_early_patches_are_never_larger_and_their_batch_never_smaller(plan):
+    edited = plan.model_copy(update={"patch": (2, 8, 8), "batch": 9})
+    assert (edited.early_part.patch, edited.early_part.batch) == ((2, 4, 4), 9) and edited.early_part.early is None

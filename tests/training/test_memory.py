@@ -4,6 +4,7 @@ import pytest
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.grid import Early
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.planning.memory import StepMemory, plan_memory_gb
@@ -28,6 +29,15 @@ def test_the_recipe_says_what_is_kept():
 def test_an_estimator_that_is_silent_counts_as_the_most_demanding():
     recipe = Recipe(hypergradient=Component(name=f"{__name__}:Silent"))
     assert step_memory(recipe, hyper_steps=True).hyper == max(e.memory for e in HYPERGRADIENTS.values())
+
+
+def test_early_patches_that_were_edited_are_looked_at_too(plan, tmp_path):
+    step, path = StepMemory(), tmp_path / "plan.json"
+    allowed = 2 * plan_memory_gb(plan, step)
+    check_memory(plan, step, memory_gb=allowed, free_gb=None, path=path)
+    many = plan.model_copy(update={"early": Early(patch=(8, 8, 8), batch=100_000, share=0.5)})
+    with pytest.raises(UserError, match="the first 50%: 100000 patches of 8 x 8 x 8 voxels"):
+        check_memory(many, step, memory_gb=allowed, free_gb=None, path=path)
 
 
 def test_a_plan_beyond_what_the_user_allows_is_an_error_and_beyond_what_is_free_a_warning(plan, tmp_path, caplog):

@@ -1,5 +1,6 @@
 """A new plan is tried on the device; choices are the plan's or an error."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.grid import Early
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.planning.choices import Choices
 from l2s_auto.training.methods import METHODS
@@ -120,6 +122,15 @@ def test_choices_that_are_not_the_plans(plan):
     assert [offence.found.split()[0] for offence in found] == ["spacing", "patch", "batch", "features"]
 
 
+@pytest.mark.parametrize("own", [{"patch": (8, 8, 8)}, {"batch": 2}])
+def test_who_chooses_what_the_plan_has_does_not_choose_early_patches(plan, own):
+    early = plan.model_copy(update={"early": Early(patch=(4, 4, 4), batch=8, share=0.5)})
+    [offence] = differences(early, Choices(**own), Path("plan.json"))
+    assert offence.found == "early the first 50%: 8 patches of 4 x 4 x 4 voxels, and none is asked for"
+    assert differences(early, Choices(features=4), Path("plan.json")) == []
+    assert differences(plan, Choices(**own), Path("plan.json")) == []
+
+
 def test_a_much_smaller_patch_than_the_plans_is_another_choice(plan):
     large = plan.model_copy(update={"patch": (64, 64, 64)})
     assert differences(large, Choices(patch=(8, 8, 8)), Path("plan.json"))
@@ -135,6 +146,8 @@ def test_a_trial_that_tells_nothing_is_no_lack_of_memory(plan, monkeypatch):
 def test_the_table_has_a_line_a_choice_and_its_reason(plan):
     plan = plan.model_copy(update={"why": {"patch": "because " * 40, "batch": "the device's usual"}})
     text = plan_table(with_measurement(plan, Measured(1.5, 0.5, 2.5), Recipe()))
+    early = plan.model_copy(update={"early": Early(patch=(4, 4, 4), batch=8, share=0.5)})
+    assert "early  " not in text and re.search("early +the first 50%: 8 patches of 4 x 4 x 4", plan_table(early))
     assert "8 x 8 x 8 voxels  " in text and "the device's usual" in text and "1.50 GB; a step takes 0.5 s" in text
     assert max(map(len, text.splitlines())) < 125
 
