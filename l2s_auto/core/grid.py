@@ -94,13 +94,15 @@ class Grid(Protocol):
     @property
     def patch(self) -> Voxels: ...
     @property
+    def batch(self) -> int: ...
+    @property
     def topology(self) -> Topology: ...
     @property
     def early(self) -> Early | None: ...
 
 
 def require_grid(field: str, grid: Grid) -> None:
-    """ValueError for a spacing that is none, or patches that the topology cannot divide.
+    """ValueError for a spacing that is none, patches that the network cannot read, or early ones that are larger.
 
     field  name of the grid in the plan, with a point at its end
     """
@@ -108,11 +110,22 @@ def require_grid(field: str, grid: Grid) -> None:
         text = f"{field}spacing {grid.spacing} needs numbers above 0, in mm, at most {WIDEST:g}"
         raise wrong(f"{field}spacing", text)
     divisor = grid.topology.divisor
-    patches = {"patch": grid.patch} if grid.early is None else {"patch": grid.patch, "early.patch": grid.early.patch}
+    early = grid.early
+    patches = {"patch": grid.patch} if early is None else {"patch": grid.patch, "early.patch": early.patch}
     for name, patch in patches.items():
         if any(n % d for n, d in zip(patch, divisor, strict=True)):
             text = f"{field}{name} {patch} needs multiples of {divisor}, which the topology's strides divide"
             raise wrong(f"{field}{name}", text)
+        if math.prod(patch) < 2 * math.prod(divisor):
+            # Nor can it normalise a single voxel.
+            text = f"{field}{name} {patch} leaves one voxel in the lowest stage: it needs to be above {divisor}"
+            raise wrong(f"{field}{name}", text)
+    if early is not None and any(n > m for n, m in zip(early.patch, grid.patch, strict=True)):
+        text = f"{field}early.patch {early.patch} needs to be {field}patch {grid.patch} at most, or early null"
+        raise wrong(f"{field}early.patch", text)
+    if early is not None and early.batch < grid.batch:
+        text = f"{field}early.batch {early.batch} needs to be {field}batch {grid.batch} or more, or early null"
+        raise wrong(f"{field}early.batch", text)
 
 
 def wrong(field: str, text: str) -> PydanticCustomError:

@@ -333,6 +333,4 @@ class Plan(Strict):
         """The plan of the first part of a training: patches no larger than the others, and at least as many of them."""
         early = self.early
         assert early is not None, "the plan has no early patches"
-        x, y, z = (min(small, large) for small, large in zip(early.patch, self.patch, strict=True))
-        own = {"patch": (x, y, z), "batch": max(early.batch, self.batch), "early": None}
-        return self.model_copy(update=own)
+        return self.model_copy(update={"patch": early.patch, "batch": early.batch, "early": None})

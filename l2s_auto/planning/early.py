@@ -18,7 +18,7 @@ LEAST = (3, 2, 2)
 def determine_early(
     patch: Voxels, batch: int, topology: Topology, *, fit: Fit, kind: DeviceDefaults
 ) -> tuple[Early | None, str]:
-    """Patches of half the edges, as many as together have no more voxels than the plan's batch; and why.
+    """Patches of about half the edges, as many as together have no more voxels than the plan's batch; and why.
 
     Each sample has a contrast of its own, and a batch of few says little about the others. Large patches follow, which
     show what lies far apart. None where the device has no use for it, or it would not double the samples.

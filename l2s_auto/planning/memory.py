@@ -110,7 +110,7 @@ def training_memory_gb(
 
 
 def plan_memory_gb(plan: Plan, step: StepMemory, *, processes: int = 1) -> float:
-    """GB that each of the processes that train by the plan needs, in that part of the training that needs more."""
+    """GB that each of the processes that train by the plan needs, in that part of the training that needs most."""
     if plan.early is not None:
         parts = plan.early_part, plan.model_copy(update={"early": None})
         return max(plan_memory_gb(part, step, processes=processes) for part in parts)

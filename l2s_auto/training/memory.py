@@ -41,6 +41,8 @@ def check_memory(
                beyond which it is a warning, and beyond HOPELESS times as much an error
     path       the plan's file
     """
+    if plan.low_resolution is not None:
+        check_memory(plan.first_stage, step, memory_gb=memory_gb, free_gb=free_gb, path=path, processes=processes)
     allowed = free_gb if memory_gb is None else memory_gb
     needed = plan_memory_gb(plan, step, processes=processes)
     if allowed is None or needed <= allowed:

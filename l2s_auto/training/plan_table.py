@@ -57,7 +57,8 @@ def told(plan: Plan) -> dict[str, str]:
         "iterations": f"{plan.iterations:,}",
     }
     if (low := plan.low_resolution) is not None:
-        rows["low_resolution"] = f"{_times(low.spacing)} mm, {_times(low.patch)} voxels"
+        early = "" if low.early is None else f"; {low.early}"
+        rows["low_resolution"] = f"{_times(low.spacing)} mm, {_times(low.patch)} voxels{early}"
     return {**rows, **{name: "" for name in ("context", "memory") if name in plan.why}}
 
 

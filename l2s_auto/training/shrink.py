@@ -30,7 +30,8 @@ def smaller(parts: Parts, batch: int | None = None) -> Parts:
 
     What is there to save time goes first: cases on the device, and the graph of plain iterations. Then samples at a
     time are halved, which changes nothing but the time. From one sample on, the longest axis of the patch loses as much
-    as the poolings ask for, and about an eighth at least. Raises UserError where nothing is left to lose.
+    as the poolings ask for, and about an eighth at least, and there are no early patches. Raises UserError where
+    nothing is left to lose.
     """
     plan, recipe = parts.plan, parts.recipe
     spared = [sampler.drop_resident() for sampler in (parts.sampler, parts.scans) if sampler is not None]
@@ -60,7 +61,7 @@ def smaller(parts: Parts, batch: int | None = None) -> Parts:
             mend="Free some, choose another device, or ask for fewer --features.",
         )
     x, y, z = patch
-    plan = plan.model_copy(update={"patch": (x, y, z)})
+    plan = plan.model_copy(update={"patch": (x, y, z), "early": None})
     LOGGER.warning("The device has too little memory: from here on patches of %d x %d x %d voxels.", x, y, z)
     generator = make_generator(plan, parts.generator.shares, device=parts.device)
     return replace(parts, plan=plan, generator=generator)

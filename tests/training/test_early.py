@@ -13,6 +13,7 @@ from l2s_auto.core.grid import Early
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.early import Stages, early_parts
 from l2s_auto.training.methods import METHODS
+from l2s_auto.training.shrink import smaller
 from tests.training.test_loop import Hungry, run, same
 
 EARLY = Early(patch=(4, 4, 4), batch=6, share=0.5)
@@ -69,14 +70,15 @@ def test_parts_are_made_once_and_share_what_is_learned(make_parts):
         assert getattr(early, name) is getattr(parts, name)
 
 
-def test_seeds_repeat_a_training_and_a_stop_in_its_first_part_changes_nothing(make_parts, tmp_path):
+@pytest.mark.parametrize("done", [2, 3, 4])
+def test_seeds_repeat_a_training_and_a_stop_in_either_part_changes_nothing(make_parts, tmp_path, done):
     whole = run(make_parts(), tmp_path / "whole")
     assert same(whole, run(make_parts(), tmp_path / "again"))
     parts, method, state = make_parts()
 
     class Stops(Watched):
         def step(self, parts, state, *, progress):
-            if state.step == 1:
+            if state.step == done - 1:
                 os.kill(os.getpid(), signal.SIGINT)
             return super().step(parts, state, progress=progress)
 
@@ -84,7 +86,7 @@ def test_seeds_repeat_a_training_and_a_stop_in_its_first_part_changes_nothing(ma
         run((parts, Stops(method), state), tmp_path / "stopped")
     fresh, method, _ = make_parts()
     state = load_checkpoint(tmp_path / "stopped" / "checkpoint", torch.device("cpu"))
-    assert state.step == 2 and same(run((fresh, method, state), tmp_path / "stopped"), whole)
+    assert state.step == done and same(run((fresh, method, state), tmp_path / "stopped"), whole)
 
 
 def test_a_training_without_memory_goes_on_in_either_part(make_parts, tmp_path, caplog):
@@ -96,6 +98,9 @@ def test_a_training_without_memory_goes_on_in_either_part(make_parts, tmp_path, 
     assert "3 of 6 samples at a time" in caplog.text
 
 
-def test_early_patches_are_never_larger_and_their_batch_never_smaller(plan):
-    edited = plan.model_copy(update={"patch": (2, 8, 8), "batch": 9})
-    assert (edited.early_part.patch, edited.early_part.batch) == ((2, 4, 4), 9) and edited.early_part.early is None
+def test_where_whole_patches_are_made_smaller_there_are_no_early_ones(make_parts):
+    parts, _, _ = make_parts()
+    while parts.plan.patch == (8, 8, 8):
+        assert parts.plan.early == EARLY
+        parts = smaller(parts)
+    assert parts.plan.early is None

@@ -4,7 +4,7 @@ import pytest
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.grid import Early
+from l2s_auto.core.grid import Early, LowResolution
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.planning.memory import StepMemory, plan_memory_gb
@@ -36,8 +36,11 @@ def test_early_patches_that_were_edited_are_looked_at_too(plan, tmp_path):
     allowed = 2 * plan_memory_gb(plan, step)
     check_memory(plan, step, memory_gb=allowed, free_gb=None, path=path)
     many = plan.model_copy(update={"early": Early(patch=(8, 8, 8), batch=100_000, share=0.5)})
-    with pytest.raises(UserError, match="the first 50%: 100000 patches of 8 x 8 x 8 voxels"):
-        check_memory(many, step, memory_gb=allowed, free_gb=None, path=path)
+    own = {name: getattr(many, name) for name in ("patch", "batch", "topology", "early")}
+    low = LowResolution(spacing=(4.0, 4.0, 4.0), **own)
+    for edited in (many, plan.model_copy(update={"low_resolution": low})):
+        with pytest.raises(UserError, match="the first 50%: 100000 patches of 8 x 8 x 8 voxels"):
+            check_memory(edited, step, memory_gb=2 * allowed, free_gb=None, path=path)
 
 
 def test_a_plan_beyond_what_the_user_allows_is_an_error_and_beyond_what_is_free_a_warning(plan, tmp_path, caplog):

@@ -8,7 +8,7 @@ import torch
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.grid import Early
+from l2s_auto.core.grid import Early, LowResolution
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.planning.choices import Choices
 from l2s_auto.training.methods import METHODS
@@ -150,6 +150,13 @@ def test_the_table_has_a_line_a_choice_and_its_reason(plan):
     assert "early  " not in text and re.search("early +the first 50%: 8 patches of 4 x 4 x 4", plan_table(early))
     assert "8 x 8 x 8 voxels  " in text and "the device's usual" in text and "1.50 GB; a step takes 0.5 s" in text
     assert max(map(len, text.splitlines())) < 125
+
+
+def test_the_table_tells_of_the_first_network_of_a_cascade(plan):
+    early = Early(patch=(4, 4, 4), batch=8, share=0.5)
+    low = LowResolution(spacing=(4.0, 4.0, 4.0), patch=plan.patch, batch=2, topology=plan.topology, early=early)
+    text = " ".join(plan_table(plan.model_copy(update={"low_resolution": low})).split())
+    assert "low_resolution 4 x 4 x 4 mm, 8 x 8 x 8 voxels; the first 50%: 8 patches of 4 x 4 x 4 voxels" in text
 
 
 def test_the_table_tells_the_length_that_was_asked_for(plan):
