@@ -208,6 +208,33 @@ def test_jobs_take_turns_with_the_methods(tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
+def test_a_row_that_is_broken_is_made_again_and_keeps_no_other_from_the_table(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(trainings, "run_one", lambda *given, **rest: {"dice": {"own": 1.0}, "scans": {"a": {}}})
+    bench = Bench(Dataset("d", tmp_path, (), ("MRI",), {}), lambda n, s: (), lambda: tmp_path, ("own",), {"a": "a"})
+    settings = {"counts": [1], "seeds": [0], "length": {"iterations": 1}, "device": "cpu", "part": (1, 1)}
+
+    def variants(*asked):
+        rows, left, failed = trainings.run_all(bench, dict.fromkeys(asked, Recipe()), tmp_path, **settings)
+        assert not left and not failed
+        return {row["variant"] for row in rows}
+
+    assert variants("one", "other") == {"one", "other"}
+    (broken,) = tmp_path.glob("other/*/row.json")
+    broken.write_text('{"variant"', encoding="utf-8")
+    assert variants("one") == {"one"} and f"{broken} is broken" in caplog.text
+    assert variants("other") == {"one", "other"}
+
+
+def test_methods_by_plans_that_differ_are_told():
+    def row(variant, batch, cases=3):
+        return {"variant": variant, "cases": cases, "seed": 0, "plan": {"patch": [8, 8, 8], "batch": batch}}
+
+    same = [row("a", 2), row("b", 2), row("c", 4, cases=5), {"variant": "samseg", "cases": 3, "seed": 0}]
+    assert trainings.unlike_plans(same) == []
+    [warning] = trainings.unlike_plans([*same, row("d", 8)])
+    assert warning.startswith("a, b and d learned by different plans from 3 cases, seed 0")
+
+
 @pytest.mark.parametrize(("recipes", "jobs"), [(1, 2), (2, 2), (3, 2), (4, 2), (6, 2), (6, 3), (2, 4), (6, 4), (5, 5)])
 def test_jobs_have_as_much_to_do_and_every_method(recipes, jobs):
     rounds = 12

@@ -149,8 +149,25 @@ def run_all(
         require_done(failed)
         raise UserError("None of the trainings is this job's, and no other job has ended one.")
     others = sorted(set(output.glob(f"*/* cases, {told(length)}, seed */row.json")) - set(asked))
-    former = [row for path in others if (row := known(path, bench)) is not None]
-    return done + former, len(asked) - len(done), failed
+    rows = done + [row for path in others if (row := known(path, bench)) is not None]
+    for warning in unlike_plans(rows):
+        LOGGER.warning("Warning: %s", warning)
+    return rows, len(asked) - len(done), failed
+
+
+def unlike_plans(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to say of rows that learned from the same scans by different plans."""
+    groups: dict[tuple[int, int], dict[str, list[str]]] = {}
+    for row in rows:
+        if plan := row.get("plan"):
+            beside = groups.setdefault((row["cases"], row["seed"]), {})
+            beside.setdefault(json.dumps(plan, sort_keys=True), []).append(row["variant"])
+    return [
+        f"{' and '.join(', '.join(names) for names in plans.values())} learned by different plans from {cases} cases, "
+        f"seed {seed}: do not compare them. The plan was edited in between; begin anew with another folder (-o)."
+        for (cases, seed), plans in groups.items()
+        if len(plans) > 1
+    ]
 
 
 def job_of(number: int, recipes: int, jobs: int) -> int:
@@ -177,8 +194,12 @@ def missing(count: int) -> str:
 
 
 def known(path: Path, bench: Bench) -> dict[str, Any] | None:
-    """What a former call found on the same test scans."""
-    row = read_json(path) if path.exists() else None
+    """What a former call found on the same test scans; None where there is nothing, or a file that is broken."""
+    try:
+        row = read_json(path) if path.exists() else None
+    except UserError:
+        LOGGER.warning("Warning: %s is broken, and is made again when its method is asked for.", path)
+        return None
     if not isinstance(row, dict) or set(row.get("scans", ())) != set(bench.scans):
         return None
     return row if set(row.get("dice", ())) == set(bench.names) else None
