@@ -235,6 +235,18 @@ def test_methods_by_plans_that_differ_are_told():
     assert warning.startswith("a, b and d learned by different plans from 3 cases, seed 0")
 
 
+def test_a_plan_that_is_edited_between_two_calls_is_told(tmp_path, monkeypatch, caplog):
+    batches = iter((2, 4))
+    row = {"dice": {"own": 1.0}, "scans": {"a": {}}}
+    monkeypatch.setattr(trainings, "run_one", lambda *given, **rest: {**row, "plan": {"batch": next(batches)}})
+    bench = Bench(Dataset("d", tmp_path, (), ("MRI",), {}), lambda n, s: (), lambda: tmp_path, ("own",), {"a": "a"})
+    settings = {"counts": [1], "seeds": [0], "length": {"iterations": 1}, "device": "cpu", "part": (1, 1)}
+    trainings.run_all(bench, {"one": Recipe()}, tmp_path, **settings)
+    assert "different plans" not in caplog.text
+    trainings.run_all(bench, {"other": Recipe()}, tmp_path, **settings)
+    assert "Warning: other and one learned by different plans from 1 cases, seed 0" in caplog.text
+
+
 @pytest.mark.parametrize(("recipes", "jobs"), [(1, 2), (2, 2), (3, 2), (4, 2), (6, 2), (6, 3), (2, 4), (6, 4), (5, 5)])
 def test_jobs_have_as_much_to_do_and_every_method(recipes, jobs):
     rounds = 12
