@@ -1,237 +1,226 @@
-"""Damaged scans and odd option lists, in thousands: whatever comes, prediction ends in results or in one message.
+"""Damaged and hostile input by the thousand: what happens to the commands that read it.
 
-    OMP_NUM_THREADS=1 python benchmarks/fuzz.py --count 2000 --json results.json
+    OMP_NUM_THREADS=1 python benchmarks/fuzz.py --count 5000 --json results.json
 
-Scans are small NIfTI files in which bytes of the header or of the data were changed, that were cut, or whose header
-says what cannot be; they are segmented in folders of 25 by an untrained network. Of each folder it is asked that every
-scan is a result or a row of failures.csv, that no failure is an error of the program's own, that no result is
-unreadable or left in part, and that no folder takes more than a minute. Option lists are drawn from options of the
-commands with values that are right, wrong, or missing; each has to end with an exit code of the documentation and
-without a traceback.
+Kinds of mutants: scans (NIfTI, MetaImage, NRRD, DICOM) in folders with a sound one, documents of a model (plan, recipe,
+calibration, history, metrics), zips of a model, datasets (descriptions, splits, scans, label maps), and lists of
+options. Processes that are used again and again run the commands. Handled wrongly is: an error of the program's own, a
+process that dies, more than a minute, more than 3 GB, a failure without a row, a result of damaged data, part of a
+result, a result on a grid other than that which another reader finds, a sound scan that is not segmented, a file
+where none belongs, a payload that ran.
+
+`--kinds` names some of the kinds, `--count` is over all of them, equally shared.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import io
 import json
-import random
-import shutil
-import struct
+import multiprocessing
+import os
+import signal
 import tempfile
 import time
-import warnings
 from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import torch
+from fuzzing.judge import JUDGES, Bench, judge, make_scan
+from fuzzing.options import options as draw_options
 from inference import Scan, make_plan, write_run
 
 from common import finish, machine, parser
-from l2s_auto import cli
 from l2s_auto.core.component import Component
-from l2s_auto.inference.predict import predict
-from l2s_auto.inference.tables import read_table
+from l2s_auto.inference.export import export_model
 from l2s_auto.networks import build_network
 
-FOLDER, LONGEST = 25, 60.0
-#: (offset in the header, struct format) of what decides how a file is read
-FIELDS = (
-    *((40 + 2 * i, "<h") for i in range(8)),
-    (70, "<h"),
-    (72, "<h"),
-    *((76 + 4 * i, "<f") for i in range(8)),
-    (108, "<f"),
-    (112, "<f"),
-    (116, "<f"),
-    (252, "<h"),
-    (254, "<h"),
-    *((256 + 4 * i, "<f") for i in range(6)),
-    *((280 + 4 * i, "<f") for i in range(12)),
-    (344, "<i"),
-)
-NUMBERS = (0, 1, -1, 2, 3, 5, 7, 16, 127, 255, 352, 1e4, 32767, -32768, 1e-30, 1e30, float("nan"), float("inf"))
+LONGEST, MOST_MEMORY = 60.0, 3e9
+JUDGES["options"] = (draw_options, 1)
+SHAPE, SPACING, PATCH = (14, 15, 16), (1.0, 1.0, 1.0), (16, 16, 16)
 
 
-def make_file(rng: random.Random, path: Path) -> str:
-    """A scan, damaged in one way or two; tells which."""
-    shape = tuple(rng.choice((1, 2, 5, 12, 20)) for _ in range(3)) if rng.random() < 0.3 else (14, 15, 16)
-    kind = rng.choice((np.uint8, np.int16, np.float32, np.float64))
-    generator = np.random.default_rng(rng.randrange(2**31))
-    data = (generator.random(shape) * 200).astype(kind)
-    if kind in (np.float32, np.float64) and rng.random() < 0.2:
-        data.flat[rng.randrange(data.size)] = rng.choice(
-            (np.nan, np.inf, -np.inf, 1e300 if kind is np.float64 else 1e38)
-        )
-    affine = np.diag([*(rng.choice((0.5, 1, 3)) for _ in range(3)), 1.0])
-    if rng.random() < 0.2:
-        affine[:3, :3] += generator.normal(0, rng.choice((0.01, 1)), (3, 3))
-    content = bytearray(nib.Nifti1Image(data, affine).to_bytes())
-    done = []
-    for _ in range(rng.choice((1, 1, 2))):
-        way = rng.choice(("nothing", "field", "field", "field", "header bytes", "data bytes", "cut", "empty", "more"))
-        done.append(way)
-        if way == "field":
-            offset, form = rng.choice(FIELDS)
-            value = rng.choice(NUMBERS)
-            with contextlib.suppress(struct.error, ValueError, OverflowError):
-                struct.pack_into(form, content, offset, value if form == "<f" else int(value))
-        elif way == "header bytes":
-            for _ in range(rng.randrange(1, 20)):
-                content[rng.randrange(min(352, len(content)))] = rng.randrange(256) if content else 0
-        elif way == "data bytes" and len(content) > 400:
-            for _ in range(rng.randrange(1, 200)):
-                content[rng.randrange(352, len(content))] = rng.randrange(256)
-        elif way == "cut":
-            del content[rng.randrange(len(content) + 1) :]
-        elif way == "empty":
-            content.clear()
-        elif way == "more":
-            content += bytes(rng.randrange(256) for _ in range(rng.randrange(1, 500)))
-        if len(content) < 353:
-            break
-    if path.suffix == ".gz":
-        packed = bytearray(gzip.compress(bytes(content)))
-        way = rng.choice(("whole", "whole", "whole", "cut gzip", "changed gzip", "no gzip"))
-        done.append(way)
-        if way == "cut gzip":
-            del packed[rng.randrange(len(packed)) :]
-        elif way == "changed gzip":
-            packed[rng.randrange(len(packed))] ^= 1 << rng.randrange(8)
-        content = bytearray(content) if way == "no gzip" else packed
-    path.write_bytes(content)
-    return ", ".join(done)
+def make_bench(place: Path) -> Bench:
+    """A small run with everything that a run has, its zip, a scan and a dataset."""
+    plan = make_plan("fuzz", Scan(SHAPE, SPACING, SPACING, PATCH, None))
+    torch.manual_seed(0)
+    network = build_network(Component(name="unet"), channels=1, classes=3, topology=plan.topology)
+    run = write_run(place / "run", plan, network, 3)
+    fold = run / "fold_0"
+    label = {"excess": 0.1, "error": 0.05, "cases": 4, "smallest": 10.0, "largest": 900.0, "pieces": 2, "single": 0.9}
+    write(fold / "calibration.json", {"labels": {"1": label, "2": label}})
+    scores = {"dice": 0.8, "hd95_mm": 1.5, "nsd_1mm": 0.9, "volume_error": 0.1}
+    labels = {"label 1": scores, "label 2": scores}
+    write(fold / "validation" / "metrics.json",
+          {"mean": scores, "labels": labels, "cases": [{"case": "c0", "labels": labels}], "notes": []})  # fmt: skip
+    line = {"iteration": 10, "seconds": 1.5, "loss_synth": 0.5, "loss_real": None, "theta": {"noise": 0.1},
+            "theta_gradient": None, "val_dice": 0.5}  # fmt: skip
+    (fold / "history.jsonl").write_text("".join(json.dumps({**line, "iteration": n}) + "\n" for n in (10, 20, 30)))
+    data = place / "data"
+    for number in range(3):
+        make_scan(data / "imagesTr" / f"c{number}_0000.nii.gz", number)
+        make_labels(data / "labelsTr" / f"c{number}.nii.gz")
+    names = {"background": 0, "first": 1, "second": 2, "both": [1, 2]}
+    description = {"channel_names": {"0": "MRI"}, "labels": names, "numTraining": 3, "file_ending": ".nii.gz"}
+    write(data / "dataset.json", description)
+    write(data / "labels.json", names)
+    write(data / "splits.json", [{"train": ["c0", "c1"], "val": ["c2"]}, {"train": ["c1", "c2"], "val": ["c0"]}])
+    return Bench(run, export_model(run, place / "model.zip"), make_scan(place / "scan" / "s.nii.gz"), data)
 
 
-def check_folder(rng: random.Random, run: Path, place: Path, wrong: list[str]) -> Counter:
-    """Segment a folder of damaged scans; what is amiss goes into `wrong`."""
-    scans, output = place / "in", place / "out"
-    scans.mkdir()
-    ways = {}
-    for number in range(FOLDER):
-        name = f"s{number}" + rng.choice((".nii", ".nii.gz"))
-        ways[f"s{number}"] = make_file(rng, scans / name)
-    started = time.monotonic()
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        summary = predict(scans, output, model=run, device="cpu", workers=rng.choice((0, 1)), fast=rng.random() < 0.5)
-    seconds = time.monotonic() - started
-    failed = {failure.case: failure for failure in summary.failures}
-    listed = {row["case"] for row in read_table(output / "failures.csv")[1]} if failed else set()
-    manifest = json.loads((output / "manifest.json").read_text())["cases"]
-    if seconds > LONGEST:
-        wrong.append(f"a folder took {seconds:.0f} s")
-    for case, way in ways.items():
-        results = list(output.glob(f"{case}.nii*"))
-        if (case in summary.done) == (case in failed):
-            wrong.append(f"{way}: neither done nor failed, or both")
-        elif case in failed:
-            if results or case not in listed or "\n" in failed[case].reason:
-                wrong.append(f"{way}: a failure with a result, without a row, or of several lines")
-            if "traceback" in manifest[case]:
-                wrong.append(f"{way}: an error of the program's own: {manifest[case]['traceback'][-1].strip()}")
+def make_labels(path: Path) -> None:
+    import nibabel as nib
+    import numpy as np
+
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[3:8, 3:8, 3:8], labels[8:12, 4:9, 4:9] = 1, 2
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(labels, np.eye(4)), path)
+
+
+def write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+@dataclass
+class Worker:
+    """A process that judges mutants, and what it is at."""
+
+    process: multiprocessing.process.BaseProcess
+    pipe: Connection
+    job: tuple[str, str] = ("", "")
+    since: float = 0.0
+
+
+def serve(pipe: Connection, bench: Bench) -> None:
+    """Judge what is asked for, until the pipe is closed."""
+    os.setsid()  # a group of its own, which can be ended with all that it has started
+    torch.set_num_threads(1)
+    with suppress(EOFError):
+        while True:
+            kind, seed = pipe.recv()
+            try:
+                verdict = judge(kind, seed, bench)
+                pipe.send((verdict.counts, verdict.wrong))
+            except Exception as error:
+                pipe.send(({}, [f"{kind} {seed}: the judge failed: {type(error).__name__}: {error}"]))
+
+
+def start(bench: Bench) -> Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, bench))
+    process.start()
+    theirs.close()
+    return Worker(process, ours)
+
+
+def memory(worker: Worker) -> int:
+    """Bytes in memory of a worker and all that it has started, shared pages counted once (PSS)."""
+    total = 0
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            group = int((place / "stat").read_text().rpartition(")")[2].split()[2])
+            if group == worker.process.pid:
+                text = (place / "smaps_rollup").read_text()
+                total += 1024 * int(text.partition("\nPss:")[2].split()[0])
+    return total
+
+
+def end(worker: Worker) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker.process.pid or 0, signal.SIGKILL)
+    worker.process.kill()
+    worker.process.join()
+
+
+def run_all(jobs: list[tuple[str, str]], bench: Bench, processes: int) -> tuple[dict[str, Counter], list[str], float]:
+    """Outcomes by kind, what was handled wrongly, and the most memory that a worker took."""
+    counts: dict[str, Counter] = {kind: Counter() for kind, _ in jobs}
+    wrong: list[str] = []
+    waiting, most = iter(jobs), 0.0
+    workers = [start(bench) for _ in range(processes)]
+    done, looked = 0, 0.0
+
+    def give(worker: Worker) -> bool:
+        job = next(waiting, None)
+        if job is not None:
+            worker.job, worker.since = job, time.monotonic()
+            worker.pipe.send(job)
         else:
-            np.asanyarray(nib.load(results[0]).dataobj)
-    left = list(output.rglob(".*"))
-    if left:
-        wrong.append(f"left behind: {left[0].name}")
-    return Counter({"segmented": len(summary.done), "refused": len(failed)})
+            worker.pipe.close()
+        return job is not None
 
-
-#: command -> options and values that may be drawn for them; None: without a value
-OPTIONS: dict[str, dict[str, tuple[object, ...]]] = {
-    "predict": {
-        "-i": ("IN", "nowhere", ""),
-        "-o": ("OUT", "IN", "x.nii.gz", "x.txt", ""),
-        "-m": ("RUN", "nowhere", "IN", "x.zip"),
-        "--device": ("cpu", "cuda:7", "gpu", ""),
-        "--overlap": ("0", "0.5", "1", "-1", "nan", "x"),
-        "--part": ("1/1", "2/3", "0/1", "3/2", "a/b", "1/1000"),
-        "--workers": ("0", "1", "-1", "x"),
-        "--tta": (None,),
-        "--fast": (None,),
-        "--skip-existing": (None,),
-        "--probabilities": (None,),
-        "--unknown": (None,),
-    },
-    "evaluate": {
-        "-p": ("OUT", "IN", "nowhere"),
-        "-r": ("IN", "nowhere"),
-        "-m": ("RUN", "nowhere"),
-        "--labels": ("IN", "nowhere"),
-        "-o": ("m.json", "IN"),
-    },
-    "export_model": {"RUN": (None,), "x.zip": (None,), "nowhere": (None,), "--format": ("l2s", "nnunet", "onnx", "")},
-    "import_model": {"x.zip": (None,), "nowhere": (None,), "-o": ("OUT", "new", "IN")},
-    "plan_and_train": {
-        "nowhere": (None,),
-        "IN": (None,),
-        "--iterations": ("0", "1", "x"),
-        "--fold": ("all", "9", "x"),
-        "--patch": ("1 1 1", "64", "a b c"),
-        "--spacing": ("1 1 1", "0 0 0", "1e9 1 1"),
-        "--method": ("supervised", "none"),
-        "--time-budget": ("1s", "-1", "soon"),
-        "--dry-run": (None,),
-        "--cv": (None,),
-    },
-}
-
-
-def check_options(rng: random.Random, run: Path, place: Path, wrong: list[str]) -> str:
-    """Call a command with drawn options; what is amiss goes into `wrong`."""
-    command = rng.choice(list(OPTIONS))
-    drawn: list[str] = []
-    for option, values in OPTIONS[command].items():
-        if rng.random() < (0.9 if option in ("-i", "-o", "-p", "-r", "-m", "RUN") else 0.35):
-            value = rng.choice(values)
-            drawn += [option, *(str(value).split(" ") if value is not None else [])]
-    names = {"IN": place / "in", "OUT": place / "out", "RUN": run, "x.zip": place / "x.zip", "new": place / "new"}
-    names |= {name: place / name for name in ("nowhere", "x.nii.gz", "x.txt", "m.json")}
-    arguments = [str(names.get(text, text)) for text in drawn]
-    shown = io.StringIO()
-    with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(shown), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            code = getattr(cli, command)(arguments)
-        except SystemExit as end:
-            code = end.code
-    if code not in (0, 1, 2) or "Traceback" in shown.getvalue() or "internal error" in shown.getvalue():
-        wrong.append(f"{command} {' '.join(drawn)}: exit code {code}, {shown.getvalue()[-300:]}")
-    return f"{command} {code}"
+    busy = [worker for worker in workers if give(worker)]
+    while busy:
+        ready = wait([worker.pipe for worker in busy], timeout=0.25)
+        look, looked = (time.monotonic() - looked > 0.25), time.monotonic()
+        for worker in list(busy):
+            kind, seed = worker.job
+            held = memory(worker) if look else 0
+            most = max(most, held)
+            fault = ""
+            if worker.pipe in ready:
+                try:
+                    found, amiss = worker.pipe.recv()
+                    counts[kind].update(found)
+                    wrong += [f"{line}  (seed {seed})" for line in amiss]
+                except EOFError:
+                    fault = f"the process died with {worker.process.exitcode}"
+            elif time.monotonic() - worker.since > LONGEST:
+                fault = f"more than {LONGEST:.0f} s"
+            elif held > MOST_MEMORY:
+                fault = f"{held / 1e9:.1f} GB"
+            else:
+                continue
+            if fault:
+                wrong.append(f"{kind}: {fault}  (seed {seed})")
+                end(worker)
+                busy.remove(worker)
+                worker = start(bench)
+                busy.append(worker)
+            done += 1
+            if done % 200 == 0:
+                print(f"{done} of {len(jobs)} calls, {len(wrong)} handled wrongly", flush=True)
+            if not give(worker):
+                busy.remove(worker)
+    for worker in workers:
+        worker.process.join(10)
+        end(worker)
+    return counts, wrong, most
 
 
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
-    options.add_argument("--count", type=int, default=2000, help="of scans; a quarter as many option lists")
+    options.add_argument("--count", type=int, default=5000, help="of mutants, over all kinds")
+    options.add_argument("--kinds", nargs="+", default=sorted(JUDGES), choices=sorted(JUDGES))
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", help="one seed of a result, such as 0-plan-17, to look at again in this process")
+    options.add_argument("--processes", type=int, default=2)
     args = options.parse_args()
-    rng, wrong, found, ended = random.Random(args.seed), [], Counter(), Counter()
-    plan = make_plan("fuzz", Scan((14, 15, 16), (1.0,) * 3, (1.0,) * 3, (16, 16, 16), None))
-    torch.manual_seed(0)
-    network = build_network(Component(name="unet"), channels=1, classes=3, topology=plan.topology)
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        run = write_run(Path(folder) / "run", plan, network, 3)
-        for _ in range(-(-args.count // FOLDER)):
-            place = Path(folder) / "now"
-            place.mkdir()
-            found += check_folder(rng, run, place, wrong)
-            shutil.rmtree(place)
-        place = Path(folder) / "options"
-        (place / "in").mkdir(parents=True)
-        data = np.random.default_rng(0).integers(0, 200, (14, 15, 16)).astype(np.int16)
-        nib.save(nib.Nifti1Image(data, np.eye(4)), place / "in" / "s.nii.gz")
-        for _ in range(args.count // 4):
-            ended[check_options(rng, run, place, wrong)] += 1
-    for line in wrong[:20]:
+    each = -(-args.count // len(args.kinds))
+    jobs = [(kind, f"{args.seed}-{kind}-{n}") for kind in args.kinds for n in range(-(-each // JUDGES[kind][1]))]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = make_bench(Path(folder))
+        if args.only:
+            print(judge(args.only.split("-")[1], args.only, bench))
+            return
+        started = time.monotonic()
+        counts, wrong, most = run_all(jobs, bench, args.processes)
+    for line in wrong[:60]:
         print(line)
-    finish(
-        {"machine": machine("cpu"), "seed": args.seed, "scans": dict(found), "options": dict(ended), "wrong": wrong},
-        args.json,
-    )
+    figures = {
+        "machine": machine("cpu"),
+        "seed": args.seed,
+        "mutants": {kind: sum(counts[kind].values()) for kind in counts},
+        "outcomes": {kind: dict(sorted(found.items())) for kind, found in counts.items()},
+        "seconds": round(time.monotonic() - started),
+        "largest_memory_gb": round(most / 1e9, 2),
+        "wrong": wrong,
+    }
+    finish(figures, args.json)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,97 @@
+"""What readers other than the program's say of the grid of a file: (shape, 4 × 4 affine to RAS mm), or None."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+
+Grid = tuple[tuple[int, ...], np.ndarray]
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def grid_of(path: Path) -> Grid | None:
+    """None where the file does not say what its grid is, in the form that its writer gave it."""
+    try:
+        if path.is_dir():
+            return _dicom(path)
+        if path.name.endswith((".mha", ".mhd")):
+            return _metaimage(path)
+        if path.name.endswith(".nrrd"):
+            return _nrrd(path)
+        return _nifti(path)
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError, OSError, EOFError, struct.error):
+        return None
+
+
+def _placed(directions: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = directions, origin
+    return LPS @ affine
+
+
+def _header(path: Path, end: bytes) -> dict[str, str]:
+    text = path.read_bytes().split(end)[0].decode("latin-1")
+    pairs = (re.split(r"\s*[=:]\s*", line, maxsplit=1) for line in text.splitlines() if re.search("[=:]", line))
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def _metaimage(path: Path) -> Grid:
+    fields = _header(path, b"\nElementDataFile")
+    spacing = np.array([float(x) for x in fields["ElementSpacing"].split()])
+    matrix = np.array([float(x) for x in fields["TransformMatrix"].split()]).reshape(3, 3)
+    shape = tuple(int(n) for n in fields["DimSize"].split())
+    origin = np.array([float(x) for x in fields["Offset"].split()])
+    return shape, _placed(matrix.T * spacing, origin)
+
+
+def _nrrd(path: Path) -> Grid:
+    fields = _header(path, b"\n\n")
+    numbers = [float(x) for x in re.findall(r"[^(),\s]+", fields["space directions"])]
+    origin = np.array([float(x) for x in re.findall(r"[^(),\s]+", fields["space origin"])])
+    if fields["space"] != "left-posterior-superior":
+        raise ValueError(fields["space"])
+    return tuple(int(n) for n in fields["sizes"].split()), _placed(np.reshape(numbers, (3, 3)).T, origin)
+
+
+def _nifti(path: Path) -> Grid:
+    """By the header's bytes: the s-form where it has a code, else nothing is claimed."""
+    import gzip
+
+    opened = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
+    with opened(path, "rb") as file:
+        content = file.read(352)
+    if struct.unpack_from("<i", content)[0] != 348 or struct.unpack_from("<h", content, 254)[0] <= 0:
+        raise ValueError("no s-form in a little-endian NIfTI-1")
+    dim = struct.unpack_from("<8h", content, 40)
+    shape = tuple((*dim[1 : 1 + dim[0]], 1, 1, 1)[:3])
+    affine = np.vstack([np.reshape(struct.unpack_from("<12f", content, 280), (3, 4)), [0, 0, 0, 1]]).astype(float)
+    return shape, affine
+
+
+def _dicom(folder: Path) -> Grid:
+    import pydicom
+
+    slices = [pydicom.dcmread(path, force=True) for path in sorted(folder.iterdir())]
+    first = slices[0]
+    across, down = np.reshape([float(x) for x in first.ImageOrientationPatient], (2, 3))
+    normal = np.cross(across, down)
+    places = sorted(
+        (np.array([float(x) for x in s.ImagePositionPatient]) for s in slices), key=lambda p: float(p @ normal)
+    )
+    rows, columns = (float(x) for x in first.PixelSpacing)
+    step = (places[-1] - places[0]) / (len(places) - 1)
+    shape = (int(first.Columns), int(first.Rows), len(slices))
+    return shape, _placed(np.stack([across * columns, down * rows, step], axis=1), places[0])
+
+
+def same(first: Grid, second: Grid) -> bool:
+    """Whether all corners of two grids lie within 0.01 mm, or 1e-4 of the grid's size."""
+    if tuple((*first[0], 1)[:3]) != tuple((*second[0], 1)[:3]):
+        return False
+    corners = np.array(np.meshgrid(*((0, max(n - 1, 0)) for n in (*first[0], 1)[:3]))).reshape(3, -1)
+    corners = np.vstack([corners, np.ones(corners.shape[1])])
+    here, there = first[1] @ corners, second[1] @ corners
+    return bool(np.allclose(here, there, rtol=1e-4, atol=0.01))
