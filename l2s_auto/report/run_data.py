@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.io.json_files import read_json, read_model
+from l2s_auto.io.json_files import parse_json, read_json, read_model
+from l2s_auto.io.recipes import read_recipe
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ def read_run(path: Path) -> RunData:
     notes: list[str] = []
     fingerprint = _read(path / "fingerprint.json", lambda file: read_model(file, Fingerprint), notes)
     plan = _read(path / "plan.json", lambda file: read_model(file, Plan), notes)
-    recipe = _read(path / "recipe.json", lambda file: read_model(file, Recipe), notes)
+    recipe = _read(path / "recipe.json", read_recipe, notes)
     folds = tuple(_fold(folder, notes) for folder in sorted(path.glob("fold_*")) if folder.is_dir())
     if not folds:
         notes.append("Nothing is trained yet: there is no fold_* folder.")
