@@ -82,7 +82,13 @@ def plan_and_train(arguments: Arguments = None) -> int:
             print(f"Plan: {run / 'plan.json'}" if args.dry_run else f"Segment with: l2s_predict -i IN -o OUT -m {run}")
 
     advice = "What is trained so far predicts; go on with the same command and --resume."
-    return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_plan_and_train", log=_run_log(args), advice=advice)
+    return run_command(
+        _trusting(args, body),
+        leaves=arguments is None,
+        command="l2s_plan_and_train",
+        log=_run_log(args),
+        advice=advice,
+    )
 
 
 def predict(arguments: Arguments = None) -> int:
@@ -189,10 +195,12 @@ def import_model(arguments: Arguments = None) -> int:
     args = parsers.import_model().parse(arguments)
 
     def body() -> None:
+        from l2s_auto.core.names import path_part
         from l2s_auto.inference.export import import_model
         from l2s_auto.inference.last_model import remember_model
 
-        folder = import_model(args.file, args.output or Path("l2s_runs") / args.file.stem)
+        name = path_part(args.file.stem, default="model")
+        folder = import_model(args.file, args.output or Path("l2s_runs") / name)
         remember_model(folder)
         print(f"Model: {folder}")
 
@@ -246,4 +254,7 @@ def _trusting(args: Namespace, body: Callable[[], int | None]) -> Callable[[], i
 
 def _run_log(args: Namespace) -> Path:
     """The log of the run folder; it is written only where that folder exists."""
-    return (args.output or Path("l2s_runs") / args.dataset.resolve().name) / "log.txt"
+    from l2s_auto.core.names import path_part
+
+    name = path_part(args.dataset.resolve().name, default="dataset")
+    return (args.output or Path("l2s_runs") / name) / "log.txt"

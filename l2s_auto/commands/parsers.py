@@ -106,7 +106,10 @@ def plan_and_train() -> Parser:
         "(with --trust-code)"
     )
     add("--network", default="unet", metavar="NAME", help=f"{networks} (default: %(default)s)")
-    losses = "dice+cross-entropy, dice, cross-entropy, dice+cldice (vessels: nothing may break), or an import path (with --trust-code)"
+    losses = (
+        "dice+cross-entropy, dice, cross-entropy, dice+cldice (vessels: nothing may break), or an import path "
+        "(with --trust-code)"
+    )
     add("--loss", default="dice+cross-entropy", metavar="NAME", help=f"{losses} (default: %(default)s)")
     missing = "train for scans that lack some of the channels"
     add("--missing-channels", action="store_true", help=missing)

@@ -137,7 +137,8 @@ def require_grid(field: str, grid: Grid, *, channels: int) -> None:
     channels  the most that the network reads or writes at full resolution
     """
     if not (min(grid.spacing) >= MIN_SPACING and max(grid.spacing) <= WIDEST):
-        text = f"{field}spacing {grid.spacing} needs numbers above 0, in mm, at least {MIN_SPACING:g}, at most {WIDEST:g}"
+        limits = f"at least {MIN_SPACING:g}, at most {WIDEST:g}"
+        text = f"{field}spacing {grid.spacing} needs numbers above 0, in mm, {limits}"
         raise wrong(f"{field}spacing", text)
     divisor = grid.topology.divisor
     early = grid.early

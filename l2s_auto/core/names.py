@@ -31,6 +31,6 @@ def is_path_part(text: str) -> bool:
 
 def path_part(text: str, *, default: str, longest: int = MAX_PART) -> str:
     """The text as one part of a path: what may not be in one is replaced by _; `default` where nothing is left."""
-    kept = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in text)
-    kept = kept.encode("utf-8")[:longest].decode("utf-8", errors="ignore").strip()
+    kept = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in text)
+    kept = kept.encode("utf-8")[:longest].decode("utf-8", errors="ignore")
     return kept if is_path_part(kept) else default

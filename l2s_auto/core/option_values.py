@@ -39,9 +39,8 @@ def _require_plain(value: Any, *, depth: int) -> None:
             _require_plain(entry, depth=depth + 1)
     elif isinstance(value, str):
         _require_text(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if not (math.isfinite(value) and abs(value) <= MAX_OPTION):
-            raise ValueError(f"numbers from -{MAX_OPTION:g} to {MAX_OPTION:g} in options")
+    elif isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= MAX_OPTION):
+        raise ValueError(f"numbers from -{MAX_OPTION:g} to {MAX_OPTION:g} in options")
 
 
 def _require_text(text: Any) -> None:

@@ -280,7 +280,7 @@ class Plan(Strict):
             require_grid("low_resolution.", self.low_resolution, channels=channels)
         reads = (self.input_channels + self.context_channels) * math.prod(self.topology.kernels[0])
         if self.topology.features[0] * max(reads, len(self.labels)) > MAX_WEIGHTS:
-            raise wrong("labels", f"{channels} channels or labels are too many for {self.topology.features[0]} features")
+            raise wrong("labels", f"{channels} channels or labels make too many weights")
         if self.channels and len(self.normalisation) != len(self.channels):
             raise wrong("normalisation", f"normalisation needs one entry a channel: {len(self.channels)}")
         values, names = self.label_values, [label.name for label in self.labels]

@@ -19,4 +19,3 @@ REGISTERED: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "cosine", "poly"),
     "hypergradient": ("unrolled", "forward", "finite-difference", "finite-difference-central"),
 }
-

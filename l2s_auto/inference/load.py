@@ -82,9 +82,7 @@ class Model:
     calibration: Calibration = field(default_factory=Calibration)
 
 
-def load_model(
-    path: Path | str, device: torch.device | str = "cpu", *, trust_code: Iterable[str] = ()
-) -> Model:
+def load_model(path: Path | str, device: torch.device | str = "cpu", *, trust_code: Iterable[str] = ()) -> Model:
     """Run folder, fold folder or exported zip -> Model on the device. UserError if it is none of them.
 
     trust_code  import paths MODULE:CLASS of parts outside of l2s_auto: if the model names them, their code runs
@@ -167,7 +165,7 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
         low = _load(files.low_resolution, source=files.low_resolution.plan.parent, device=device)
     networks = []
     for weights in files.weights:
-        network = network_for(plan, recipe.network)
+        network = network_for(plan, recipe.network, empty=True)
         load_weights(network, weights)
         networks.append(_frozen(network, device))
     return Model(
@@ -193,7 +191,7 @@ def _from_nnunet(path: Path, device: torch.device) -> Model:
     plan, recipe, weights = read_nnunet(folder, checkpoints)
     networks = []
     for own, checkpoint in zip(weights, checkpoints, strict=True):
-        network = network_for(plan, recipe.network)
+        network = network_for(plan, recipe.network, empty=True)
         put_weights(network, own, source=checkpoint)
         networks.append(_frozen(network, device))
     return Model(

@@ -125,7 +125,8 @@ def parse_labels(declared: Any, *, where: str, offences: list[Offence]) -> Label
         elif any(abs(number) > MAX_LABEL for number in numbers):
             offences.append(_offence(f"{where}, {name}", shortened(value), f"numbers from -{MAX_LABEL} to {MAX_LABEL}"))
         elif name == "background" and numbers != [0]:
-            offences.append(_offence(f"{where}, background", shortened(value), "0", "Give background 0, or another name."))
+            mend = "Give background 0, or another name."
+            offences.append(_offence(f"{where}, background", shortened(value), "0", mend))
         elif name in taken:
             offences.append(_offence(f"{where}, {numbers[0]}", f"the name {name} a second time", "another name"))
         elif len(numbers) > 1:

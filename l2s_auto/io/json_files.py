@@ -179,4 +179,3 @@ def _at(value: Any, place: list[str]) -> Any:
         except (KeyError, IndexError, TypeError, ValueError):
             break
     return value
-

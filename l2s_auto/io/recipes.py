@@ -12,7 +12,7 @@ from l2s_auto.io.json_files import read_model
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a file. Raises UserError for one that is damaged, or that names other parts; nothing is imported."""
+    """The recipe in a file. Nothing is imported. Raises UserError for one that is damaged, or names other parts."""
     recipe = read_model(path, Recipe)
     if problems := problems_of(recipe, where=str(path)):
         raise UserError("The recipe names parts that l2s_auto does not have.", problems)
