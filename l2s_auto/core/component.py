@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from l2s_auto.core.errors import Offence, UserError, shortened
-from l2s_auto.core.fields import Name
 from l2s_auto.core.option_values import require_options, wrong_type
 from l2s_auto.core.trust import OPTION, is_import_path, trusted_paths
 
@@ -25,7 +24,7 @@ class Component(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Name
+    name: str
     options: Annotated[dict[str, Any], AfterValidator(require_options)] = Field(default_factory=dict)
 
 
@@ -93,18 +92,16 @@ def build(component: Component, registry: Mapping[str, Callable[..., Any]], *, k
     except ValueError as error:  # built into Python, without a signature
         raise _unusable(component, error, kind=kind) from error
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    own = [name for name in parameters if name not in given]
-    _refuse_options(
-        component,
-        {option: "an unknown option" for option in component.options if not takes_any and option not in parameters}
-        | {option: "what the program decides" for option in component.options if option in given},
-        expected=f"options among {', '.join(own) or '(none)'}",
-        kind=kind,
-    )
+    own = ", ".join(name for name in parameters if name not in given) or "(none)"
+    unknown = {} if takes_any else {o: "an unknown option" for o in component.options if o not in parameters}
+    _refuse_options(component, unknown, "has no such option.", expected=f"options among {own}", kind=kind)
+    decided = {option: "what the program decides" for option in component.options if option in given}
+    _refuse_options(component, decided, "has another value there.", expected=f"options among {own}", kind=kind)
     if component.name in registry:
         for option, value in component.options.items():
-            if problem := wrong_type(factory, option, value):
-                _refuse_options(component, {option: shortened(value)}, expected=problem, kind=kind)
+            if expected := wrong_type(factory, option, value):
+                wrong = {option: shortened(value)}
+                _refuse_options(component, wrong, "cannot have such an option.", expected=expected, kind=kind)
     passed = {name: value for name, value in given.items() if takes_any or name in parameters}
     try:
         return factory(**{**component.options, **passed})
@@ -114,15 +111,14 @@ def build(component: Component, registry: Mapping[str, Callable[..., Any]], *, k
         raise _unusable(component, error, kind=kind) from error
 
 
-def _refuse_options(component: Component, wrong: Mapping[str, str], *, expected: str, kind: str) -> None:
-    """UserError that names each option that is wrong, and how."""
+def _refuse_options(component: Component, wrong: Mapping[str, str], why: str, *, expected: str, kind: str) -> None:
+    """UserError that names each option that is wrong, and what was found."""
     if wrong:
+        where = f"{kind} {component.name}, option"
+        mend = "Correct or remove the option."
         raise UserError(
-            f"The {kind} {component.name!r} cannot have these options.",
-            [
-                Offence(f"{kind} {component.name}, option {option!r}", found, expected, "Correct or remove the option.")
-                for option, found in wrong.items()
-            ],
+            f"The {kind} {component.name!r} {why}",
+            [Offence(f"{where} {option!r}", found, expected, mend) for option, found in wrong.items()],
         )
 
 

@@ -24,7 +24,7 @@ from l2s_auto.core.errors import UserError, shortened
 from l2s_auto.core.limits import MAX_STAGES
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology, Voxels
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.io.json_files import read_json
+from l2s_auto.io.json_files import LARGEST_MODEL, read_json
 from l2s_auto.networks.unet import ACTIVATIONS, PARTS
 
 PLANS, DATASET = "plans.json", "dataset.json"
@@ -86,7 +86,7 @@ def _refuse(path: Path, found: str, expected: str = "a trained plain or residual
 
 
 def _object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
+    content = read_json(path, largest=LARGEST_MODEL)
     if not isinstance(content, dict):
         _refuse(path, "no object {…}")
     return content

@@ -20,7 +20,7 @@ from l2s_auto.inference.calibration import Calibration, read_calibration
 from l2s_auto.inference.from_nnunet import DATASET, PLANS, checkpoints_in, is_nnunet, read_nnunet
 from l2s_auto.inference.last_model import last_model, remember_model
 from l2s_auto.inference.model_zip import CALIBRATION, LOW_RESOLUTION, PLAN, RECIPE, WEIGHTS, extract_model
-from l2s_auto.io.json_files import read_json, read_model
+from l2s_auto.io.json_files import LARGEST_MODEL, read_json, read_model
 from l2s_auto.io.recipes import read_recipe
 from l2s_auto.networks import load_weights, network_for, put_weights
 from l2s_auto.networks.device import choose_device
@@ -142,7 +142,7 @@ def _ensemble_note(weights: tuple[Path, ...]) -> tuple[str, ...]:
 
 def read_plan(path: Path) -> Plan:
     """A plan of a version that this program knows; UserError otherwise."""
-    raw = read_json(path)
+    raw = read_json(path, largest=LARGEST_MODEL)
     version = raw.get("version", KNOWN_VERSION) if isinstance(raw, dict) else None
     if isinstance(version, int) and version > KNOWN_VERSION:
         raise UserError.single(

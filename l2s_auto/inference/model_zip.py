@@ -30,6 +30,8 @@ MAX_TEXT = 1 << 24
 HIGHEST_RATIO, HIGHEST_RATIO_IN_ALL = 100, 20
 SMALL, SMALL_IN_ALL = 1 << 20, 1 << 25
 MAX_MEMBERS = 1000
+#: Members that a message names.
+MAX_NAMED = 50
 #: Bytes of a member's header in the zip, without its name.
 _HEADER = 30
 
@@ -123,7 +125,8 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo], *, ends: int) -> 
                 )
             )
     if offences:
-        raise UserError("The zip is not a model, or it is not safe to open.", offences)
+        more = f" {len(offences) - MAX_NAMED} more members are wrong." if len(offences) > MAX_NAMED else ""
+        raise UserError(f"The zip is not a model, or it is not safe to open.{more}", offences[:MAX_NAMED])
     if PLAN not in seen:
         raise UserError.single(
             "The zip is not a model.",

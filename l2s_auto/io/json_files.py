@@ -18,7 +18,7 @@ from l2s_auto.io.atomic import atomic_path
 
 Model = TypeVar("Model", bound=BaseModel)
 #: Bytes of a JSON file that is read, at most; of a plan, a recipe, or another record of bounded length.
-LARGEST, LARGEST_MODEL = 1 << 26, 1 << 24
+LARGEST, LARGEST_MODEL = 1 << 24, 1 << 22
 #: Values within values; digits of an integer (64 bits have 19); wrong fields that a message names.
 MAX_DEPTH, MAX_DIGITS, MOST_PROBLEMS = 40, 30, 50
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

@@ -11,10 +11,13 @@ from l2s_auto.core.limits import MAX_COUNT, MAX_INTENSITY, MAX_SECONDS
 from l2s_auto.core.names import is_name
 from l2s_auto.io.json_files import parse_json, read_json
 
+#: Bytes of metrics.json, which has a row per case and label.
+LARGEST_METRICS = 1 << 29
+
 
 def read_metrics(path: Path) -> dict[str, Any]:
     """What a validation has written. UserError if the file is of another form."""
-    metrics = read_json(path)
+    metrics = read_json(path, largest=LARGEST_METRICS)
     if not _is_metrics(metrics):
         raise UserError.single(
             "The metrics of a validation cannot be read.",
