@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,13 @@ def plan_and_train(arguments: Arguments = None) -> int:
             print(f"Plan: {run / 'plan.json'}" if args.dry_run else f"Segment with: l2s_predict -i IN -o OUT -m {run}")
 
     advice = "What is trained so far predicts; go on with the same command and --resume."
-    return run_command(body, leaves=arguments is None, command="l2s_plan_and_train", log=_run_log(args), advice=advice)
+    return run_command(
+        _trusting(args, body),
+        leaves=arguments is None,
+        command="l2s_plan_and_train",
+        log=_run_log(args),
+        advice=advice,
+    )
 
 
 def predict(arguments: Arguments = None) -> int:
@@ -130,7 +136,7 @@ def predict(arguments: Arguments = None) -> int:
         return INTERNAL_ERROR if summary.failures else DONE
 
     advice = "What is written is whole; go on with the same command and --skip-existing."
-    return run_command(body, leaves=arguments is None, command="l2s_predict", advice=advice)
+    return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_predict", advice=advice)
 
 
 def evaluate(arguments: Arguments = None) -> int:
@@ -152,7 +158,7 @@ def evaluate(arguments: Arguments = None) -> int:
         write_json(output, metrics)
         print(f"{format_metrics(metrics)}\nMetrics: {output}")
 
-    return run_command(body, leaves=arguments is None, command="l2s_evaluate")
+    return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_evaluate")
 
 
 def demo(arguments: Arguments = None) -> int:
@@ -181,7 +187,7 @@ def export_model(arguments: Arguments = None) -> int:
         if args.format == "nnunet":
             print("README.txt there says how to use it, and where nnU-Net's results with it differ.")
 
-    return run_command(body, leaves=arguments is None, command="l2s_export")
+    return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_export")
 
 
 def import_model(arguments: Arguments = None) -> int:
@@ -189,14 +195,16 @@ def import_model(arguments: Arguments = None) -> int:
     args = parsers.import_model().parse(arguments)
 
     def body() -> None:
+        from l2s_auto.core.names import path_part
         from l2s_auto.inference.export import import_model
         from l2s_auto.inference.last_model import remember_model
 
-        folder = import_model(args.file, args.output or Path("l2s_runs") / args.file.stem)
+        name = path_part(args.file.stem, default="model")
+        folder = import_model(args.file, args.output or Path("l2s_runs") / name)
         remember_model(folder)
         print(f"Model: {folder}")
 
-    return run_command(body, leaves=arguments is None, command="l2s_import")
+    return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_import")
 
 
 def experiment(arguments: Arguments = None) -> int:
@@ -209,7 +217,7 @@ def experiment(arguments: Arguments = None) -> int:
         from l2s_auto.experiments import find_experiment
 
         run = find_experiment(args.name)
-        options = {name: value for name, value in vars(args).items() if value is not None}
+        options = {name: value for name, value in vars(args).items() if value is not None and name != "trust_code"}
         place = options.pop("output", Path("l2s_experiments") / options.pop("name"))
         options.pop("name", None)
         if "part" in options:
@@ -218,7 +226,7 @@ def experiment(arguments: Arguments = None) -> int:
         print(f"Figure: {figure}")
 
     advice = "What is trained so far is kept; go on with the same command."
-    return run_command(body, leaves=arguments is None, command="l2s_experiment", advice=advice)
+    return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_experiment", advice=advice)
 
 
 def list_commands() -> int:
@@ -232,6 +240,21 @@ def list_commands() -> int:
     return 0
 
 
+def _trusting(args: Namespace, body: Callable[[], int | None]) -> Callable[[], int | None]:
+    """The same, within which the parts outside of l2s_auto may be used that the user named by --trust-code."""
+
+    def trusted() -> int | None:
+        from l2s_auto.core.trust import trusting
+
+        with trusting(args.trust_code):
+            return body()
+
+    return trusted
+
+
 def _run_log(args: Namespace) -> Path:
     """The log of the run folder; it is written only where that folder exists."""
-    return (args.output or Path("l2s_runs") / args.dataset.resolve().name) / "log.txt"
+    from l2s_auto.core.names import path_part
+
+    name = path_part(args.dataset.resolve().name, default="dataset")
+    return (args.output or Path("l2s_runs") / name) / "log.txt"

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from l2s_auto import __version__
 from l2s_auto.commands import values
+from l2s_auto.core.registered import METHODS
 
-METHODS = ("learn2synth", "learn2synth-matched", "synthseg", "supervised", "mixed", "finetuned", "advchain")
 DIRECTIONS = ("update", "scale-free", "implicit")
 EXPERIMENTS = ("recovery", "methods", "contrast")
 SUMMARIES = {
@@ -76,12 +76,12 @@ def plan_and_train() -> Parser:
         help="folder in nnU-Net's raw layout, or with images/ and labels/",
     )
     add("-o", "--output", type=values.path, metavar="RUN", help="run folder (default: l2s_runs/<dataset name>)")
-    methods = f"{', '.join(METHODS)}, or an import path package.module:Class"
+    methods = f"{', '.join(METHODS)}, or an import path package.module:Class (with --trust-code)"
     add("--method", default="learn2synth", metavar="NAME", help=f"{methods} (default: %(default)s)")
     augmenters = (
         "parametric, parametric-random, parametric-range, nonparametric, gamma, blur, rician, contrast, share, "
         "several of "
-        "them joined by +, or an import path package.module:Class"
+        "them joined by +, or an import path package.module:Class (with --trust-code)"
     )
     contrasts = (
         "of the synthetic images: most like those of the real scans (usual), or all at random, for scans that look "
@@ -90,7 +90,8 @@ def plan_and_train() -> Parser:
     add("--contrasts", choices=("usual", "random"), default="usual", help=contrasts)
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
     estimators = (
-        "unrolled, forward, finite-difference, finite-difference-central, or an import path package.module:Class"
+        "unrolled, forward, finite-difference, finite-difference-central, or an import path package.module:Class "
+        "(with --trust-code)"
     )
     add("--hypergradient", metavar="NAME", help=f"how theta's gradient is estimated: {estimators}")
     direction = (
@@ -101,10 +102,14 @@ def plan_and_train() -> Parser:
     add("--hyper-every", type=values.count, metavar="K", help="update theta on every K-th iteration")
     add("--hyper-part", type=values.share, metavar="X", help="share of the batch, in (0, 1], that theta is updated by")
     networks = (
-        "unet, residual-unet (deeper: more accurate on large data, slower), or an import path package.module:Class"
+        "unet, residual-unet (deeper: more accurate on large data, slower), or an import path package.module:Class "
+        "(with --trust-code)"
     )
     add("--network", default="unet", metavar="NAME", help=f"{networks} (default: %(default)s)")
-    losses = "dice+cross-entropy, dice, cross-entropy, dice+cldice (vessels: nothing may break), or an import path"
+    losses = (
+        "dice+cross-entropy, dice, cross-entropy, dice+cldice (vessels: nothing may break), or an import path "
+        "(with --trust-code)"
+    )
     add("--loss", default="dice+cross-entropy", metavar="NAME", help=f"{losses} (default: %(default)s)")
     missing = "train for scans that lack some of the channels"
     add("--missing-channels", action="store_true", help=missing)
@@ -133,6 +138,7 @@ def plan_and_train() -> Parser:
     add("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     add("--init", type=values.path, metavar="MODEL", help="start from the weights of another model")
     add("--dry-run", action="store_true", help="stop after the plan and a preview of synthetic images")
+    _add_trust(parser)
     return parser
 
 
@@ -170,6 +176,7 @@ def predict() -> Parser:
     workers = "0 = read, segment and write in turn; more = beside each other (default: from the machine)"
     add("--workers", type=values.count_or_zero, metavar="N", help=workers)
     add("--fast", action="store_true", help="fewer overlapping windows; of a cascade, the first network alone")
+    _add_trust(parser)
     return parser
 
 
@@ -202,6 +209,7 @@ def evaluate() -> Parser:
     add(
         "-o", "--output", type=values.path, metavar="FILE", help="where to write (default: metrics.json in PREDICTIONS)"
     )
+    _add_trust(parser)
     return parser
 
 
@@ -246,6 +254,7 @@ def export_model() -> Parser:
         default="l2s",
         help="l2s: one zip (default); nnunet: a folder that nnU-Net 2 predicts with, or the zip that it installs",
     )
+    _add_trust(parser)
     return parser
 
 
@@ -262,6 +271,7 @@ def import_model() -> Parser:
     parser.add_argument("file", type=values.path, metavar="FILE.zip", help="file that l2s_export wrote")
     folder = "new folder for the model (default: l2s_runs/<name of the file>)"
     parser.add_argument("-o", "--output", type=values.path, metavar="RUN", help=folder)
+    _add_trust(parser)
     return parser
 
 
@@ -314,6 +324,7 @@ def experiment() -> Parser:
     add("--part", type=values.part, metavar="I/N", help="this job's share of the trainings, e.g. 1/4")
     _add_choices(parser)
     _add_device(parser)
+    _add_trust(parser)
     return parser
 
 
@@ -326,6 +337,14 @@ def _add_choices(parser: Parser) -> None:
     add("--patch", nargs=3, action=values.Tuple, type=values.count, metavar=("X", "Y", "Z"), help=patch)
     add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update, from start to end")
     add("--features", type=values.features, metavar="N", help=f"{plan} features of the network's first stage")
+
+
+def _add_trust(parser: Parser) -> None:
+    text = (
+        "let this class or function, outside of l2s_auto, be a part: its code is imported and run, with your rights; "
+        "may be given several times. Files cannot do this: a model or recipe that names other code is refused"
+    )
+    parser.add_argument("--trust-code", action="append", default=[], metavar="MODULE:CLASS", help=text)
 
 
 def _add_device(parser: Parser) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from l2s_auto.core.limits import MOST_FEATURES, WIDEST
+from l2s_auto.core.limits import MAX_SECONDS, MOST_FEATURES, WIDEST
 
 #: Largest whole number that every library takes as a seed or a count.
 MOST = 2**31 - 1
@@ -55,6 +55,8 @@ def duration(text: str) -> float:
     if not terms or "".join(n + u for n, u in terms) != compact or not (alone or all(u for _, u in terms)):
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a duration such as 90s, 10m, 1.5h or 1h30m")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in terms)
+    if seconds > MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"found {text[:40]!r}; expected at most {MAX_SECONDS:g} seconds")
     if seconds <= 0:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a duration of more than zero, such as 10m")
     return seconds

@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from l2s_auto.core.names import visible
+
 
 @dataclass(frozen=True)
 class Offence:
@@ -24,7 +26,9 @@ class Offence:
     mend: str
 
     def __str__(self) -> str:
-        return f"{self.where}: found {self.found}; expected {self.expected}. {self.mend}"
+        """One line; names and values from files are shown without their control characters."""
+        text = f"{self.where}: found {self.found}; expected {self.expected}. {self.mend}"
+        return visible(" ".join(text.split("\n")))
 
 
 class UserError(ValueError):
@@ -46,6 +50,12 @@ class UserError(ValueError):
         return UserError(
             self.summary, [replace(offence, where=where) for offence, where in zip(self.offences, places, strict=True)]
         )
+
+
+def shortened(value: object, *, limit: int = 80, quoted: bool = True) -> str:
+    """What a message shows of a value; `quoted`: as Python writes it."""
+    text = repr(value) if quoted else str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 class ProcessLost(RuntimeError):

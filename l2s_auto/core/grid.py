@@ -11,11 +11,24 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from l2s_auto.core.limits import WIDEST
+from l2s_auto.core.limits import (
+    MAX_ACTIVATIONS,
+    MAX_BATCH,
+    MAX_CONVOLUTIONS,
+    MAX_FEATURES,
+    MAX_PATCH_VOXELS,
+    MAX_STAGES,
+    MAX_WEIGHTS,
+    MIN_SPACING,
+    WIDEST,
+)
 
 Triple = tuple[float, float, float]
-_Count = Annotated[int, Field(ge=1)]
-Voxels = tuple[_Count, _Count, _Count]
+_Extent = Annotated[int, Field(ge=1, le=MAX_PATCH_VOXELS)]
+_Features = Annotated[int, Field(ge=1, le=MAX_FEATURES)]
+_Convolutions = Annotated[int, Field(ge=1, le=MAX_CONVOLUTIONS)]
+Voxels = tuple[_Extent, _Extent, _Extent]
+Batch = Annotated[int, Field(ge=1, le=MAX_BATCH)]
 
 
 class Strict(BaseModel):
@@ -30,11 +43,11 @@ class Topology(Strict):
     convolutions_encoder  of a residual encoder, its blocks of two
     """
 
-    features: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1)
-    kernels: tuple[Voxels, ...]
-    strides: tuple[Voxels, ...]
-    convolutions_encoder: tuple[_Count, ...]
-    convolutions_decoder: tuple[_Count, ...]
+    features: tuple[_Features, ...] = Field(min_length=1, max_length=MAX_STAGES)
+    kernels: tuple[Voxels, ...] = Field(max_length=MAX_STAGES)
+    strides: tuple[Voxels, ...] = Field(max_length=MAX_STAGES)
+    convolutions_encoder: tuple[_Convolutions, ...] = Field(max_length=MAX_STAGES)
+    convolutions_decoder: tuple[_Convolutions, ...] = Field(max_length=MAX_STAGES)
     residual: bool = False
 
     @property
@@ -42,6 +55,19 @@ class Topology(Strict):
         """What a patch must be divisible by along each axis."""
         x, y, z = (math.prod(stride[axis] for stride in self.strides) for axis in range(3))
         return x, y, z
+
+    @property
+    def weights(self) -> int:
+        """About how many weights the network has, without what depends on the numbers of channels and classes."""
+        convolutions = [math.prod(kernel) for kernel in self.kernels]
+        blocks = 2 if self.residual else 1
+        total = 0
+        for stage, (width, kernel) in enumerate(zip(self.features, convolutions, strict=True)):
+            below = self.features[max(stage - 1, 0)]
+            total += kernel * width * (below + width * (blocks * self.convolutions_encoder[stage] - 1))
+            if stage < len(self.convolutions_decoder):
+                total += kernel * width * width * (self.convolutions_decoder[-1 - stage] + 1)
+        return total
 
     @model_validator(mode="after")
     def _lengths(self) -> Topology:
@@ -54,6 +80,9 @@ class Topology(Strict):
             raise wrong("kernels", "kernels need extents of 1, 3, 5 or 7")
         if any(factor > 8 for stride in self.strides for factor in stride):
             raise wrong("strides", "strides need to be 8 at most")
+        if self.weights > MAX_WEIGHTS:
+            text = f"features, kernels and convolutions make {self.weights:.1e} weights, at most {MAX_WEIGHTS:.0e}"
+            raise wrong("features", text)
         return self
 
 
@@ -64,7 +93,7 @@ class Early(Strict):
     """
 
     patch: Voxels
-    batch: int = Field(ge=1, le=1_000_000)
+    batch: Batch
     share: float = Field(gt=0, lt=1)
 
     def __str__(self) -> str:
@@ -81,7 +110,7 @@ class LowResolution(Strict):
 
     spacing: Triple
     patch: Voxels
-    batch: int = Field(ge=1)
+    batch: Batch
     topology: Topology
     early: Early | None = None
 
@@ -101,13 +130,15 @@ class Grid(Protocol):
     def early(self) -> Early | None: ...
 
 
-def require_grid(field: str, grid: Grid) -> None:
+def require_grid(field: str, grid: Grid, *, channels: int) -> None:
     """ValueError for a spacing that is none, patches that the network cannot read, or early ones that are larger.
 
-    field  name of the grid in the plan, with a point at its end
+    field     name of the grid in the plan, with a point at its end
+    channels  the most that the network reads or writes at full resolution
     """
-    if not (min(grid.spacing) > 0 and max(grid.spacing) <= WIDEST):
-        text = f"{field}spacing {grid.spacing} needs numbers above 0, in mm, at most {WIDEST:g}"
+    if not (min(grid.spacing) >= MIN_SPACING and max(grid.spacing) <= WIDEST):
+        limits = f"at least {MIN_SPACING:g}, at most {WIDEST:g}"
+        text = f"{field}spacing {grid.spacing} needs numbers above 0, in mm, {limits}"
         raise wrong(f"{field}spacing", text)
     divisor = grid.topology.divisor
     early = grid.early
@@ -119,6 +150,13 @@ def require_grid(field: str, grid: Grid) -> None:
         if math.prod(patch) < 2 * math.prod(divisor):
             # Nor can it normalise a single voxel.
             text = f"{field}{name} {patch} leaves one voxel in the lowest stage: it needs to be above {divisor}"
+            raise wrong(f"{field}{name}", text)
+        voxels = math.prod(patch)
+        if voxels > MAX_PATCH_VOXELS or voxels * max(channels, grid.topology.features[0]) > MAX_ACTIVATIONS:
+            text = (
+                f"{field}{name} {patch} is {voxels:.1e} voxels, at most {MAX_PATCH_VOXELS:.1e}, and times the channels "
+                f"({max(channels, grid.topology.features[0])}) at most {MAX_ACTIVATIONS:.1e}"
+            )
             raise wrong(f"{field}{name}", text)
     if early is not None and any(n > m for n, m in zip(early.patch, grid.patch, strict=True)):
         text = f"{field}early.patch {early.patch} needs to be {field}patch {grid.patch} at most, or early null"

@@ -5,13 +5,27 @@ All axes are those of the canonical orientation (closest to R, A, S); lengths ar
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from l2s_auto.core.grid import Early, LowResolution, Strict, Topology, Triple, Voxels, require_grid, wrong
+from l2s_auto.core.fields import Line, Name, PathPart
+from l2s_auto.core.grid import Batch, Early, LowResolution, Strict, Topology, Triple, Voxels, require_grid, wrong
+from l2s_auto.core.limits import (
+    MAX_CHANNELS,
+    MAX_INTENSITY,
+    MAX_ITERATIONS,
+    MAX_LABEL,
+    MAX_LABELS,
+    MAX_WEIGHTS,
+    MIN_LABEL,
+    MIN_RANGE,
+)
 from l2s_auto.core.structures import structures_of, tissues_of
 
+LabelValue = Annotated[int, Field(ge=MIN_LABEL, le=MAX_LABEL)]
+Intensity = Annotated[float, Field(ge=-MAX_INTENSITY, le=MAX_INTENSITY)]
 #: Where the bell that scans are smoothed with before tissue is clustered ends, in its standard deviations.
 SMOOTHING_ENDS = 3.0
 
@@ -72,11 +86,14 @@ class Fingerprint(Strict):
     smoothing_residual standard deviation of what the smoothing took away: noise and the finest texture
     """
 
-    dataset: str
+    #: Every case is measured: the file grows with the dataset.
+    largest_file: ClassVar[int] = 1 << 29
+
+    dataset: PathPart
     content: str = ""
-    channels: tuple[str, ...]
-    labels: dict[int, str]
-    regions: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    channels: tuple[Name, ...]
+    labels: dict[LabelValue, Name]
+    regions: dict[Name, tuple[int, ...]] = Field(default_factory=dict)
     ignore: int | None = None
     cases: tuple[CaseFingerprint, ...]
     intensity: tuple[Statistics, ...]
@@ -89,8 +106,8 @@ class Fingerprint(Strict):
 class LabelPlan(Strict):
     """An output class of the network, in the order of its logits; the first is background, value 0."""
 
-    value: int
-    name: str
+    value: LabelValue
+    name: Name
 
 
 class Normalisation(Strict):
@@ -109,10 +126,10 @@ class Normalisation(Strict):
     """
 
     scheme: Literal["percentile", "fixed", "z-score", "z-score of nonzero", "clipped z-score", "range", "none"]
-    lower: float
-    upper: float
-    mean: float = 0.0
-    std: float = Field(default=1.0, gt=0)
+    lower: Intensity
+    upper: Intensity
+    mean: Intensity = 0.0
+    std: float = Field(default=1.0, ge=MIN_RANGE, le=MAX_INTENSITY)
 
     @property
     def bounded(self) -> bool:
@@ -123,6 +140,8 @@ class Normalisation(Strict):
     def _rising(self) -> Normalisation:
         if self.lower >= self.upper:
             raise wrong("lower", "lower needs to be less than upper")
+        if self.upper - self.lower < MIN_RANGE:
+            raise wrong("lower", f"lower and upper need to differ by {MIN_RANGE:g} or more")
         if self.scheme == "percentile" and not (self.lower >= 0 and self.upper <= 100):
             raise wrong("upper" if self.upper > 100 else "lower", "percentiles lie between 0 and 100")
         return self
@@ -138,12 +157,12 @@ class ClassPrior(Strict):
                        where it was not measured
     """
 
-    mean: tuple[float, ...]
-    mean_spread: tuple[float, ...]
-    std: tuple[float, ...]
-    std_spread: tuple[float, ...]
-    noise: tuple[float, ...] = ()
-    noise_spread: tuple[float, ...] = ()
+    mean: tuple[Intensity, ...]
+    mean_spread: tuple[Intensity, ...]
+    std: tuple[Intensity, ...]
+    std_spread: tuple[Intensity, ...]
+    noise: tuple[Intensity, ...] = ()
+    noise_spread: tuple[Intensity, ...] = ()
 
     @property
     def all(self) -> tuple[tuple[float, ...], ...]:
@@ -170,10 +189,10 @@ class EnrichedLabel(Strict):
              channel; None for a label as it is
     """
 
-    name: str
-    target: int = Field(ge=0)
-    generation_class: int = Field(ge=0, le=65535)
-    centre: float | None = None
+    name: Line
+    target: int = Field(ge=0, le=MAX_LABELS)
+    generation_class: int = Field(ge=0, le=MAX_LABELS)
+    centre: Intensity | None = None
 
 
 class GenerationPlan(Strict):
@@ -184,7 +203,7 @@ class GenerationPlan(Strict):
     measured  whether the priors of clusters are those of the cases as they were split, rather than first guesses
     """
 
-    enriched: tuple[EnrichedLabel, ...] = Field(min_length=1)
+    enriched: tuple[EnrichedLabel, ...] = Field(min_length=1, max_length=MAX_LABELS + 1)
     priors: tuple[ClassPrior, ...] = ()
     measured: bool = True
     smoothing_mm: float = Field(default=0.0, ge=0, le=100)
@@ -231,33 +250,37 @@ class Plan(Strict):
     """
 
     version: Literal[1] = 1
-    dataset: str
-    channels: tuple[str, ...]
-    labels: tuple[LabelPlan, ...]
+    dataset: PathPart
+    channels: tuple[Name, ...] = Field(max_length=MAX_CHANNELS)
+    labels: tuple[LabelPlan, ...] = Field(max_length=MAX_LABELS)
     spacing: Triple
     patch: Voxels
-    batch: int = Field(ge=1, le=1_000_000)
+    batch: Batch
     topology: Topology
     normalisation: tuple[Normalisation, ...]
     generation: GenerationPlan
     pairs: tuple[tuple[int, int], ...] = ()
     mirrored: bool | None = None
-    regions: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    ignore: int | None = None
-    iterations: int = Field(ge=1, le=10**9)
+    regions: dict[Name, tuple[int, ...]] = Field(default_factory=dict)
+    ignore: LabelValue | None = None
+    iterations: int = Field(ge=1, le=MAX_ITERATIONS)
     low_resolution: LowResolution | None = None
     early: Early | None = None
     orientation: Literal["canonical", "stored"] = "canonical"
     padding: Literal["edge", "zero"] = "edge"
     resampling: Literal["smooth", "spline"] = "smooth"
-    why: dict[str, str] = Field(default_factory=dict)
+    why: dict[Name, Line] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Plan:
         """What somebody who edits the file can get wrong; each message names the field."""
-        require_grid("", self)
+        channels = max(self.input_channels + self.context_channels, len(self.labels))
+        require_grid("", self, channels=channels)
         if self.low_resolution is not None:
-            require_grid("low_resolution.", self.low_resolution)
+            require_grid("low_resolution.", self.low_resolution, channels=channels)
+        reads = (self.input_channels + self.context_channels) * math.prod(self.topology.kernels[0])
+        if self.topology.features[0] * max(reads, len(self.labels)) > MAX_WEIGHTS:
+            raise wrong("labels", f"{channels} channels or labels make too many weights")
         if self.channels and len(self.normalisation) != len(self.channels):
             raise wrong("normalisation", f"normalisation needs one entry a channel: {len(self.channels)}")
         values, names = self.label_values, [label.name for label in self.labels]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.limits import MAX_COUNT, MAX_SECONDS, MAX_SEED
 
 
 class Recipe(BaseModel):
@@ -22,7 +23,7 @@ class Recipe(BaseModel):
                   intensities are like those with dark and bright exchanged; the rest is uniform. None = the method's
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Component = Component(name="learn2synth")
     augmenter: Component = Component(name="parametric")
@@ -32,13 +33,13 @@ class Recipe(BaseModel):
     outer_optimiser: Component = Component(name="adam", options={"rate": 0.01})
     schedule: Component = Component(name="poly")
     hypergradient: Component = Component(name="finite-difference")
-    iterations: int | None = Field(default=None, ge=1)
-    time_budget: float | None = Field(default=None, gt=0)
-    hyper_every: int = Field(default=20, ge=1)
+    iterations: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    time_budget: float | None = Field(default=None, gt=0, le=MAX_SECONDS)
+    hyper_every: int = Field(default=20, ge=1, le=MAX_COUNT)
     hyper_part: float = Field(default=1.0, gt=0, le=1)
-    micro_batch: int | None = Field(default=None, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     warm_up: float = Field(default=0.3, ge=0, lt=1)
     missing_share: float = Field(default=0.0, ge=0, lt=1)
     prior_share: float | None = Field(default=None, ge=0, le=1)
     reversed_share: float | None = Field(default=None, ge=0, le=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)

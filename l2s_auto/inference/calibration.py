@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Annotated
 
 from pydantic import Field
 
-from l2s_auto.core.plan import Strict
+from l2s_auto.core.limits import MAX_COUNT, MAX_LABELS
+from l2s_auto.core.plan import LabelValue, Strict
 from l2s_auto.io.json_files import read_model
 
 #: Cases below which a mean says nothing.
@@ -19,6 +21,10 @@ GAIN, COST = 0.001, 0.002
 SINGLE = 0.95
 #: A volume outside of what was labelled in training by more than this factor is implausible.
 BEYOND = 2.0
+
+
+_Difference = Annotated[float, Field(ge=-1, le=1)]
+_Volume = Annotated[float, Field(ge=0, le=1e15)]
 
 
 class LabelCalibration(Strict):
@@ -34,21 +40,21 @@ class LabelCalibration(Strict):
             its largest piece is left out; None where nothing is known
     """
 
-    excess: float
-    error: float = Field(ge=0)
-    cases: int = Field(ge=0)
-    smallest: float | None = None
-    largest: float | None = None
-    pieces: int | None = None
-    single: float | None = None
-    largest_gain: float | None = None
-    largest_worst: float | None = None
+    excess: _Difference
+    error: float = Field(ge=0, le=2)
+    cases: int = Field(ge=0, le=MAX_COUNT)
+    smallest: _Volume | None = None
+    largest: _Volume | None = None
+    pieces: int | None = Field(default=None, ge=0, le=MAX_COUNT)
+    single: float | None = Field(default=None, ge=0, le=1)
+    largest_gain: _Difference | None = None
+    largest_worst: _Difference | None = None
 
 
 class Calibration(Strict):
     """Original value of a label -> its calibration."""
 
-    labels: dict[int, LabelCalibration] = Field(default_factory=dict)
+    labels: dict[LabelValue, LabelCalibration] = Field(default_factory=dict, max_length=MAX_LABELS)
 
     def dice(self, value: int, expected: float | None) -> float | None:
         """The Dice of a label to be expected, from what the networks expect."""

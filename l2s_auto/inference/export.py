@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.trust import trusting
+from l2s_auto.inference.calibration import read_calibration
+from l2s_auto.inference.export_nnunet import export_to_nnunet
 from l2s_auto.inference.load import ModelFiles, find_model, load_model, read_plan
 from l2s_auto.inference.model_card import model_card, nameless_metrics
 from l2s_auto.inference.model_zip import (
     CALIBRATION,
     LICENSE,
     LOW_RESOLUTION,
+    MEMBER,
     METRICS,
     PLAN,
     README,
@@ -27,10 +32,11 @@ from l2s_auto.inference.model_zip import (
     extract_model,
     sums_of,
 )
-from l2s_auto.inference.nnunet import MODEL_FOLDER, write_nnunet
+from l2s_auto.inference.written import check_empty, check_zip
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.content import hash_of
-from l2s_auto.io.json_files import json_text, read_model
+from l2s_auto.io.json_files import json_text
+from l2s_auto.io.recipes import read_recipe
 
 FORMATS = ("l2s", "nnunet")
 LICENSE_NOTE = """\
@@ -44,17 +50,26 @@ agreement with the terms of that dataset. This note grants no rights to either.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
-def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = "l2s") -> Path:
+def export_model(
+    model_path: Path | str, zip_path: Path | str, *, format: str = "l2s", trust_code: Iterable[str] = ()
+) -> Path:
     """Run folder or fold folder -> one zip with weights, plan, recipe, a licence note and a text that explains it.
 
     format  "nnunet": a folder that nnU-Net predicts with, or, where the name ends with .zip, what it installs
     The zip, or folder, appears whole or not at all. Raises UserError for what is not a model, and for a format that is
     not there.
+
+    trust_code  import paths MODULE:CLASS of the user's own parts: if the model names them, their code may run
     """
     _check_format(format)
     model_path, zip_path = Path(model_path), Path(zip_path)
-    if format == "nnunet":
-        return _export_to_nnunet(model_path, zip_path)
+    with trusting(trust_code):
+        if format == "nnunet":
+            return export_to_nnunet(model_path, zip_path)
+        return _export(model_path, zip_path)
+
+
+def _export(model_path: Path, zip_path: Path) -> Path:
     _check_target(zip_path)
     if zipfile.is_zipfile(model_path):
         raise UserError.single(
@@ -65,39 +80,37 @@ def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = 
             mend="Share the zip as it is; l2s_import unpacks it.",
         )
     files = find_model(model_path)
-    plan, recipe = read_plan(files.plan), read_model(files.recipe, Recipe)
+    plan, recipe = _check(files)
     zip_path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(zip_path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_path(zip_path) as temporary:
         hashes: dict[str, str] = {}
-        _add_text(archive, LICENSE, LICENSE_NOTE, hashes)
-        _add_text(archive, README, model_card(plan, recipe, files), hashes)
-        _add_model(archive, files, hashes)
-        if files.low_resolution is not None:
-            _add_model(archive, files.low_resolution, hashes, folder=f"{LOW_RESOLUTION}/")
-        _add_text(archive, SUMS, sums_of(hashes), {})
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            _add_text(archive, LICENSE, LICENSE_NOTE, hashes)
+            _add_text(archive, README, model_card(plan, recipe, files), hashes)
+            _add_model(archive, files, hashes)
+            if files.low_resolution is not None:
+                _add_model(archive, files.low_resolution, hashes, folder=f"{LOW_RESOLUTION}/")
+            _add_text(archive, SUMS, sums_of(hashes), {})
+        check_zip(temporary, {*hashes, SUMS}, target=zip_path)
     return zip_path
 
 
-def _export_to_nnunet(model_path: Path, target: Path) -> Path:
-    _check_empty(target)
-    model = load_model(model_path)
-    packed = target.suffix.lower() == ".zip"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}_", dir=target.parent) as temporary:
-        name = (
-            model.plan.dataset if re.match(r"Dataset\d{3}_", model.plan.dataset) else f"Dataset999_{model.plan.dataset}"
-        )
-        folder = write_nnunet(model, Path(temporary) / name / MODEL_FOLDER)
-        if not packed:
-            if target.is_dir():
-                target.rmdir()
-            os.replace(folder, target)
-            return target
-        with atomic_path(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(Path(temporary).rglob("*")):
-                if path.is_file():
-                    archive.write(path, path.relative_to(temporary).as_posix())
-    return target
+def _check(files: ModelFiles) -> tuple[Plan, Recipe]:
+    """The plan and the recipe, once all that the zip will hold is known to be what an import accepts."""
+    plan, recipe = read_plan(files.plan), read_recipe(files.recipe)
+    read_calibration(files.calibrations)
+    for weights in files.weights:
+        if not MEMBER.fullmatch(f"{weights.parent.name}/{WEIGHTS}"):
+            raise UserError.single(
+                "The fold cannot be exported.",
+                where=str(weights.parent),
+                found=repr(weights.parent.name),
+                expected="fold_ and ASCII letters, digits and _",
+                mend="Rename the folder.",
+            )
+    if files.low_resolution is not None:
+        _check(files.low_resolution)
+    return plan, recipe
 
 
 def _add_model(archive: zipfile.ZipFile, files: ModelFiles, hashes: dict[str, str], *, folder: str = "") -> None:
@@ -115,9 +128,10 @@ def _add_model(archive: zipfile.ZipFile, files: ModelFiles, hashes: dict[str, st
         hashes[member.filename] = hash_of(weights)
 
 
-def import_model(zip_path: Path | str, folder: Path | str) -> Path:
+def import_model(zip_path: Path | str, folder: Path | str, *, trust_code: Iterable[str] = ()) -> Path:
     """Exported zip -> a new run folder that predicts. The folder appears whole or not at all.
 
+    trust_code  import paths MODULE:CLASS of the user's own parts: if the model names them, their code runs
     Raises UserError if the zip is not a model that loads, or if the folder exists and is not empty.
     """
     zip_path, folder = Path(zip_path), Path(folder)
@@ -129,30 +143,19 @@ def import_model(zip_path: Path | str, folder: Path | str) -> Path:
             expected="a zip written by l2s_export",
             mend="Correct the path.",
         )
-    _check_empty(folder)
+    check_empty(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}_", dir=folder.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".import_", dir=folder.parent) as temporary:
         unpacked = Path(temporary) / folder.name
         extract_model(zip_path, unpacked)
         try:
-            load_model(unpacked)  # a model that does not load is refused before it has a name
+            load_model(unpacked, trust_code=trust_code)  # a model that does not load is refused before it has a name
         except UserError as error:
             raise error.with_path(unpacked, zip_path) from error
         if folder.is_dir():
             folder.rmdir()
         os.replace(unpacked, folder)
     return folder
-
-
-def _check_empty(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError.single(
-            "The model would overwrite something.",
-            where=str(folder),
-            found="a folder that is not empty" if folder.is_dir() else "a file",
-            expected="a new or empty folder",
-            mend="Name another folder, or remove this one.",
-        )
 
 
 def _check_format(format: str) -> None:

@@ -9,7 +9,8 @@ are turned to the file's order here, and scans stay as they are stored.
 
 from __future__ import annotations
 
-import pickle
+import struct
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -19,10 +20,11 @@ import torch
 from pydantic import ValidationError
 
 from l2s_auto.core.component import Component
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import UserError, shortened
+from l2s_auto.core.limits import MAX_STAGES
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology, Voxels
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.io.json_files import read_json
+from l2s_auto.io.json_files import LARGEST_MODEL, read_json
 from l2s_auto.networks.unet import ACTIVATIONS, PARTS
 
 PLANS, DATASET = "plans.json", "dataset.json"
@@ -63,8 +65,11 @@ def read_nnunet(folder: Path, checkpoints: Sequence[Path]) -> tuple[Plan, Recipe
         plan, network, order = _plan(plans, configuration, dataset, folder, mirrored=all(map(_mirrors, loaded)))
     except UserError:
         raise
-    except (KeyError, TypeError, IndexError, ValueError, ValidationError) as error:
-        _refuse(folder / PLANS, f"plans of another form ({type(error).__name__}: {str(error).splitlines()[0]})")
+    except ValidationError as error:
+        problem = error.errors()[0]
+        _refuse(folder / PLANS, f"a value of {'.'.join(map(str, problem['loc'])) or 'the plan'}: {problem['msg']}")
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        _refuse(folder / PLANS, f"plans of another form ({type(error).__name__}: {str(error)[:200]})")
     stages = len(plan.topology.features)
     weights = [_renamed(one["network_weights"], stages, order) for one in loaded]
     return plan, Recipe(method=Component(name="supervised"), network=network), weights
@@ -81,7 +86,7 @@ def _refuse(path: Path, found: str, expected: str = "a trained plain or residual
 
 
 def _object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
+    content = read_json(path, largest=LARGEST_MODEL)
     if not isinstance(content, dict):
         _refuse(path, "no object {…}")
     return content
@@ -97,11 +102,14 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     scalar: Any = np.float64(0).__reduce__()[0]
     kinds: list[Any] = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")]
     # Checkpoints of numpy 1 call its function by another name.
+    _require_sizes(path)
     allowed = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *kinds]
     try:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a file that is damaged, or made to harm, ends the reader in any way
         told = (str(error).splitlines() or ["an empty file"])[0][:200]
         _refuse(path, f"a checkpoint that cannot be read safely ({told})")
     wanted = ("network_weights", "init_args")
@@ -109,7 +117,29 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         _refuse(path, "a checkpoint without network_weights or init_args")
     if "configuration" not in content["init_args"]:
         _refuse(path, "a checkpoint that does not name its configuration")
+    for name, value in content["network_weights"].items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor) or not _is_dense(value):
+            _refuse(path, f"{shortened(name)} in network_weights, which is no tensor with all of its numbers")
     return content
+
+
+def _is_dense(value: torch.Tensor) -> bool:
+    """Whether the file holds each of the tensor's numbers: a view can repeat one of them a thousand million times."""
+    plain = value.layout == torch.strided and not value.is_meta and not value.is_quantized
+    return plain and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _require_sizes(path: Path) -> None:
+    """Refuse a checkpoint that unpacks to more than it is: PyTorch stores numbers as they are."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, struct.error) as error:
+        _refuse(path, f"a damaged archive ({error})")
+    if unpacked > 2 * path.stat().st_size:
+        _refuse(path, f"{unpacked:,} bytes packed into {path.stat().st_size:,}")
 
 
 def _configuration(plans: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
@@ -149,6 +179,8 @@ def _plan(
         return whole[x], whole[y], whole[z]
 
     name, network, arguments = _architecture(configuration, folder)
+    if not 1 <= arguments["n_stages"] <= MAX_STAGES:
+        _refuse(folder / PLANS, f"{shortened(arguments['n_stages'])} stages", f"1 to {MAX_STAGES} stages")
     counts = _each(arguments[_NETWORKS[network][1]], arguments["n_stages"])
     topology = Topology(
         features=tuple(_each(arguments["features_per_stage"], arguments["n_stages"])),
@@ -196,7 +228,7 @@ def _architecture(configuration: Mapping[str, Any], folder: Path) -> tuple[str, 
         name, arguments = str(found["network_class_name"]).rpartition(".")[2], dict(found["arch_kwargs"])
     else:  # as nnU-Net wrote plans before version 2.3
         name, own = str(configuration["UNet_class_name"]), configuration
-        stages = len(own["n_conv_per_stage_encoder"])
+        stages = min(len(own["n_conv_per_stage_encoder"]), MAX_STAGES + 1)
         base, most = own["UNet_base_num_features"], own["unet_max_num_features"]
         arguments = {
             "n_stages": stages,

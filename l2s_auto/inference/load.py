@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -15,11 +15,13 @@ import torch
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.trust import trusting
 from l2s_auto.inference.calibration import Calibration, read_calibration
 from l2s_auto.inference.from_nnunet import DATASET, PLANS, checkpoints_in, is_nnunet, read_nnunet
 from l2s_auto.inference.last_model import last_model, remember_model
 from l2s_auto.inference.model_zip import CALIBRATION, LOW_RESOLUTION, PLAN, RECIPE, WEIGHTS, extract_model
-from l2s_auto.io.json_files import read_json, read_model
+from l2s_auto.io.json_files import LARGEST_MODEL, read_json, read_model
+from l2s_auto.io.recipes import read_recipe
 from l2s_auto.networks import load_weights, network_for, put_weights
 from l2s_auto.networks.device import choose_device
 from l2s_auto.networks.precision import keep_first_block_precise
@@ -80,10 +82,16 @@ class Model:
     calibration: Calibration = field(default_factory=Calibration)
 
 
-def load_model(path: Path | str, device: torch.device | str = "cpu") -> Model:
-    """Run folder, fold folder or exported zip -> Model on the device. UserError if it is none of them."""
-    path = Path(path)
-    device = choose_device(device)
+def load_model(path: Path | str, device: torch.device | str = "cpu", *, trust_code: Iterable[str] = ()) -> Model:
+    """Run folder, fold folder or exported zip -> Model on the device. UserError if it is none of them.
+
+    trust_code  import paths MODULE:CLASS of parts outside of l2s_auto: if the model names them, their code runs
+    """
+    with trusting(trust_code):
+        return _load_any(Path(path), choose_device(device))
+
+
+def _load_any(path: Path, device: torch.device) -> Model:
     if path.is_dir() and is_nnunet(path):
         return _from_nnunet(path, device)
     if not path.is_file():
@@ -134,7 +142,7 @@ def _ensemble_note(weights: tuple[Path, ...]) -> tuple[str, ...]:
 
 def read_plan(path: Path) -> Plan:
     """A plan of a version that this program knows; UserError otherwise."""
-    raw = read_json(path)
+    raw = read_json(path, largest=LARGEST_MODEL)
     version = raw.get("version", KNOWN_VERSION) if isinstance(raw, dict) else None
     if isinstance(version, int) and version > KNOWN_VERSION:
         raise UserError.single(
@@ -149,7 +157,7 @@ def read_plan(path: Path) -> Plan:
 
 def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
     plan = read_plan(files.plan)
-    recipe = read_model(files.recipe, Recipe)
+    recipe = read_recipe(files.recipe)
     low = None
     if plan.low_resolution is not None:
         if files.low_resolution is None:
@@ -157,7 +165,7 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
         low = _load(files.low_resolution, source=files.low_resolution.plan.parent, device=device)
     networks = []
     for weights in files.weights:
-        network = network_for(plan, recipe.network)
+        network = network_for(plan, recipe.network, empty=True)
         load_weights(network, weights)
         networks.append(_frozen(network, device))
     return Model(
@@ -183,7 +191,7 @@ def _from_nnunet(path: Path, device: torch.device) -> Model:
     plan, recipe, weights = read_nnunet(folder, checkpoints)
     networks = []
     for own, checkpoint in zip(weights, checkpoints, strict=True):
-        network = network_for(plan, recipe.network)
+        network = network_for(plan, recipe.network, empty=True)
         put_weights(network, own, source=checkpoint)
         networks.append(_frozen(network, device))
     return Model(

@@ -12,7 +12,7 @@ from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.load import ModelFiles
 from l2s_auto.inference.model_zip import METRICS, SUMS
-from l2s_auto.io.json_files import read_json
+from l2s_auto.io.run_files import read_metrics
 
 #: Metrics of the table, and its headings.
 SHOWN = {"dice": "Dice", "hd95_mm": "HD95 mm", "nsd_1mm": "NSD 1 mm", "volume_error": "volume error"}
@@ -22,7 +22,7 @@ def nameless_metrics(path: Path) -> dict[str, Any] | None:
     """A fold's metrics without those of single cases, whose names may tell who they are; None where there are none."""
     if not path.is_file():
         return None
-    metrics = read_json(path)
+    metrics = read_metrics(path)
     count = len(metrics.get("cases", []))
     left = f"over {count} case{'s' * (count > 1)}, whose names and figures are left out"
     notes = [left] if count else metrics.get("notes", [])

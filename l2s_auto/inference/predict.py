@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def predict(
     fast: bool = False,
     progress: Callable[[Progress], None] | None = None,
     loaded: Callable[[Model], None] = lambda model: None,
+    trust_code: Iterable[str] = (),
 ) -> PredictionSummary:
     """Segment `input` into `output`, both files or both folders; tables and overlays go into the output's folder.
 
@@ -85,6 +86,7 @@ def predict(
     fast           fewer windows and no tta; of a cascade the first network alone
     progress       called as the prediction goes on
     loaded         called with the model before its first scan
+    trust_code     import paths MODULE:CLASS of the user's own parts: if the model names them, their code runs
 
     A scan that cannot be segmented is noted in failures.csv, and the others are done.
     Raises UserError, before anything is computed, for a model, input, output or option that is wrong.
@@ -106,7 +108,7 @@ def predict(
         probabilities=probabilities,
     )
     if not isinstance(model, Model):
-        model = load_model(last_model() if model is None else model, options.device)
+        model = load_model(last_model() if model is None else model, options.device, trust_code=trust_code)
     if fast and model.low_resolution is not None:
         model = model.low_resolution
     loaded(model)

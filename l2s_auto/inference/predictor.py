@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,15 +59,17 @@ class Predictor:
         device: str | torch.device = AUTO,
         overlap: float = 0.5,
         tta: bool = False,
+        trust_code: Iterable[str] = (),
     ) -> Predictor:
         """A run folder, a fold folder or an exported zip; None: the model trained last on this machine.
 
         overlap  of neighbouring windows, in [0, 1)
         tta      also look at each scan flipped left to right, where the model was trained on such images
+        trust_code  import paths MODULE:CLASS of the user's own parts: if the model names them, their code runs
         Raises UserError for what is no model, and for a device that is not there.
         """
         chosen = choose_device(device)
-        found = load_model(last_model() if model is None else Path(model), chosen)
+        found = load_model(last_model() if model is None else Path(model), chosen, trust_code=trust_code)
         return cls(found, device=chosen, overlap=overlap, tta=tta)
 
     def predict(self, scan: Volume | PathLike | Sequence[PathLike]) -> Segmentation:

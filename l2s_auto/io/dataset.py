@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.names import path_part
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.case_files import group_by_label, group_by_number, list_scans, require_distinct
 from l2s_auto.io.dataset_json import Declared, Labels, parse_labels, read_dataset_json
@@ -56,7 +57,7 @@ def find_dataset(folder: str | os.PathLike[str], *, workers: int = 0, progress: 
         known = _declared_labels(folder, declared)
         labels = replace(known, names=_found_labels(label_paths, known, workers=workers, progress=progress))
     return Dataset(
-        name=folder.resolve().name,
+        name=path_part(folder.resolve().name, default="dataset"),
         folder=folder,
         cases=cases,
         channels=_channel_names(cases, declared),

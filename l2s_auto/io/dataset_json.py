@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.errors import Offence, UserError, shortened
+from l2s_auto.core.limits import MAX_CHANNELS, MAX_LABEL, MAX_LABELS
+from l2s_auto.core.names import MAX_NAME, is_name
 from l2s_auto.io.json_files import read_json
 from l2s_auto.io.volumes import SUFFIXES
 
-#: Label values lie within this and its negative: label maps are read as 32-bit integers.
-LARGEST = 2**31 - 1
+_NAME = f"a name in one line, at most {MAX_NAME} bytes"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def read_dataset_json(path: Path, *, complete: bool) -> Declared:
     labels = _labels(path, content, offences, required=complete)
     ending = content.get("file_ending", "")
     if ending != "" and (not isinstance(ending, str) or ending.lower() not in SUFFIXES):
-        offences.append(_offence(f"{path}, file_ending", repr(ending), f"one of {', '.join(SUFFIXES)}"))
+        offences.append(_offence(f"{path}, file_ending", shortened(ending), f"one of {', '.join(SUFFIXES)}"))
     if offences:
         raise UserError("dataset.json cannot be used.", offences)
     return Declared(channels=channels, labels=labels, ending=ending, name=str(content.get("name", "")))
@@ -73,11 +74,14 @@ def _channels(path: Path, content: dict[str, Any], offences: list[Offence], *, r
     numbers = sorted(names, key=str) if isinstance(names, dict) else []
     if not isinstance(names, dict) or sorted(numbers) != sorted(str(n) for n in range(len(names))):
         expected = 'an object with the keys "0", "1", … in sequence, e.g. {"0": "MRI"}'
-        offences.append(_offence(f"{path}, {key}", repr(names), expected))
+        offences.append(_offence(f"{path}, {key}", shortened(names), expected))
+        return ()
+    if len(names) > MAX_CHANNELS:
+        offences.append(_offence(f"{path}, {key}", f"{len(names)} channels", f"at most {MAX_CHANNELS}"))
         return ()
     for number, name in names.items():
-        if not isinstance(name, str | int | float) or not str(name).strip() or not str(name).isprintable():
-            offences.append(_offence(f"{path}, {key}, {number}", repr(name), "a name in one line"))
+        if not isinstance(name, str | int | float) or not is_name(str(name)):
+            offences.append(_offence(f"{path}, {key}, {number}", shortened(name), _NAME))
     return tuple(str(names[str(n)]) for n in range(len(names)))
 
 
@@ -96,32 +100,38 @@ def parse_labels(declared: Any, *, where: str, offences: list[Offence]) -> Label
     As in nnU-Net, a list is a region, and a label named ignore holds what nobody labelled.
     """
     if not isinstance(declared, dict):
-        offences.append(_offence(where, repr(declared), 'an object, e.g. {"background": 0, "tumour": 1}'))
+        offences.append(_offence(where, shortened(declared), 'an object, e.g. {"background": 0, "tumour": 1}'))
+        return Labels({0: "background"})
+    if len(declared) > MAX_LABELS:
+        offences.append(_offence(where, f"{len(declared)} labels", f"at most {MAX_LABELS}"))
         return Labels({0: "background"})
     texts = bool(declared) and all(isinstance(value, str) for value in declared.values())
     older = texts and not all(_whole(value) is not None for value in declared.values())  # "1": "a", but "a": "1" is new
     pairs = [(value, key) if older else (key, value) for key, value in declared.items()]
     names: dict[int, str] = {}
     regions: dict[str, tuple[int, ...]] = {}
+    taken: set[str] = set()
     ignore = None
     for name, value in pairs:
         several = value if isinstance(value, list | tuple) else [value]
         numbers = [number for number in map(_whole, several) if number is not None]
-        if not str(name).strip() or not str(name).isprintable():
-            offences.append(_offence(f"{where}, {name!r}", "a name that cannot be read", "a name in one line"))
+        if not is_name(name):
+            offences.append(_offence(f"{where}, {shortened(name)}", "a name that cannot be read", _NAME))
         elif len(numbers) < len(several) or not numbers:
             expected = "a whole number, or a list of them" if isinstance(value, list | tuple) else "a whole number"
-            offences.append(_offence(f"{where}, {name}", repr(value), expected))
+            offences.append(_offence(f"{where}, {name}", shortened(value), expected))
         elif len(set(numbers)) < len(numbers):
-            offences.append(_offence(f"{where}, {name}", repr(value), "each value once"))
-        elif any(abs(number) > LARGEST for number in numbers):
-            offences.append(_offence(f"{where}, {name}", repr(value), f"numbers from -{LARGEST} to {LARGEST}"))
+            offences.append(_offence(f"{where}, {name}", shortened(value), "each value once"))
+        elif any(abs(number) > MAX_LABEL for number in numbers):
+            offences.append(_offence(f"{where}, {name}", shortened(value), f"numbers from -{MAX_LABEL} to {MAX_LABEL}"))
         elif name == "background" and numbers != [0]:
-            offences.append(_offence(f"{where}, background", repr(value), "0", "Give background 0, or another name."))
-        elif name in regions or name in names.values():
+            mend = "Give background 0, or another name."
+            offences.append(_offence(f"{where}, background", shortened(value), "0", mend))
+        elif name in taken:
             offences.append(_offence(f"{where}, {numbers[0]}", f"the name {name} a second time", "another name"))
         elif len(numbers) > 1:
             regions[name] = tuple(numbers)
+            taken.add(name)
         elif name == "ignore":
             ignore = numbers[0]
         elif numbers[0] in names:
@@ -129,6 +139,7 @@ def parse_labels(declared: Any, *, where: str, offences: list[Offence]) -> Label
             offences.append(_offence(f"{where}, {name}", found, "another value"))
         else:
             names[numbers[0]] = name
+            taken.add(name)
     offences.extend(_misplaced(names, regions, ignore, where=where))
     if regions:
         regions = {**regions, **{name: (value,) for value, name in names.items() if value != 0}}
@@ -160,6 +171,6 @@ def _whole(value: Any) -> int | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return int(number) if number.is_integer() else None

@@ -13,11 +13,15 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.errors import Offence, UserError, shortened
 from l2s_auto.io.atomic import atomic_path
 
 Model = TypeVar("Model", bound=BaseModel)
-
+#: Bytes of a JSON file that is read, at most; of a plan, a recipe, or another record of bounded length.
+LARGEST, LARGEST_MODEL = 1 << 24, 1 << 22
+#: Values within values; digits of an integer (64 bits have 19); wrong fields that a message names.
+MAX_DEPTH, MAX_DIGITS, MOST_PROBLEMS = 40, 30, 50
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # json.dumps puts real line breaks between items only (in strings they are escaped), so no string can match.
 _EXPECTED = re.compile(r"^(Input should be|Value error,) ")  # how pydantic begins what our sentence has begun
 _NUMBERS = re.compile(r"\[\n\s*([-+.\deE,\s]+?)\n\s*\]")
@@ -64,44 +68,101 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value in a UTF-8 JSON file. Raises UserError if it is missing or broken."""
+def read_json(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Any:
+    """The value in a UTF-8 JSON file. Raises UserError if it is missing, broken, or too much to be what it should.
+
+    largest  bytes of the file, at most
+
+    Refused too: values more than MAX_DEPTH deep, integers of more than MAX_DIGITS digits, a key twice in an object,
+    and texts that are no Unicode, which could not be written again.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
+        with Path(path).open("rb") as file:
+            content = file.read(largest + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         raise UserError.single(
             "A file cannot be read.",
             where=str(path),
-            found=error.strerror or str(error),
+            found=getattr(error, "strerror", None) or str(error),
             expected="a JSON file",
             mend="Check the path and your rights to read it.",
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError.single(
-            "A JSON file is broken.",
-            where=str(path),
-            found=str(error),
-            expected="valid JSON in UTF-8",
-            mend="Correct the file at that place, or write it again.",
-        ) from error
+    if len(content) > largest:
+        raise _broken(path, f"more than {largest:,} bytes", f"at most {largest:,} bytes")
+    try:
+        return parse_json(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # of which errors of JSON and of UTF-8 are kinds
+        raise _broken(path, str(error), "valid JSON in UTF-8") from error
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError, or RecursionError, for what `read_json` refuses."""
+    value = json.loads(text, parse_int=_integer, object_pairs_hook=_object)
+    _require_shallow(value)
+    if _SURROGATE.search(text):
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits, where at most {MAX_DIGITS} are expected")
+    return int(digits)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {shortened(twice)} twice in one object")
+    return found
+
+
+def _require_shallow(value: Any) -> None:
+    """ValueError for values within values within … more than MAX_DEPTH deep."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"values more than {MAX_DEPTH} deep in each other")
+
+
+def _broken(path: str | os.PathLike[str], found: str, expected: str) -> UserError:
+    return UserError.single(
+        "A JSON file is broken.",
+        where=str(path),
+        found=found,
+        expected=expected,
+        mend="Correct the file at that place, or write it again.",
+    )
 
 
 def read_model(path: str | os.PathLike[str], model: type[Model]) -> Model:
     """The pydantic model stored in a JSON file. Raises UserError naming every field that is wrong."""
-    value = read_json(path)
+    value = read_json(path, largest=getattr(model, "largest_file", LARGEST_MODEL))
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        problems = error.errors()
         offences = [
             Offence(
-                where=f"{path}, field {'.'.join(_place(problem)) or '(whole file)'}",
-                found="nothing" if problem["type"] == "missing" else _short(_at(value, _place(problem))),
+                where=f"{path}, field {shortened('.'.join(_place(problem)) or '(whole file)', quoted=False)}",
+                found="nothing" if problem["type"] == "missing" else shortened(_at(value, _place(problem))),
                 expected=_EXPECTED.sub("", str(problem["msg"])),
                 mend="Correct the field, or let the program that wrote the file write it again.",
             )
-            for problem in error.errors()
+            for problem in problems[:MOST_PROBLEMS]
         ]
-        raise UserError(f"{Path(path).name} is not a valid {model.__name__}.", offences) from error
+        more = f" {len(problems) - MOST_PROBLEMS} more fields are wrong." if len(problems) > MOST_PROBLEMS else ""
+        raise UserError(f"{Path(path).name} is not a valid {model.__name__}.{more}", offences) from error
 
 
 def _place(problem: ErrorDetails) -> list[str]:
@@ -118,8 +179,3 @@ def _at(value: Any, place: list[str]) -> Any:
         except (KeyError, IndexError, TypeError, ValueError):
             break
     return value
-
-
-def _short(value: Any, *, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.errors import Offence, UserError, some_of
 from l2s_auto.core.types import Case
 from l2s_auto.io.json_files import read_json
 
 Split = dict[str, list[str]]
 #: Folds of a cross-validation, where there are as many people.
 FOLDS = 5
+#: Folds of a user's own: leaving one subject out at a time, of a large dataset.
+MAX_FOLDS = 10_000
 
 
 def make_splits(cases: Sequence[Case], *, folds: int = FOLDS, seed: int = 0) -> list[Split]:
@@ -51,6 +54,10 @@ def read_splits(path: str | os.PathLike[str], case_ids: Collection[str]) -> list
     form = 'a list of folds [{"train": ["case", …], "val": ["case", …]}, …]'
     if not isinstance(content, list) or not content:
         raise UserError("The splits cannot be used.", [_offence(str(path), _kind(content), form)])
+    if len(content) > MAX_FOLDS:
+        raise UserError(
+            "The splits cannot be used.", [_offence(str(path), f"{len(content)} folds", f"at most {MAX_FOLDS} folds")]
+        )
     offences: list[Offence] = []
     splits = [_read_fold(fold, f"{Path(path)}, fold {k}", case_ids, offences) for k, fold in enumerate(content)]
     if offences:
@@ -75,11 +82,11 @@ def _read_fold(fold: object, where: str, case_ids: Collection[str], offences: li
             continue
         sides[side] = list(ids)
         unknown = sorted(set(ids) - set(case_ids))
-        twice = sorted({name for name in ids if ids.count(name) > 1})
+        twice = sorted(name for name, count in Counter(ids).items() if count > 1)
         if not ids:
             offences.append(_offence(f"{where}, {side}", "no cases", "at least one case"))
         if unknown:
-            offences.append(_offence(f"{where}, {side}", ", ".join(unknown), "names of cases of the dataset"))
+            offences.append(_offence(f"{where}, {side}", some_of(unknown, most=200), "names of cases of the dataset"))
         if twice:
             offences.append(_offence(f"{where}, {side}", f"{', '.join(twice)} more than once", "each case once"))
     both = sorted(set(sides["train"]) & set(sides["val"]))

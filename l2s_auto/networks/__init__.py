@@ -22,11 +22,17 @@ def build_network(component: Component, *, channels: int, classes: int, topology
     return build(component, NETWORKS, kind="network", channels=channels, classes=classes, topology=topology)
 
 
-def network_for(plan: Plan, component: Component) -> torch.nn.Module:
+def network_for(plan: Plan, component: Component, *, empty: bool = False) -> torch.nn.Module:
     """A network for a plan's scans and labels, with fresh weights.
 
+    empty  without memory for weights, until `put_weights` gives it some; a user's own network has fresh ones
     Of a cascade it is the second: behind the scan's channels it reads one more, the classes that the first found.
     """
+    if empty and component.name in NETWORKS:
+        import torch
+
+        with torch.device("meta"):
+            return network_for(plan, component)
     channels, classes = plan.input_channels + plan.context_channels, len(plan.labels)
     network = build_network(component, channels=channels, classes=classes, topology=plan.topology)
     if plan.low_resolution is not None:

@@ -63,7 +63,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
     try:
         path.open("rb").close()  # the library calls whatever it may not read missing
         loaded = load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:  # the last: of unknown types
         raise UserError.single(
             "The weights cannot be read.",
             where=str(path),
@@ -76,7 +76,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
 
 def put_weights(network: torch.nn.Module, loaded: Mapping[str, torch.Tensor], *, source: Path) -> None:
     """Put weights into the network. Tensors of a second name that it has for a weight are left out. UserError if they
-    are not this network's; `source` is named.
+    are not this network's; `source` is named. A network without memory for its weights gets it once they fit.
     """
     own = dict(network.named_parameters())
     doubled = {name for name, _ in network.named_parameters(remove_duplicate=False)} - set(own)
@@ -90,6 +90,14 @@ def put_weights(network: torch.nn.Module, loaded: Mapping[str, torch.Tensor], *,
             expected="the tensors of the network that plan.json and recipe.json describe",
             mend="Use plan.json, recipe.json and weights.safetensors of one training.",
         )
+    if other := [name for name in own if not loaded[name].is_floating_point()]:
+        raise UserError.single(
+            "The weights are not numbers.",
+            where=str(source),
+            found=f"{len(other)} tensors of another type, such as {other[0]} of {loaded[other[0]].dtype}",
+            expected="floating-point numbers",
+            mend="Copy the model again, or train it again.",
+        )
     if broken := [name for name in own if not torch.isfinite(loaded[name]).all()]:
         raise UserError.single(
             "The weights are not numbers.",
@@ -98,6 +106,9 @@ def put_weights(network: torch.nn.Module, loaded: Mapping[str, torch.Tensor], *,
             expected="finite weights",
             mend="Copy the model again, or train it again.",
         )
+    if any(p.is_meta for p in own.values()):
+        network.to_empty(device="cpu")
+        own = dict(network.named_parameters())
     with torch.no_grad():
         for name, p in own.items():
             p.copy_(loaded[name])

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import fields
 
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.trust import OPTION, is_import_path
 from l2s_auto.planning.choices import Choices
 from l2s_auto.report.run_data import RunData
 
@@ -30,6 +31,8 @@ def options_of(recipe: Recipe) -> list[str]:
     for part in NAMED:
         if (name := getattr(recipe, part).name) != getattr(usual, part).name:
             found += [f"--{part}", name]
+    for name in import_paths(recipe):
+        found += [OPTION, name]
     if direction := recipe.hypergradient.options.get("direction"):
         found += ["--direction", str(direction)]
     if recipe.prior_share == 0 and recipe.reversed_share == 0:
@@ -38,6 +41,12 @@ def options_of(recipe: Recipe) -> list[str]:
         if (value := getattr(recipe, field)) != getattr(usual, field):
             found += [option, str(value)]
     return [*found, *(["--missing-channels"] if recipe.missing_share else [])]
+
+
+def import_paths(recipe: Recipe) -> list[str]:
+    """Parts outside of l2s_auto, which a command runs only where it names them once more."""
+    names = (name for part in NAMED for name in getattr(recipe, part).name.split("+"))
+    return list(dict.fromkeys(name for name in names if is_import_path(name)))
 
 
 def choices_of(choices: Choices) -> list[str]:

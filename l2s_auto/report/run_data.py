@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any, TypeVar
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.io.json_files import read_json, read_model
+from l2s_auto.io.json_files import read_model
+from l2s_auto.io.recipes import read_recipe
+from l2s_auto.io.run_files import parse_line, read_metrics
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ def read_run(path: Path) -> RunData:
     notes: list[str] = []
     fingerprint = _read(path / "fingerprint.json", lambda file: read_model(file, Fingerprint), notes)
     plan = _read(path / "plan.json", lambda file: read_model(file, Plan), notes)
-    recipe = _read(path / "recipe.json", lambda file: read_model(file, Recipe), notes)
+    recipe = _read(path / "recipe.json", read_recipe, notes)
     folds = tuple(_fold(folder, notes) for folder in sorted(path.glob("fold_*")) if folder.is_dir())
     if not folds:
         notes.append("Nothing is trained yet: there is no fold_* folder.")
@@ -62,7 +63,7 @@ def read_run(path: Path) -> RunData:
 
 def _fold(folder: Path, notes: list[str]) -> FoldData:
     history = _history(folder / "history.jsonl", notes)
-    metrics = _read(folder / "validation" / "metrics.json", _mapping, notes)
+    metrics = _read(folder / "validation" / "metrics.json", read_metrics, notes)
     trained = (folder / "weights.safetensors").is_file()
     if not trained:
         notes.append(f"{folder.name} has no weights.safetensors: its training did not end.")
@@ -76,24 +77,13 @@ def _history(path: Path, notes: list[str]) -> tuple[dict[str, Any], ...]:
         return ()
     lines, damaged = [], 0
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = None
-        if isinstance(value, dict):
-            lines.append(value)
+        if (line := parse_line(text)) is not None:
+            lines.append(line)
         elif text.strip():
             damaged += 1
     if damaged:
         notes.append(f"{path.parent.name}/{path.name}: {damaged} damaged lines are left out.")
     return tuple(lines)
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} does not hold an object")
-    return value
 
 
 def _read(path: Path, reader: Callable[[Path], T], notes: list[str]) -> T | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Triple
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.trust import trusting
 from l2s_auto.core.types import Dataset
 from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.load import load_model, remember_model
@@ -68,12 +69,14 @@ def plan_and_train(
     init: Path | None = None,
     dry_run: bool = False,
     remember: bool = True,
+    trust_code: Iterable[str] = (),
 ) -> Path:
     """Everything from a labelled dataset to a model and its report -> the run folder.
 
     fold     the fold of the splits that is held out, or "all" for none; ignored with cv, which trains every fold
     choices  what the user decides instead of the planner
     remember  whether prediction without a named model is to take this one from now on
+    trust_code  import paths MODULE:CLASS of the user's own parts: without it, recipes name registered parts only
     Several processes may train a fold each in one run folder.
     Raises UserError for everything that the user can mend, before anything that takes long.
     """
@@ -102,7 +105,7 @@ def plan_and_train(
         with only_one(run.path, wait=True):
             return prepare(found, run, planning, parts_of, folds)
 
-    with held:
+    with held, trusting(trust_code):
         prepared = team.from_leader(prepare_all)
         method = build_method(recipe)
         options = Options(choose_device(device), 0, resume, init, team, appearances=cv)

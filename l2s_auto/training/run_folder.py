@@ -13,6 +13,7 @@ from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.model_zip import LOW_RESOLUTION
 from l2s_auto.io.json_files import read_json, read_model
+from l2s_auto.io.recipes import read_recipe
 from l2s_auto.training.checkpoint import has_checkpoint
 
 LOGGER = logging.getLogger("l2s_auto")
@@ -116,7 +117,7 @@ class RunFolder:
                 )
 
     def _check_recipe(self, recipe: Recipe) -> None:
-        old, new = (_what_matters(r) for r in (read_model(self.recipe, Recipe), recipe))
+        old, new = (_what_matters(r) for r in (read_recipe(self.recipe), recipe))
         changed = [name for name in new if new[name] != old[name]]
         if changed:
             raise UserError(

@@ -17,6 +17,7 @@ import torch
 from l2s_auto.core.allocator import cache_is_on, spare_memory
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.trust import trusted_paths, trusting
 from l2s_auto.io.processes import end_with_parent, process_context, without_main
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.store import StoredCase
@@ -76,7 +77,7 @@ def try_plan(
         return _on_cuda(plan, recipe, method, device)
     context = process_context()
     results = context.Queue()
-    given = (plan, recipe, method, str(device), torch.get_num_threads(), sparing, results)
+    given = (plan, recipe, method, str(device), torch.get_num_threads(), sparing, trusted_paths(), results)
     process = context.Process(target=_in_process, args=given, daemon=True)
     with nullcontext() if "__main__:" in recipe.model_dump_json() else without_main():  # the user's own parts are there
         process.start()
@@ -108,6 +109,7 @@ def _in_process(
     device: str,
     threads: int,
     sparing: bool,
+    trust: frozenset[str],
     results: multiprocessing.Queue[Measured | Exception | None],
 ) -> None:
     """Puts Measured, None or the exception into `results`."""
@@ -118,7 +120,8 @@ def _in_process(
         torch.set_num_threads(threads)
         cases = made_up_cases(plan)
         before = _resident()
-        plain, hyper = _steps(plan, recipe, method, torch.device(device), cases)
+        with trusting(trust):
+            plain, hyper = _steps(plan, recipe, method, torch.device(device), cases)
         taken = (_peak() - before) / 1e9
         results.put(Measured(KEPT * taken if cache_is_on() and not sparing else taken, plain, hyper))
     except Exception as error:  # of a user's own parts too: the parent raises it

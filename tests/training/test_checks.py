@@ -8,6 +8,7 @@ from l2s_auto.augmenters import AUGMENTERS, AugmenterModule
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.trust import trusting
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.io.json_files import write_json
 from l2s_auto.losses import LOSSES
@@ -122,6 +123,14 @@ class Lacking:
     """A method without a step."""
 
     needs_images = hyper_steps = False
+
+
+@pytest.fixture(autouse=True)
+def trust():
+    """What the tests name here and elsewhere."""
+    own = [f"{__name__}:{name}" for name, value in globals().items() if isinstance(value, type)]
+    with trusting([*own, "math:sin", "builtins:dict", "fractions:Fraction"]):
+        yield
 
 
 def recipe_of(augmenter, method="learn2synth", **changes):

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from l2s_auto.augmenters import Parametric
 from l2s_auto.core.component import Component
+from l2s_auto.core.trust import trusting
 from l2s_auto.networks import load_weights, parameters
 from l2s_auto.networks.unet import unet
 from l2s_auto.training.build import make_network
@@ -35,6 +36,12 @@ FROZEN = {
     "network": Component(name=f"{__name__}:half_frozen"),
     "augmenter": Component(name=f"{__name__}:FixedNoise"),
 }
+
+
+@pytest.fixture(autouse=True)
+def trust():
+    with trusting(part.name for part in FROZEN.values()):
+        yield
 
 
 @pytest.mark.parametrize("method", METHODS)
