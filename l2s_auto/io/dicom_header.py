@@ -103,7 +103,7 @@ def _start(file: BinaryIO) -> _Walker:
     preamble = file.read(132)
     if preamble[128:] != b"DICM":  # as older software writes: a data set alone
         file.seek(0)
-        return _Walker(file, explicit=preamble[4:6].isalpha() and preamble[4:6].isupper(), syntax="")
+        return _without_syntax(file)
     walker = _Walker(file, explicit=True, syntax="")
     syntax = ""
     while file.peek(2)[:2] == b"\x02\x00":  # type: ignore[attr-defined]
@@ -112,12 +112,20 @@ def _start(file: BinaryIO) -> _Walker:
             syntax = walker.read(length, most=64).strip(b" \0").decode("ascii", errors="replace")
         else:
             walker.skip(vr, length)
+    if not syntax:
+        return _without_syntax(file)
     if syntax == DEFLATED:
         inflater = zlib.decompressobj(wbits=-15)
         file = io.BytesIO(inflater.decompress(file.read(), MAX_INFLATED))
         if not inflater.eof:
             raise DamagedFile("compressed elements that do not end")
     return _Walker(file, explicit=syntax != IMPLICIT, little=syntax != BIG_ENDIAN, syntax=syntax)
+
+
+def _without_syntax(file: BinaryIO) -> _Walker:
+    """A walker through elements of which no syntax is given: the first one shows it."""
+    kind = file.peek(6)[4:6]  # type: ignore[attr-defined]
+    return _Walker(file, explicit=kind.isalpha() and kind.isupper(), syntax="")
 
 
 class _Walker:

@@ -6,6 +6,7 @@ https://itk.org/Wiki/ITK/MetaIO/Documentation. What is read agrees with SimpleIT
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ TYPES = {
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }  # fmt: skip
+_LINE = re.compile(r"\s*(?P<name>[^=:\s][^=:]*?)\s*[=:]\s*(?P<value>[^=:\s].*|)", re.DOTALL)
 _BOOL = {"true": "yes", "t": "yes", "1": "yes", "false": "", "f": "", "0": ""}
 #: Fields that say the same, of which a header may have one.
 _SAME = (
@@ -57,9 +59,10 @@ def _fields(lines: Lines) -> Iterator[tuple[str, str]]:
     """Fields up to ElementDataFile, which is the last."""
     known = set()
     while True:
-        name, sign, value = (part.strip() for part in lines.next().partition("="))
-        if not sign:
-            raise DamagedFile(f"the header line {shown(name)}, but expected NAME = VALUE")
+        line = lines.next()
+        if (parts := _LINE.fullmatch(line)) is None:
+            raise DamagedFile(f"the header line {shown(line)}, but expected NAME = VALUE")
+        name, value = parts["name"], parts["value"]
         if name in known and (name in _USED or name == "ElementDataFile"):
             raise DamagedFile(f"the field {name} twice")
         known.add(name)

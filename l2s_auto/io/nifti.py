@@ -72,15 +72,16 @@ def _header(path: Path) -> Any:
         packed = file.read(2) == _GZIP
     named = path.name.lower().endswith(".gz")
     block = read_start(path, _LARGEST_HEADER, packed=packed)
-    for header_class, magic in ((nibabel.Nifti1Header, b"n+1\0"), (nibabel.Nifti2Header, b"n+2\0\r\n\x1a\n")):
+    for header_class in (nibabel.Nifti1Header, nibabel.Nifti2Header):
         size = header_class.template_dtype.itemsize
         if len(block) < size or not header_class.may_contain_header(block):
             continue
-        if packed != named:
-            found = "compressed data under a name without .gz" if packed else "data under a name with .gz that are not"
-            raise ImageFileError(f"{found} compressed" if not packed else f"{found}: rename the file")
+        if packed and not named:
+            raise ImageFileError("compressed data under a name that does not end with .gz: rename the file")
+        if named and not packed:
+            raise ImageFileError("data that are not compressed under a name that ends with .gz: rename the file")
         header: Any = header_class(block[:size])
-        if bytes(header["magic"].tobytes()).rstrip(b"\0") != magic.rstrip(b"\0"):
+        if header["magic"].item() != header.single_magic:
             raise ImageFileError("the header of a pair of files, whose voxels are in another one")
         return header
     raise ImageFileError(f"{path.name} is not a NIfTI file")

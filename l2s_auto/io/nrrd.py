@@ -45,13 +45,16 @@ _CHANNEL_KINDS = {
 }  # fmt: skip
 _PLAIN = {
     "content", "number", "sample units", "min", "max", "old min", "old max", "axis maxs", "thicknesses", "units",
-    "labels", "space units", "measurement frame", "block size",
+    "labels", "space units", "measurement frame",
 }  # fmt: skip
 _USED = {
     "type", "dimension", "sizes", "encoding", "endian", "line skip", "byte skip", "data file", "spacings", "axis mins",
     "centerings", "kinds", "space", "space dimension", "space directions", "space origin",
 }  # fmt: skip
-_NAMES = {name.replace(" ", ""): name for name in _PLAIN | _USED} | {"centers": "centerings"}
+_NAMES = {form: name for name in _PLAIN | _USED for form in (name, name.replace(" ", ""))} | {"centers": "centerings"}
+#: Fields that come after the one that says how many numbers they have.
+_NEED_DIMENSION = {"sizes", "spacings", "axis mins", "axis maxs", "thicknesses", "centerings", "units", "labels", "kinds"}
+_NEED_SPACE = {"space directions", "space origin", "space units", "measurement frame"}
 
 
 def read_header(path: Path) -> Header:
@@ -86,11 +89,15 @@ def _fields(lines: Lines) -> tuple[dict[str, str], bool]:
             raise DamagedFile(f"the header line {shown(line)}, but expected FIELD: VALUE")
         if value.startswith("=") or ":=" in name:
             continue
-        known = _NAMES.get(name.lower().replace(" ", ""))
+        known = _NAMES.get(name.lower())
         if known is None:
             raise DamagedFile(f"the unknown field {shown(name)}")
         if known in fields:
             raise DamagedFile(f"the field {known} twice")
+        if known in _NEED_DIMENSION | _NEED_SPACE and "dimension" not in fields:
+            raise DamagedFile(f"the field {known} before the field dimension")
+        if known in _NEED_SPACE and not {"space", "space dimension"} & set(fields):
+            raise DamagedFile(f"the field {known} before the space")
         fields[known] = value.strip()
     return fields, line == ""
 
@@ -152,8 +159,6 @@ def _affine(fields: dict[str, str], axes: int, domain: list[int]) -> np.ndarray:
     n = len(domain)
     if "space" in fields or "space dimension" in fields:
         return _affine_in_space(fields, axes, domain)
-    if "space directions" in fields or "space origin" in fields:
-        raise DamagedFile("directions or an origin without a space")
     spacing = numbers(fields.get("spacings", "1 " * axes), "spacings", count=axes)
     spacing = finite(tuple(spacing[axis] for axis in domain), "spacings")
     origin = np.zeros(n)

@@ -97,7 +97,7 @@ def read_start(path: Path, count: int, *, packed: bool) -> bytes:
         if not packed:
             return file.read(count)
         start = bytearray(count)
-        return bytes(start[: Unpacker(file).readinto(memoryview(start))])
+        return bytes(start[: Unpacker(file, members=True).readinto(memoryview(start))])
 
 
 def _read_raw(file: BinaryIO, target: memoryview) -> int:

@@ -11,7 +11,7 @@ from l2s_auto.io.gunzip import DamagedFile
 
 #: Far above what is met: a series of thousands of frames has a few lines for each.
 MAX_HEADER, MAX_LINES, MAX_LINE = 1 << 22, 50_000, 1 << 18
-MAX_EDGE = 1 << 24
+MAX_EDGE, MAX_LENGTH = 1 << 24, 1e12
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?|[+-]?nan", re.IGNORECASE)
 
@@ -62,9 +62,9 @@ def numbers(text: str, name: str, *, count: int) -> tuple[float, ...]:
 
 
 def finite(values: tuple[float, ...], name: str) -> tuple[float, ...]:
-    """The same numbers; DamagedFile unless all are finite."""
-    if not all(map(math.isfinite, values)):
-        raise DamagedFile(f"{name} is not finite")
+    """The same numbers; DamagedFile unless all are finite and none is absurd."""
+    if not all(math.isfinite(value) and abs(value) <= MAX_LENGTH for value in values):
+        raise DamagedFile(f"{name} holds numbers that are not finite, or beyond {MAX_LENGTH:g}")
     return values
 
 
