@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
-from l2s_auto.io import itk
+from l2s_auto.io.folders import entries, is_closed, is_dicom_folder
 from l2s_auto.io.volumes import case_name, volume_suffix
 
 _CHANNEL = re.compile(r"^(?P<stem>.+)_(?P<channel>\d{4})$")
@@ -17,17 +18,17 @@ def list_scans(folder: Path, *, ending: str = "") -> list[Path]:
     """Volumes of a folder, sorted: files of a known suffix (`ending`, if given) and folders with a DICOM series.
 
     Hidden files, side files such as JSON, and single DICOM slices are left out. A folder whose name has a volume's
-    suffix is listed, so that reading it says what is wrong.
+    suffix is listed, and so is one without permission to look into it, so that reading it says what is wrong.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     scans = []
-    for path in sorted(folder.iterdir()):
+    for path in entries(folder):
         suffix = volume_suffix(path)
         if path.name.startswith(".") or suffix == ".dcm":
             continue
         named = bool(suffix) and path.name.lower().endswith(ending.lower())
-        if named or (not suffix and not ending and itk.is_dicom_folder(path)):
+        if named or (not suffix and not ending and (is_dicom_folder(path) or is_closed(path))):
             scans.append(path)
     return scans
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.io import gunzip
+from l2s_auto.io.gunzip import DamagedFile
+from l2s_auto.io.stored import StoredArray, check_size, read_array, read_start
 
 # Everything in the header that places the grid in space; copied bit by bit from the input to the output.
 _GEOMETRY = (
@@ -20,10 +22,13 @@ _GEOMETRY = (
     "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
 _SAME_AFFINE = 1e-4
+_GZIP = b"\x1f\x8b"
+#: Bytes of a header of NIfTI-2; NIfTI-1 has 348.
+_LARGEST_HEADER = 540
 
 
 def errors() -> tuple[type[Exception], ...]:
-    """What nibabel raises for files that are damaged or of another kind."""
+    """What is raised for files that are damaged or of another kind."""
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
@@ -31,47 +36,81 @@ def errors() -> tuple[type[Exception], ...]:
 
 
 def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
-    """(X, Y, Z) shape, number of channels, affine; reads the header only."""
-    import nibabel
-
-    image: Any = nibabel.load(path)
-    shape, channels = _split_shape(path, image.shape)
-    return shape, channels, np.asarray(image.affine, dtype=np.float64)
+    """(X, Y, Z) shape, number of channels, affine; reads the header only, and compares it with the file's size."""
+    header = _header(path)
+    shape, channels = _split_shape(path, header.get_data_shape())
+    check_size(_stored(path, header))
+    return shape, channels, np.asarray(header.get_best_affine(), dtype=np.float64)
 
 
 def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np.ndarray]:
-    """(C, X, Y, Z) data in `dtype` (None = as scaled by the header, integers where nothing is scaled) and affine."""
-    import nibabel
+    """(C, X, Y, Z) data in `dtype` (None = as scaled by the header, integers where nothing is scaled) and affine.
 
-    if path.name.lower().endswith(".gz"):
-        # Read to the end, so that gzip's own checksum finds damage; nibabel stops after the last voxel.
-        content = gunzip.unpacked(path)
-        image: Any = _class_of(content, path).from_bytes(content)
-    else:
-        image = nibabel.load(path)
-    if image.get_data_dtype().kind not in "iufb":
+    The file holds what the header says, to the byte, and the checksum of a compressed one is verified.
+    """
+    header = _header(path)
+    if header.get_data_dtype().kind not in "iuf":
         raise UserError.single(
             "A file cannot be used.",
             where=str(path),
-            found=f"voxels of type {image.get_data_dtype()}",
+            found=f"voxels of type {header.get_data_dtype()}",
             expected="real numbers",
             mend="Save one number a voxel (a channel a file for colour or complex images).",
         )
-    shape, channels = _split_shape(path, image.shape)
-    data = np.asanyarray(image.dataobj) if dtype is None else image.get_fdata(dtype=dtype, caching="unchanged")
-    data = np.moveaxis(np.asarray(data).reshape((*shape, channels), order="F"), -1, 0)
-    return data, np.asarray(image.affine, dtype=np.float64)
+    shape, channels = _split_shape(path, header.get_data_shape())
+    data = _scaled(read_array(_stored(path, header)), header, dtype)
+    data = np.moveaxis(data.reshape((*shape, channels), order="F"), -1, 0)
+    return data, np.asarray(header.get_best_affine(), dtype=np.float64)
 
 
-def _class_of(content: bytes, path: Path) -> Any:
-    """nibabel's class for what a file holds, by its first bytes."""
+def _header(path: Path) -> Any:
+    """nibabel's header for what a file holds, by its first bytes. Extensions, which say nothing of voxels, stay unread."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
 
-    for image_class in (nibabel.Nifti1Image, nibabel.Nifti2Image):
-        if image_class.header_class.may_contain_header(content):
-            return image_class
+    with open(path, "rb") as file:
+        packed = file.read(2) == _GZIP
+    named = path.name.lower().endswith(".gz")
+    block = read_start(path, _LARGEST_HEADER, packed=packed)
+    for header_class in (nibabel.Nifti1Header, nibabel.Nifti2Header):
+        size = header_class.template_dtype.itemsize
+        if len(block) < size or not header_class.may_contain_header(block):
+            continue
+        if packed and not named:
+            raise ImageFileError("compressed data under a name that does not end with .gz: rename the file")
+        if named and not packed:
+            raise ImageFileError("data that are not compressed under a name that ends with .gz: rename the file")
+        header: Any = header_class(block[:size])
+        if header["magic"].item() != header.single_magic:
+            raise ImageFileError("the header of a pair of files, whose voxels are in another one")
+        return header
     raise ImageFileError(f"{path.name} is not a NIfTI file")
+
+
+def _stored(path: Path, header: Any) -> StoredArray:
+    shape = tuple(int(n) for n in header.get_data_shape())
+    start = float(header["vox_offset"])
+    if not start.is_integer() or not header.single_vox_offset <= start < 2**48:
+        raise DamagedFile(f"voxels that begin at byte {start:g}")
+    if path.name.lower().endswith(".gz"):
+        return StoredArray(path, shape, header.get_data_dtype(), 0, "gzip", skip=int(start))
+    return StoredArray(path, shape, header.get_data_dtype(), int(start))
+
+
+def _scaled(array: np.ndarray, header: Any, dtype: type[np.floating] | None) -> np.ndarray:
+    """Slope and intercept applied as nibabel does, in `dtype`; plane by plane, since nibabel computes in float64."""
+    from nibabel.volumeutils import apply_read_scaling
+
+    slope, intercept = (np.asanyarray(default if factor is None else factor) for factor, default in
+                        zip(header.get_slope_inter(), (1.0, 0.0), strict=True))  # fmt: skip
+    if dtype is None:
+        return np.asarray(apply_read_scaling(array, slope, intercept))
+    if (slope, intercept) == (1, 0):
+        return array.astype(dtype, order="F", copy=False)
+    scaled = np.empty(array.shape, dtype, order="F")
+    for index in range(array.shape[-1]):
+        scaled[..., index] = apply_read_scaling(array[..., index], slope, intercept)
+    return scaled
 
 
 def _split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:

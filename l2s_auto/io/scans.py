@@ -7,8 +7,8 @@ from pathlib import Path
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case
-from l2s_auto.io import itk
 from l2s_auto.io.case_files import channel_of, group_by_number, list_scans, require_distinct
+from l2s_auto.io.folders import is_dicom_folder
 from l2s_auto.io.volumes import SUFFIXES, case_name, volume_suffix
 
 
@@ -20,16 +20,16 @@ def find_scans(path: str | os.PathLike[str], channels: int) -> list[Case]:
     Raises UserError if there is no scan at all, or if two files would be the same case.
     """
     path = Path(path)
-    if path.is_file():
+    if os.path.isfile(path):
         return [_single(path, channels)]
-    if itk.is_dicom_folder(path):
-        return [Case(id=path.resolve().name, images=(path,))]
+    if is_dicom_folder(path):
+        return [Case(id=case_name(path.resolve()), images=(path,))]
     scans = list_scans(path)
     if not scans:
         raise UserError.single(
             "There are no scans to segment.",
             where=str(path),
-            found="no scan in this folder" if path.is_dir() else "nothing",
+            found="no scan in this folder" if os.path.isdir(path) else "nothing",
             expected=f"a file, or a folder of files, that end with one of {', '.join(SUFFIXES)}, or a DICOM folder",
             mend="Correct the path of the input.",
         )

@@ -7,7 +7,10 @@ voxel -> RAS+ mm. The same volume stored as NIfTI, NRRD or MetaImage reads back 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,9 +18,12 @@ import numpy as np
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Volume
-from l2s_auto.io import itk, nifti
+from l2s_auto.io import dicom, itk, metaimage, nifti, nrrd
 from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.folders import files_in, is_closed, is_dicom_file, is_dicom_folder
 from l2s_auto.io.labels import stored, whole_numbers
+from l2s_auto.io.stored import check_size, read_array
+from l2s_auto.io.world import Header
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
@@ -25,6 +31,9 @@ WRITABLE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 #: Of headers that name the file of their voxels.
 PAIRS = (".mhd",)
 SUFFIXES = (*WRITABLE_SUFFIXES, ".dcm")
+
+#: How Python has bytes of a file's name that are not UTF-8; no table, JSON file or terminal takes them.
+_NOT_UTF8 = re.compile(r"[\udc80-\udcff]")
 
 PathLike = str | os.PathLike[str]
 
@@ -36,9 +45,10 @@ def volume_suffix(path: PathLike) -> str:
 
 
 def case_name(path: PathLike) -> str:
-    """File name without its (double) suffix; a folder's name stays as it is."""
+    """File name without its (double) suffix; a folder's name stays as it is. Bytes that are no UTF-8 become %FF."""
     name = Path(path).name
-    return name[: len(name) - len(volume_suffix(path))]
+    stem = name[: len(name) - len(volume_suffix(path))]
+    return _NOT_UTF8.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", stem)
 
 
 def read_volume(path: PathLike) -> Volume:
@@ -78,31 +88,75 @@ def read_grid(path: PathLike) -> tuple[tuple[int, int, int], np.ndarray]:
 
 
 def read_header(path: PathLike) -> tuple[tuple[int, int, int], int, np.ndarray]:
-    """(X, Y, Z) shape, number of channels and affine, from the header only where the format allows."""
+    """(X, Y, Z) shape, number of channels and affine, from the header only where the format allows.
+
+    Raises UserError also where the file cannot hold as many voxels as its header says.
+    """
     path = Path(path)
     _require_file(path)
-    reader = nifti if volume_suffix(path) in NIFTI_SUFFIXES else itk
-    try:
-        shape, channels, affine = reader.read_header(path)
-    except UserError:
-        raise
-    except _reading_errors() as error:
-        _unreadable(path, error)
+    suffix = volume_suffix(path)
+    with _explained(path):
+        if suffix in NIFTI_SUFFIXES:
+            shape, channels, affine = nifti.read_header(path)
+        elif suffix in ITK_SUFFIXES:
+            header = _itk_header(path)
+            check_size(header.stored)
+            shape, channels, affine = header.shape, header.channels, header.affine
+        else:
+            shape, channels, affine = dicom.read_header(path)
     _require_affine(path, affine)
     return shape, channels, affine
 
 
+def files_of(path: PathLike) -> list[Path]:
+    """The files that hold a volume: itself, the other one of a pair, the files of a DICOM folder."""
+    path = Path(path)
+    if os.path.isdir(path):
+        return files_in(path)
+    if volume_suffix(path) in ITK_SUFFIXES:
+        with suppress(*_reading_errors()):
+            return list(dict.fromkeys((path, _itk_header(path).stored.path)))
+    return [path]
+
+
 def _read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np.ndarray]:
     _require_file(path)
-    reader = nifti if volume_suffix(path) in NIFTI_SUFFIXES else itk
-    try:
-        data, affine = reader.read(path, dtype=dtype)
-    except UserError:
-        raise
-    except _reading_errors() as error:
-        _unreadable(path, error)
+    suffix = volume_suffix(path)
+    with _explained(path):
+        if suffix in NIFTI_SUFFIXES:
+            data, affine = nifti.read(path, dtype=dtype)
+        else:
+            if suffix in ITK_SUFFIXES:
+                header = _itk_header(path)
+                data, affine = header.arrange(read_array(header.stored)), header.affine
+            else:
+                data, affine = dicom.read(path)
+            data = data if dtype is None else data.astype(dtype, copy=False)
     _require_affine(path, affine)
     return data, affine
+
+
+def _itk_header(path: Path) -> Header:
+    return (nrrd if volume_suffix(path) == ".nrrd" else metaimage).read_header(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what damaged files raise into a UserError about the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError.single(
+            "A file cannot be read.",
+            where=str(path),
+            found=f"more voxels than the memory holds ({error})" if str(error) else "more voxels than the memory holds",
+            expected="a volume that fits into memory",
+            mend="Check the size in its header, crop the volume, or use fewer --workers.",
+        ) from error
+    except _reading_errors() as error:
+        _unreadable(path, error)
 
 
 def _reading_errors() -> tuple[type[Exception], ...]:
@@ -111,21 +165,29 @@ def _reading_errors() -> tuple[type[Exception], ...]:
 
 
 def _require_file(path: Path) -> None:
+    """UserError unless it is a file or folder that may be read; a pipe or a device is never opened."""
     suffix = volume_suffix(path)
-    if path.is_dir():
-        if not suffix and itk.is_dicom_folder(path):
-            return
-        found, expected = "a folder", f"a {suffix} file" if suffix else "a file, or a folder with a DICOM series"
-    elif not path.exists():
-        found, expected = "nothing", "a file"
-    elif not path.is_file():
-        found, expected = "neither a file nor a folder", "a file"
-    elif path.stat().st_size == 0:
-        found, expected = "an empty file (0 bytes)", "a volume"
-    elif not suffix and not itk.is_dicom_file(path):
-        found, expected = f"the name {path.name}", f"a name that ends with one of {', '.join(SUFFIXES)}"
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as error:
+        _unreadable(path, error)
+    except (OSError, ValueError):
+        found, expected = ("a link to nothing" if os.path.islink(path) else "nothing"), "a file"
     else:
-        return
+        if stat.S_ISDIR(mode):
+            if not suffix and is_dicom_folder(path):
+                return
+            if is_closed(path):
+                _unreadable(path, PermissionError())
+            found, expected = "a folder", f"a {suffix} file" if suffix else "a file, or a folder with a DICOM series"
+        elif not stat.S_ISREG(mode):
+            found, expected = "neither a file nor a folder", "a file"
+        elif path.stat().st_size == 0:
+            found, expected = "an empty file (0 bytes)", "a volume"
+        elif not suffix and not is_dicom_file(path):
+            found, expected = f"the name {path.name}", f"a name that ends with one of {', '.join(SUFFIXES)}"
+        else:
+            return
     raise UserError.single(
         "A file cannot be read.",
         where=str(path),

@@ -1,0 +1,30 @@
+"""DICOM files and folders: read in a process of its own, whose crash is an error about one scan."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from l2s_auto.io import dicom_reader
+from l2s_auto.io.folders import files_in
+from l2s_auto.io.isolated import call_isolated
+
+#: Seconds that a scan may take, and more for each GB: a crashed or hanging reader is ended.
+_SECONDS, _SECONDS_PER_GB = 60.0, 600.0
+
+
+def read_header(path: Path) -> dicom_reader.Header:
+    """(X, Y, Z) shape, number of channels, affine; a folder is read completely."""
+    return call_isolated(dicom_reader.read_header, path, seconds=_limit(path))
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(C, X, Y, Z) data in the file's type and affine of a file or of a folder with one DICOM series."""
+    return call_isolated(dicom_reader.read, path, seconds=_limit(path))
+
+
+def _limit(path: Path) -> float:
+    files = files_in(path) if path.is_dir() else [path]
+    return _SECONDS + _SECONDS_PER_GB * sum(os.path.getsize(file) for file in files) / 1e9

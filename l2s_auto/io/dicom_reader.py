@@ -1,0 +1,150 @@
+"""DICOM by GDCM, which is part of SimpleITK. Only the process of `io/isolated.py` calls these functions.
+
+ITK's arrays are (Z, Y, X, C) and its world is LPS; here they are (C, X, Y, Z) and RAS+.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from l2s_auto.core.errors import UserError, some_of
+from l2s_auto.io.dicom_header import DicomSize, read_size
+from l2s_auto.io.folders import files_in, is_dicom_file, may_be_dicom
+from l2s_auto.io.gunzip import DamagedFile
+from l2s_auto.io.world import lps_affine
+
+#: Tags of DICOM: where a slice's first voxel lies, and its rows' and columns' directions.
+_POSITION, _DIRECTIONS = "0020|0032", "0020|0037"
+#: Fraction of the typical distance of neighbouring slices by which one may differ.
+_UNEVEN = 0.05
+
+Header = tuple[tuple[int, int, int], int, np.ndarray]
+
+
+def read_header(path: Path) -> Header:
+    """(X, Y, Z) shape, number of channels, affine; a folder is read completely."""
+    data, affine = read(path)
+    x, y, z = data.shape[1:]
+    return (x, y, z), len(data), affine
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(C, X, Y, Z) data in the file's type and affine of a file or of a folder with one DICOM series."""
+    image, sizes = _read_series(path) if path.is_dir() else _read_file(path)
+    array = _simple_itk().GetArrayFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() == 1:
+        array = array[..., np.newaxis]
+    array = array.T  # (C, X, Y[, Z])
+    if array.ndim == 3:
+        array = array[..., np.newaxis]
+    if array.dtype.kind not in "iuf" or array.ndim != 4:
+        raise UserError.single(
+            "A file cannot be used.",
+            where=str(path),
+            found=f"{image.GetDimension()} dimensions of {image.GetPixelIDTypeAsString()}",
+            expected="a two- or three-dimensional volume of real numbers",
+            mend="Save one three-dimensional volume a file.",
+        )
+    expected = (sizes[0].columns, sizes[0].rows, sum(size.frames for size in sizes))
+    if array.shape[1:] != expected:
+        raise DamagedFile(f"a volume of shape {array.shape[1:]}, but its header says {expected}")
+    spacing, n = np.asarray(image.GetSpacing()), image.GetDimension()
+    return array, lps_affine(np.reshape(image.GetDirection(), (n, n)) * spacing, image.GetOrigin())
+
+
+def _simple_itk() -> Any:
+    import SimpleITK
+
+    SimpleITK.ProcessObject.GlobalWarningDisplayOff()
+    return SimpleITK
+
+
+def _read_file(path: Path) -> tuple[Any, list[DicomSize]]:
+    size = read_size(path)
+    return _simple_itk().ReadImage(str(path), imageIO="GDCMImageIO"), [size]
+
+
+def _read_series(folder: Path) -> tuple[Any, list[DicomSize]]:
+    sitk = _simple_itk()
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        raise UserError.single(
+            "A folder cannot be read as one scan.",
+            where=str(folder),
+            found=f"{len(series)} DICOM series" + (f" ({', '.join(series)})" if series else ""),
+            expected="exactly one DICOM series",
+            mend="Put each series in a folder of its own.",
+        )
+    reader = sitk.ImageSeriesReader()
+    names = reader.GetGDCMSeriesFileNames(str(folder), series[0])
+    paths = [Path(name) for name in names]
+    sizes = _require_complete(folder, paths)
+    reader.SetFileNames(names)
+    return reader.Execute(), sizes
+
+
+def _require_complete(folder: Path, slices: Sequence[Path]) -> list[DicomSize]:
+    """The sizes of the slices. UserError where files of the series cannot be read, differ, or do not hold what they
+    say, or where slices are missing, doubled or at uneven distances.
+
+    ITK would leave out, or spread, what is there, and so stretch the patient.
+    """
+    used = {path.name for path in slices}
+    others = [path for path in files_in(folder) if path.name not in used and path.name.upper() != "DICOMDIR"]
+    unread = [path.name for path in others if is_dicom_file(path) or may_be_dicom(path)]
+    if unread:
+        _refuse(folder, f"{len(unread)} DICOM files that are no readable slices: {some_of(unread, most=3)}")
+    sizes, damaged = [], []
+    for path in slices:
+        try:
+            sizes.append(read_size(path))
+        except (DamagedFile, EOFError, OSError) as error:
+            damaged.append(f"{path.name} ({error})")
+    if damaged:
+        _refuse(folder, f"{len(damaged)} damaged DICOM files: {some_of(damaged, most=3)}")
+    if len({(size.rows, size.columns, size.samples, size.frames) for size in sizes}) > 1:
+        _refuse(folder, "slices of several sizes")
+    if found := _uneven(slices):
+        _refuse(folder, found)
+    return sizes
+
+
+def _uneven(slices: Sequence[Path]) -> str:
+    """What is wrong with the distances of the slices; empty if nothing is, or if they have no positions."""
+    sitk = _simple_itk()
+    places = []
+    for path in slices:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.SetImageIO("GDCMImageIO")
+        reader.ReadImageInformation()
+        if not reader.HasMetaDataKey(_POSITION) or not reader.HasMetaDataKey(_DIRECTIONS):
+            return ""
+        directions = [float(number) for number in reader.GetMetaData(_DIRECTIONS).split("\\")]
+        position = [float(number) for number in reader.GetMetaData(_POSITION).split("\\")]
+        if len(directions) != 6 or len(position) != 3:
+            return f"the position or the directions of {path.name}, which are not 3 and 6 numbers"
+        places.append(float(np.cross(directions[:3], directions[3:]) @ position))
+    if len(places) < 3:
+        return ""
+    order, steps = np.argsort(places, kind="stable"), np.diff(np.sort(places))
+    slices, usual = [slices[k] for k in order], float(np.median(steps))
+    far = [k for k, step in enumerate(steps) if abs(step - usual) > max(_UNEVEN * usual, 1e-3)]
+    pairs = [f"{steps[k]:.2f} mm from {slices[k].name} to {slices[k + 1].name}" for k in far]
+    if not pairs:
+        return ""
+    return f"slices of {usual:.2f} mm distance, but {some_of(pairs, most=3)}: some are missing, or there twice"
+
+
+def _refuse(folder: Path, found: str) -> None:
+    raise UserError.single(
+        "A DICOM series is not whole.",
+        where=str(folder),
+        found=found,
+        expected="the slices of one volume at equal distances, and no other DICOM file",
+        mend="Export the series again, or remove what does not belong to it.",
+    )

@@ -1,0 +1,59 @@
+"""What is in a folder, whatever is in it: entries that cannot be read, links to nothing and pipes stop nobody."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from l2s_auto.core.errors import UserError
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in the folder, sorted. UserError if it may not be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError.single(
+            "A folder cannot be read.",
+            where=str(folder),
+            found=(error.strerror or str(error)).lower(),
+            expected="a folder that you may list and enter",
+            mend="Change its permissions, or copy what is in it.",
+        ) from error
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The ordinary files of a folder, sorted; empty if it may not be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if os.path.isfile(path))
+    except OSError:
+        return []
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether it is a folder whose files cannot be read."""
+    return os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether it is a file with DICOM's mark after its preamble, or its suffix."""
+    if not os.path.isfile(path) or path.name.startswith("."):
+        return False
+    if path.suffix.lower() == ".dcm":
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def may_be_dicom(path: Path) -> bool:
+    """Whether it is a file without permission to read, whose name does not say that it is something else."""
+    ordinary = bool(path.suffix) and not path.suffix[1:].isdigit() and path.suffix.lower() not in (".dcm", ".ima")
+    return not path.name.startswith(".") and not ordinary and not os.access(path, os.R_OK)
+
+
+def is_dicom_folder(folder: Path) -> bool:
+    """Whether a file directly in the folder is DICOM."""
+    return os.path.isdir(folder) and any(is_dicom_file(path) for path in files_in(folder))

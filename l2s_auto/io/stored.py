@@ -1,0 +1,139 @@
+"""An array in a file: where its bytes are, whether they can be there at all, and reading them into one array.
+
+Nothing is allocated before the sizes in a header have been compared with the size of the file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from l2s_auto.io.gunzip import MAX_RATIO, PIECE, DamagedFile, Unpacker
+
+Packing = Literal["raw", "gzip", "zlib", "text"]
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """Where the voxels of a volume are.
+
+    path     file that holds them
+    shape    the axis that is fastest in the file first
+    dtype    with its byte order
+    offset   bytes of the file before the data
+    packing  gzip: streams that may follow each other; zlib: one stream of zlib or gzip; text: decimal numbers
+    skip     unpacked bytes before the first voxel
+    length   packed bytes; None: to the end of the file
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    offset: int
+    packing: Packing = "raw"
+    skip: int = 0
+    length: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def check_size(stored: StoredArray) -> None:
+    """DamagedFile unless the file can hold what the header says; MemoryError for more than this machine has."""
+    size = stored.path.stat().st_size
+    present = size - stored.offset
+    if stored.length is not None and stored.length != present:
+        raise DamagedFile(f"{max(0, present)} bytes of compressed data, but the header says {stored.length}")
+    needed = stored.skip + stored.nbytes
+    if stored.packing == "raw" and present != needed:
+        kind = "fewer" if present < needed else "more"
+        raise DamagedFile(f"{abs(present - needed)} bytes {kind} than the {needed} of voxels that the header says")
+    if stored.packing in ("gzip", "zlib") and needed > MAX_RATIO * max(0, present):
+        raise DamagedFile(f"the header says {needed} bytes of voxels, more than the file's {size} bytes can hold")
+    if stored.packing == "text" and 2 * math.prod(stored.shape) > present + 1:
+        raise DamagedFile(f"the header says {math.prod(stored.shape)} numbers, more than the file can hold")
+    memory = _physical_memory()
+    if memory is not None and stored.nbytes > memory:
+        raise MemoryError(f"{stored.nbytes / 1e9:.1f} GB of voxels")
+
+
+def read_array(stored: StoredArray) -> np.ndarray:
+    """The voxels, in Fortran order, in memory of their own.
+
+    Raises EOFError, DamagedFile, OSError or one of `gunzip.errors()` if they are not exactly what the header says.
+    """
+    check_size(stored)
+    with open(stored.path, "rb") as file:
+        file.seek(stored.offset)
+        if stored.packing == "text":
+            return _read_text(file, stored)
+        array = np.empty(math.prod(stored.shape), dtype=stored.dtype)
+        target = memoryview(array.view(np.uint8))  # type: ignore[arg-type]
+        if stored.packing == "raw":
+            file.seek(stored.skip, os.SEEK_CUR)
+            done = _read_raw(file, target)
+        else:
+            unpacker = Unpacker(file, members=stored.packing == "gzip", length=stored.length)
+            unpacker.skip(stored.skip)
+            done = unpacker.readinto(target)
+            if done == len(target):
+                unpacker.finish()
+    if done != stored.nbytes:
+        raise EOFError(f"{done} bytes of voxels, but the header says {stored.nbytes}")
+    if not stored.dtype.isnative:
+        array = array.byteswap(inplace=True).view(stored.dtype.newbyteorder("="))
+    return array.reshape(stored.shape, order="F")
+
+
+def read_start(path: Path, count: int, *, packed: bool) -> bytes:
+    """The first bytes of a file, unpacked: `count`, or as many as there are."""
+    with open(path, "rb") as file:
+        if not packed:
+            return file.read(count)
+        start = bytearray(count)
+        return bytes(start[: Unpacker(file, members=True).readinto(memoryview(start))])
+
+
+def _read_raw(file: BinaryIO, target: memoryview) -> int:
+    done = 0
+    while done < len(target):
+        count = file.readinto(target[done : done + 16 * PIECE])  # type: ignore[attr-defined]
+        if not count:
+            break
+        done += count
+    return done
+
+
+def _read_text(file: BinaryIO, stored: StoredArray) -> np.ndarray:
+    """Decimal numbers between white space, a piece of the file at a time."""
+    count = math.prod(stored.shape)
+    array = np.empty(count, dtype=stored.dtype)
+    convert = float if stored.dtype.kind == "f" else int
+    done, begun = 0, b""
+    while True:
+        piece = file.read(PIECE)
+        words = (begun + piece).split()
+        begun = words.pop() if piece and words and not piece[-1:].isspace() else b""
+        if done + len(words) > count:
+            raise DamagedFile(f"more numbers than the {count} that the header says")
+        array[done : done + len(words)] = np.fromiter(map(convert, words), dtype=stored.dtype, count=len(words))
+        done += len(words)
+        if not piece:
+            break
+    if done < count:
+        raise DamagedFile(f"{done} numbers, but the header says {count}")
+    return array.reshape(stored.shape, order="F")
+
+
+def _physical_memory() -> int | None:
+    """Bytes of this machine; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
