@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from l2s_auto.core.printable import printable
+
 
 @dataclass(frozen=True)
 class Offence:
@@ -24,7 +26,7 @@ class Offence:
     mend: str
 
     def __str__(self) -> str:
-        return f"{self.where}: found {self.found}; expected {self.expected}. {self.mend}"
+        return printable(f"{self.where}: found {self.found}; expected {self.expected}. {self.mend}")
 
 
 class UserError(ValueError):
