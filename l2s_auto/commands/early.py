@@ -7,7 +7,9 @@ from l2s_auto.core.import_path import ignore_working_folder
 
 _NAME = os.path.basename("".join(getattr(sys, "argv", [])[:1]))
 
-if _NAME.startswith("l2s_"):  # a console script: this process is the command's
+if _NAME in ("-c", "__main__.py"):  # `python -c`, which calls a command; `python -m l2s_auto`
+    ignore_working_folder()
+elif _NAME.startswith("l2s_"):  # a console script: this process is the command's
     ignore_working_folder()
     from l2s_auto.commands.start import begin
 

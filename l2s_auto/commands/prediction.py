@@ -34,9 +34,8 @@ def print_summary(summary: PredictionSummary) -> None:
     for note in summary.notes:
         print(f"Note: {note}")
     skipped = f", {len(summary.skipped)} were there already" if summary.skipped else ""
-    print(
-        f"{_scans(len(summary.done))} segmented in {summary.seconds:.0f} s{skipped}. Folder: {printable(summary.folder)}"
-    )
+    done = f"{_scans(len(summary.done))} segmented in {summary.seconds:.0f} s{skipped}"
+    print(f"{done}. Folder: {printable(summary.folder)}")
     if summary.flagged:
         print(f"Look at {', '.join(map(printable, summary.flagged))}: qc.csv says why.")
     for failure in summary.failures:

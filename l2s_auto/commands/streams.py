@@ -11,7 +11,7 @@ from l2s_auto.core.streams import SafeStream, safe_stream
 
 def make_streams_safe() -> None:
     """From now on printing raises nothing, and control characters in what is printed are shown escaped."""
-    sys.stdout, sys.stderr = safe_stream(sys.stdout), safe_stream(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = safe_stream(sys.stdout), safe_stream(sys.stderr)
 
 
 @contextmanager

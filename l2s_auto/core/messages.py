@@ -47,14 +47,14 @@ class TerminalHandler(logging.Handler):
 
 
 class LogFile(logging.FileHandler):
-    """A file with the time of each message. Where it cannot be written, as on a full disk, the terminal says so once."""
+    """A file with the time of each message. Where it cannot be written, such as on a full disk, one warning says so."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
         self._failed = False
         self.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(message)s"))
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (of the base class)
+    def handleError(self, record: logging.LogRecord) -> None:
         if not self._failed and sys.stderr is not None:
             self._failed = True
             reason = sys.exc_info()[1]
@@ -64,5 +64,5 @@ class LogFile(logging.FileHandler):
         try:
             super().close()
         except OSError:  # what waits to be written cannot be
-            self.stream = None  # type: ignore[assignment]
+            self.stream = None
             super().close()

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker, spawn, util
 from multiprocessing.connection import wait
@@ -15,8 +15,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnC
 from typing import Any
 
 Context = ForkServerContext | SpawnContext
-#: First in each new interpreter. `python -c` would import from the working folder, before anything is imported.
-WITHOUT_WORKING_FOLDER = "import sys; sys.path[:] = [entry for entry in sys.path if entry]; "
+#: `python -c` would import from the working folder. Python 3.10 has no option against it; there this comes first.
+_OPTION = "-P"
+_PREFIX = "import sys; sys.path[:] = [entry for entry in sys.path if entry]; "
 _LOCK = threading.RLock()
 
 
@@ -28,11 +29,11 @@ def clean_interpreters() -> Iterator[None]:
     """
 
     def command_line(**given: Any) -> list[str]:
-        return _prefixed(line(**given))
+        return _without_working_folder(line(**given))
 
-    def start(path: Any, arguments: Any, files: Any) -> int:
+    def start(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
         with _without_interrupts():
-            return begin(path, _prefixed(arguments), files)
+            return begin(path, _without_working_folder(args), passfds)
 
     with _LOCK:
         line, begin = spawn.get_command_line, util.spawnv_passfds
@@ -43,13 +44,17 @@ def clean_interpreters() -> Iterator[None]:
             spawn.get_command_line, util.spawnv_passfds = line, begin
 
 
-def _prefixed(arguments: Sequence[Any]) -> list[Any]:
-    """A command line whose program, behind `-c`, begins with `WITHOUT_WORKING_FOLDER`."""
+def _without_working_folder(arguments: Sequence[Any]) -> list[Any]:
+    """The command line of an interpreter, for one that imports nothing from the working folder."""
     given = list(arguments)
-    if "-c" in given:
-        place = given.index("-c") + 1
-        if not given[place].startswith(WITHOUT_WORKING_FOLDER):
-            given[place] = WITHOUT_WORKING_FOLDER + given[place]
+    if "-c" not in given:
+        return given
+    program = given.index("-c") + 1
+    if sys.version_info >= (3, 11):
+        if _OPTION not in given[:program]:
+            given.insert(1, _OPTION)
+    elif not given[program].startswith(_PREFIX):
+        given[program] = _PREFIX + given[program]
     return given
 
 
@@ -68,16 +73,16 @@ def _without_interrupts() -> Iterator[None]:
 
 class _ForkServerProcess(ForkServerProcess):
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802 (of the base class)
+    def _Popen(process_obj: Any) -> Any:
         with clean_interpreters():
-            return ForkServerProcess._Popen(process_obj)  # type: ignore[attr-defined]
+            return ForkServerProcess._Popen(process_obj)
 
 
 class _SpawnProcess(SpawnProcess):
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802 (of the base class)
+    def _Popen(process_obj: Any) -> Any:
         with clean_interpreters():
-            return SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]
+            return SpawnProcess._Popen(process_obj)
 
 
 class _ForkServer(ForkServerContext):
@@ -114,7 +119,7 @@ def end_all() -> None:
     """End the server and the workers that are left, whatever they do: nobody waits for it."""
     for process in multiprocessing.active_children():
         process.kill()
-    if (server := getattr(forkserver._forkserver, "_forkserver_pid", None)) is not None:  # type: ignore[attr-defined]
+    if (server := getattr(forkserver._forkserver, "_forkserver_pid", None)) is not None:
         with suppress(OSError):
             os.kill(server, signal.SIGKILL)
 
