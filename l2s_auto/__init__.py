@@ -7,18 +7,17 @@
 The import is light: neither PyTorch nor SimpleITK is loaded before something needs it.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # nothing is imported here: not even `typing`, which `python -m` would find in the working folder
 if TYPE_CHECKING:
+    from typing import Any
+
     from l2s_auto.inference.predictor import Predictor
 
 __all__ = ["Predictor", "__version__"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name == "Predictor":
         from l2s_auto.inference.predictor import Predictor
 

@@ -1,7 +1,8 @@
 """The commands: each parses, calls, prints, and returns its exit code. Everything heavy is imported in the call."""
 
-from __future__ import annotations
+from l2s_auto.commands import early  # noqa: F401  first: it decides where the others are imported from
 
+# isort: split
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 from l2s_auto.commands import parsers
 from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
+from l2s_auto.commands.start import command
 from l2s_auto.core.allocator import keep_blocks, share_memory, spare_memory, start_without_cache
+from l2s_auto.core.interrupts import loading_done
 
 Arguments = Sequence[str] | None
 #: Of the training images that lack channels, where scans may lack some.
@@ -18,6 +21,7 @@ MISSING_SHARE = 0.5
 WORKERS_NEED = ("l2s_auto.training.trial", "l2s_auto.synthesis.classes", "l2s_auto.preprocessing.store", "blosc2")
 
 
+@command("l2s_plan_and_train")
 def plan_and_train(arguments: Arguments = None) -> int:
     """`l2s_plan_and_train`: from a dataset to a model."""
     args = parsers.plan_and_train().parse(arguments)
@@ -36,6 +40,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
         from l2s_auto.planning.choices import Choices
         from l2s_auto.training.run import plan_and_train
 
+        loading_done()
         chosen = {name: getattr(args, name) for name in ("hyper_every", "hyper_part", "micro_batch")}
         given = {name: value for name, value in chosen.items() if value is not None}
         if args.hypergradient or args.direction:
@@ -91,6 +96,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
     )
 
 
+@command("l2s_predict")
 def predict(arguments: Arguments = None) -> int:
     """`l2s_predict`: from scans to segmentations. Exit code 1 if a case failed; the others are done."""
     args = parsers.predict().parse(arguments)
@@ -104,6 +110,7 @@ def predict(arguments: Arguments = None) -> int:
         from l2s_auto.inference.predict import PredictionSummary, predict
         from l2s_auto.training.team import team_from_environment
 
+        loading_done()
         team, device = team_from_environment(args.device)
 
         def keep_room(model: Any) -> None:
@@ -139,6 +146,7 @@ def predict(arguments: Arguments = None) -> int:
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_predict", advice=advice)
 
 
+@command("l2s_evaluate")
 def evaluate(arguments: Arguments = None) -> int:
     """`l2s_evaluate`: segmentations against references."""
     args = parsers.evaluate().parse(arguments)
@@ -149,6 +157,7 @@ def evaluate(arguments: Arguments = None) -> int:
         from l2s_auto.evaluation import evaluate_folders
         from l2s_auto.io.json_files import write_json
 
+        loading_done()
         labels = read_labels(model=args.model, file=args.labels)
         metrics = evaluate_folders(
             args.predictions, args.references, labels.names, regions=labels.regions, ignore=labels.ignore
@@ -161,6 +170,7 @@ def evaluate(arguments: Arguments = None) -> int:
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_evaluate")
 
 
+@command("l2s_demo")
 def demo(arguments: Arguments = None) -> int:
     """`l2s_demo`: everything, on phantoms made on the spot."""
     args = parsers.demo().parse(arguments)
@@ -170,12 +180,14 @@ def demo(arguments: Arguments = None) -> int:
     def body() -> None:
         from l2s_auto.experiments.demo import TRAINING_SECONDS, run_demo
 
+        loading_done()
         seconds = args.time_budget or TRAINING_SECONDS
         run_demo(args.output, seed=args.seed, time_budget=seconds, device=args.device)
 
     return run_command(body, leaves=arguments is None, command="l2s_demo", log=args.output / "log.txt")
 
 
+@command("l2s_export")
 def export_model(arguments: Arguments = None) -> int:
     """`l2s_export`: a model into one file."""
     args = parsers.export_model().parse(arguments)
@@ -183,6 +195,7 @@ def export_model(arguments: Arguments = None) -> int:
     def body() -> None:
         from l2s_auto.inference.export import export_model
 
+        loading_done()
         print(f"Written: {export_model(args.model, args.output, format=args.format)}")
         if args.format == "nnunet":
             print("README.txt there says how to use it, and where nnU-Net's results with it differ.")
@@ -190,6 +203,7 @@ def export_model(arguments: Arguments = None) -> int:
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_export")
 
 
+@command("l2s_import")
 def import_model(arguments: Arguments = None) -> int:
     """`l2s_import`: one file into a model on this machine."""
     args = parsers.import_model().parse(arguments)
@@ -199,6 +213,7 @@ def import_model(arguments: Arguments = None) -> int:
         from l2s_auto.inference.export import import_model
         from l2s_auto.inference.last_model import remember_model
 
+        loading_done()
         name = path_part(args.file.stem, default="model")
         folder = import_model(args.file, args.output or Path("l2s_runs") / name)
         remember_model(folder)
@@ -207,6 +222,7 @@ def import_model(arguments: Arguments = None) -> int:
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_import")
 
 
+@command("l2s_experiment")
 def experiment(arguments: Arguments = None) -> int:
     """`l2s_experiment`: an experiment of the method's paper."""
     args = parsers.experiment().parse(arguments)
@@ -217,6 +233,7 @@ def experiment(arguments: Arguments = None) -> int:
         from l2s_auto.experiments import find_experiment
 
         run = find_experiment(args.name)
+        loading_done()
         options = {name: value for name, value in vars(args).items() if value is not None and name != "trust_code"}
         place = options.pop("output", Path("l2s_experiments") / options.pop("name"))
         options.pop("name", None)
@@ -234,8 +251,8 @@ def list_commands() -> int:
     from l2s_auto import __version__
 
     print(f"l2s_auto {__version__}: segmentation networks for your own scans\n")
-    for command, summary in parsers.SUMMARIES.items():
-        print(f"  {command:<20} {summary}")
+    for name, summary in parsers.SUMMARIES.items():
+        print(f"  {name:<20} {summary}")
     print("\nEach command tells its options and examples with --help.")
     return 0
 

@@ -37,6 +37,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self.color = False  # no escape codes: of Python 3.14, whose help would have them
         self.add_argument("--version", action="version", version=f"l2s_auto {__version__}")
 
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -8,19 +8,21 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from l2s_auto.core.printable import printable
+from l2s_auto.core.streams import bar_stream
 from l2s_auto.inference.predict import PredictionSummary, Progress
 
 
 @contextmanager
 def prediction_bar(*, shown: bool = True) -> Iterator[Callable[[Progress], None]]:
     """While it is open, the callable draws how far the prediction is; nothing where no terminal watches."""
-    with tqdm(
-        total=1.0, leave=False, disable=not shown or not sys.stderr.isatty(), bar_format="{l_bar}{bar}| {elapsed}"
-    ) as bar:
+    stream = bar_stream()
+    disable = not shown or not stream.isatty()
+    with tqdm(total=1.0, leave=False, disable=disable, bar_format="{l_bar}{bar}| {elapsed}", file=stream) as bar:
 
         def show(progress: Progress) -> None:
             bar.total = max(1, progress.total)
-            bar.set_description(f"{progress.case} ({progress.done}/{progress.total})", refresh=False)
+            bar.set_description(f"{printable(progress.case)} ({progress.done}/{progress.total})", refresh=False)
             bar.n = min(progress.total, progress.done + (progress.share if progress.share < 1 else 0))
             bar.refresh()
 
@@ -32,11 +34,12 @@ def print_summary(summary: PredictionSummary) -> None:
     for note in summary.notes:
         print(f"Note: {note}")
     skipped = f", {len(summary.skipped)} were there already" if summary.skipped else ""
-    print(f"{_scans(len(summary.done))} segmented in {summary.seconds:.0f} s{skipped}. Folder: {summary.folder}")
+    done = f"{_scans(len(summary.done))} segmented in {summary.seconds:.0f} s{skipped}"
+    print(f"{done}. Folder: {printable(summary.folder)}")
     if summary.flagged:
-        print(f"Look at {', '.join(summary.flagged)}: qc.csv says why.")
+        print(f"Look at {', '.join(map(printable, summary.flagged))}: qc.csv says why.")
     for failure in summary.failures:
-        print(f"Failed: {failure.file}: {failure.reason}", file=sys.stderr)
+        print(f"Failed: {printable(failure.file)}: {printable(failure.reason)}", file=sys.stderr)
     if summary.failures:
         print(f"{_scans(len(summary.failures))} failed; they are listed in failures.csv.", file=sys.stderr)
 

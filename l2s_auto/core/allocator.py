@@ -7,6 +7,8 @@ import os
 import sys
 from contextlib import suppress
 
+from l2s_auto.core.interrupts import hold_signals, receive_signals
+
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _LARGE = 1_000_000  # bytes
@@ -23,13 +25,17 @@ def start_without_cache() -> None:
     here have none either.
     """
     if not _is_glibc() or not cache_is_on() or not _can_start_again():
+        receive_signals()  # of a program that has started again
         return
     told = os.environ.get(_TUNABLES)
     os.environ[_TUNABLES] = f"{told}:{_NO_CACHE}" if told else _NO_CACHE
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # full, closed, none
+            stream.flush()
+    hold_signals()  # they would end a program that starts with Python's traceback, until it handles them
     with suppress(OSError):  # then as it is
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    receive_signals()
 
 
 def cache_is_on() -> bool:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from l2s_auto.core.names import visible
+from l2s_auto.core.printable import printable
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Offence:
     def __str__(self) -> str:
         """One line; names and values from files are shown without their control characters."""
         text = f"{self.where}: found {self.found}; expected {self.expected}. {self.mend}"
-        return visible(" ".join(text.split("\n")))
+        return printable(" ".join(text.split("\n")))
 
 
 class UserError(ValueError):

@@ -10,13 +10,6 @@ _SEPARATORS = re.compile(r"[/\\]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def visible(text: str) -> str:
-    r"""The text with control characters, escape codes and the like written out, such as \x1b: safe on a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 def is_name(text: str, *, longest: int = MAX_NAME) -> bool:
     """Whether the text can be shown as it is: not blank, in one line, without control characters, not too long."""
     return bool(text.strip()) and text.isprintable() and len(text.encode("utf-8")) <= longest

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from l2s_auto.core.errors import UserError, disk_is_full
+from l2s_auto.core.interrupts import check_interrupt, uninterrupted
 from l2s_auto.inference import qc
 from l2s_auto.inference.ahead import Outcome, attempt, map_ahead
 from l2s_auto.inference.jobs import Job, Jobs
@@ -95,9 +96,14 @@ def segment_all(
         if progress is not None:
             progress(Progress(len(tally.done) + len(tally.failures), total, job.case.id, share))
 
+    def watch(job: Job, share: float) -> None:
+        check_interrupt()
+        report(job, share)
+
     def collect(job: Job, outcome: Outcome[Result]) -> None:
         seconds = time.monotonic() - begun[job.case.id]
-        _record(found.folder, job, outcome, model, tally, seconds=seconds)
+        with uninterrupted():
+            _record(found.folder, job, outcome, model, tally, seconds=seconds)
         report(job, 1.0)
 
     with ExitStack() as stack:
@@ -117,14 +123,14 @@ def segment_all(
 
         try:
             for job, scan in map_ahead(read, found.jobs, ahead):
-                report(job, 0.0)
+                watch(job, 0.0)
                 work = partial(_work, found.folder, job, scan, model, options)
                 if lanes is not None and scan.value is not None and is_small(scan.value, model.plan):
                     collect_until(lanes.count)
                     pending.append((job, lanes.pool.submit(_to_the_end, work)))
                     continue
                 collect_until(1)  # at most what is written; the lanes are empty when all threads are needed
-                outcome = work(report)
+                outcome = work(watch)
                 if isinstance(outcome, Outcome):
                     collect_until(0)
                     collect(job, outcome)

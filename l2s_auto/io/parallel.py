@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from l2s_auto.core.allocator import keep_memory
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.io.processes import end_with_parent, process_context, without_main
 
 Item = TypeVar("Item")
@@ -36,6 +37,7 @@ def map_cases(
     results: dict[int, Result] = {}
     pairs = _in_process(function, items) if workers <= 0 else _in_workers(function, items, name=name, workers=workers)
     for index, result in pairs:
+        check_interrupt()
         results[index] = result
         if progress is not None:
             progress(len(results), len(items))
@@ -87,6 +89,13 @@ def _in_workers(
                     raise _died(name(items[index])) from error
                 start(pool)
                 yield index, result
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C does not reach the workers, and what they work on is of no use
+        for pool in pools:
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+        raise
     finally:
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)

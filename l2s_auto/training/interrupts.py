@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training between two iterations, so that what is saved is whole."""
+"""Ctrl-C, SIGTERM and SIGHUP end a training between two iterations, so that what is saved is whole."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from l2s_auto.core.interrupts import STOPPING, interrupted, loading_done, note_interrupt
+
 
 class Interrupts:
     """arrived  whether the user asked to stop."""
 
     def __init__(self) -> None:
-        self.arrived = False
+        self.arrived = interrupted()
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Signal handler: the first signal is remembered, the second interrupts at once."""
+        note_interrupt()
         if self.arrived:
             raise KeyboardInterrupt
         self.arrived = True
@@ -24,14 +27,19 @@ class Interrupts:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """While it is open, SIGINT and SIGTERM are noted instead of raised. Other threads than the main one: no change."""
+    """While it is open, signals are noted instead of raised. Those that are ignored (`nohup`) stay so.
+
+    Other threads than the main one: no change.
+    """
+    loading_done()
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-    before = {number: signal.signal(number, interrupts.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupts.note) for number in numbers}
     try:
         yield interrupts
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

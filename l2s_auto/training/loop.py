@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Params
+from l2s_auto.core.streams import bar_stream
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.early import Stages
@@ -157,12 +157,14 @@ def restore_random(parts: Parts, state: TrainState) -> None:
 
 def progress_bar(title: str, progress: float, *, shown: bool) -> tqdm:
     """A bar in per cent with the time left, quiet when nobody looks at a terminal."""
+    stream = bar_stream()
     return tqdm(
         desc=title,
+        file=stream,
         disable=not shown,
         total=100.0,
         initial=100.0 * progress,
-        mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        mininterval=0.5 if stream.isatty() else 30.0,
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} passed, {remaining} left{postfix}",
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.messages import LogFile, TerminalHandler
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.model_zip import LOW_RESOLUTION
@@ -182,9 +182,5 @@ def start_logging(path: Path) -> None:
     """Messages go to the terminal and, with the time, to the log file."""
     be_quiet()
     LOGGER.setLevel(logging.INFO)
-    terminal = logging.StreamHandler(sys.stdout)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
-    file = logging.FileHandler(path, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    LOGGER.addHandler(terminal)
-    LOGGER.addHandler(file)
+    LOGGER.addHandler(TerminalHandler())
+    LOGGER.addHandler(LogFile(path))

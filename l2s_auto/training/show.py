@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from tqdm import tqdm
+
+from l2s_auto.core.streams import bar_stream
 
 
 def progress_to(title: str) -> Callable[[int, int], None]:
@@ -15,7 +16,9 @@ def progress_to(title: str) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            bar = tqdm(desc=title, total=total, mininterval=0.5 if sys.stderr.isatty() else 30.0, leave=False)
+            stream = bar_stream()
+            interval = 0.5 if stream.isatty() else 30.0
+            bar = tqdm(desc=title, total=total, mininterval=interval, leave=False, file=stream)
         bar.update(done - bar.n)
         if done >= total:
             bar.close()

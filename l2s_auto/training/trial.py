@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,9 @@ class Measured:
         return iterations * (plain + max(0.0, self.hyper - self.plain) * dear)
 
 
+Outcome = Measured | Exception | None
+
+
 def try_plan(
     plan: Plan, recipe: Recipe, method: Method, device: torch.device, *, sparing: bool = False
 ) -> Measured | None:
@@ -81,8 +85,21 @@ def try_plan(
     process = context.Process(target=_in_process, args=given, daemon=True)
     with nullcontext() if "__main__:" in recipe.model_dump_json() else without_main():  # the user's own parts are there
         process.start()
+    try:
+        found = _result(process, results)
+    finally:
+        if process.is_alive():  # interrupted, or it took too long
+            process.kill()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _result(process: BaseProcess, results: multiprocessing.Queue[Outcome]) -> Outcome:
+    """What the process of a trial puts into `results`; TrialFailed where it does not."""
     deadline = time.monotonic() + PATIENCE
-    found, ended = None, False
+    found: Outcome = None
+    ended = False
     while time.monotonic() < deadline:
         try:
             found = results.get(timeout=0.2)
@@ -92,13 +109,10 @@ def try_plan(
                 break
             ended = not process.is_alive()  # what it put last may still be on its way: one more look
     else:
-        process.kill()
         raise TrialFailed(f"it took more than {PATIENCE:.0f} s")
     process.join()
     if found is None and process.exitcode not in (0, KILLED):  # the system kills where memory is short
         raise TrialFailed(f"its process ended with exit code {process.exitcode}")
-    if isinstance(found, Exception):
-        raise found
     return found
 
 
@@ -110,7 +124,7 @@ def _in_process(
     threads: int,
     sparing: bool,
     trust: frozenset[str],
-    results: multiprocessing.Queue[Measured | Exception | None],
+    results: multiprocessing.Queue[Outcome],
 ) -> None:
     """Puts Measured, None or the exception into `results`."""
     end_with_parent()

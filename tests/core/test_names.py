@@ -3,7 +3,8 @@
 import pytest
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.names import is_name, is_path_part, path_part, visible
+from l2s_auto.core.names import is_name, is_path_part, path_part
+from l2s_auto.core.printable import printable
 
 PARTS = ["Dataset004_Hippocampus", "my data (2)", "köpfe", "a.b", "-x", ".hidden", "ab: c", "..."]
 NO_PARTS = [
@@ -48,4 +49,4 @@ def test_messages_show_control_characters_and_are_one_line_an_offence():
     error = UserError.single("Summary.", where="a\x1b[2Jb", found="x\ny\ud800", expected="\u202ez", mend="Do.")
     assert str(error).split("\n") == ["Summary.", r"  - a\x1b[2Jb: found x y\ud800; expected \u202ez. Do."]
     str(error).encode("utf-8")
-    assert visible("plain ü") == "plain ü"
+    assert printable("plain ü") == "plain ü"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,7 +15,9 @@ from tqdm import tqdm
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.streams import bar_stream
 from l2s_auto.core.types import TrainState
 from l2s_auto.experiments.folder import make_folder
 from l2s_auto.experiments.recovery.anatomies import Anatomies, load_anatomies
@@ -193,8 +194,10 @@ def follow(parts: Parts, method: Any, iterations: int, *, title: str) -> list[tu
     """Train, and note theta now and then."""
     state: TrainState = replace_state(initial_state(parts), start={})  # what matters is theta: no rival
     path = []
-    interval = 0.5 if sys.stderr.isatty() else 30.0
-    for number in tqdm(range(iterations), desc=title, mininterval=interval, leave=False):
+    stream = bar_stream()
+    interval = 0.5 if stream.isatty() else 30.0
+    for number in tqdm(range(iterations), desc=title, mininterval=interval, leave=False, file=stream):
+        check_interrupt()
         state = method.step(parts, state, progress=number / iterations).state
         state.step += 1
         if state.step % LOGGED == 0 or state.step == iterations:
