@@ -104,7 +104,7 @@ def _bytes(rng: random.Random, text: str, done: list[str]) -> bytes:
     elif way == "latin-1":
         content += b'"\xe9\xff"'
     elif way == "doubled":
-        content += content
+        content += bytes(content)
     elif way == "empty":
         content.clear()
     elif way == "mark":
