@@ -82,7 +82,8 @@ def _noted(note: Path) -> Choices:
             expected=f"an object with some of {', '.join(sorted(known))}",
             mend="Choose another folder with -o.",
         )
-    return Choices(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+    noted: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return Choices(**noted)
 
 
 def told_plan(run: Path) -> dict[str, Any]:
