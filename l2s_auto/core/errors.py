@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 
 from l2s_auto.core.printable import printable
 
+#: Characters of each part of a message, at most.
+MAX_SHOWN = 10_000
+
 
 @dataclass(frozen=True)
 class Offence:
@@ -26,8 +29,10 @@ class Offence:
     mend: str
 
     def __str__(self) -> str:
-        """One line; names and values from files are shown without their control characters."""
-        text = f"{self.where}: found {self.found}; expected {self.expected}. {self.mend}"
+        """One line of bounded length; names and values from files are shown without their control characters."""
+        places = (self.where, self.found, self.expected, self.mend)
+        where, found, expected, mend = (shortened(text, limit=MAX_SHOWN, quoted=False) for text in places)
+        text = f"{where}: found {found}; expected {expected}. {mend}"
         return printable(" ".join(text.split("\n")))
 
 

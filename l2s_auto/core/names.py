@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 #: Bytes of a name in UTF-8, at most; of a sentence; of a part of a path, as file systems have it.
-MAX_NAME, MAX_LINE, MAX_PART = 200, 2000, 255
+MAX_NAME, MAX_LINE, MAX_PART = 200, 100_000, 255
 _SEPARATORS = re.compile(r"[/\\]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 

@@ -94,7 +94,8 @@ def cross_validated(path: Path) -> dict[str, Scores] | None:
 def _method(path: Path) -> str:
     """The method's name, with an augmenter that is not the usual one; -random where contrasts are random alone."""
     recipe = _read(path / "recipe.json")
-    method, augmenter = (str((recipe.get(part) or {}).get("name", "?")) for part in ("method", "augmenter"))
+    parts = [recipe.get(part) for part in ("method", "augmenter")]
+    method, augmenter = (str(part.get("name", "?")) if isinstance(part, Mapping) else "?" for part in parts)
     if method == "learn2synth" and recipe.get("prior_share") == 0 and recipe.get("reversed_share") == 0:
         method = "learn2synth-random"
     return method if augmenter == "parametric" or not method.startswith("learn2synth") else f"{method}:{augmenter}"

@@ -42,6 +42,25 @@ def test_a_wrong_part_is_known_before_anything_is_written(dataset, tmp_path, nam
     assert not (tmp_path / "run").exists()
 
 
+def test_a_users_own_augmenter_needs_trust_on_each_call(dataset, tmp_path, capsys):
+    run, own = tmp_path / "run", "tests.training.test_checks:Plain"
+    options = ["--augmenter", own, "--iterations", "2"]
+    assert train(dataset, run, *options) == 2
+    assert f"--trust-code {own}" in capsys.readouterr().err and not run.exists()
+    assert train(dataset, run, *options, "--trust-code", own) == 0
+    assert f"--trust-code {own}" in (run / "report.html").read_text(encoding="utf-8")
+    assert train(dataset, run, "--augmenter", own, "--iterations", "3", "--resume") == 2
+    assert train(dataset, run, "--augmenter", own, "--iterations", "3", "--resume", "--trust-code", own) == 0
+    again = [*options, "--init", str(run), "--trust-code", own]
+    assert train(dataset, tmp_path / "again", *again) == 0
+    capsys.readouterr()
+    assert train(dataset, tmp_path / "third", "--iterations", "2", "--init", str(run)) == 2
+    assert f"--trust-code {own}" in capsys.readouterr().err
+    scans = ["-i", str(dataset / "images"), "-o", str(tmp_path / "out"), "-m", str(run), "--device", "cpu"]
+    assert cli.predict(scans) == 2
+    assert cli.predict([*scans, "--trust-code", own]) == 0
+
+
 def test_all_augmenters_are_named_in_the_help(capsys):
     from l2s_auto.augmenters import AUGMENTERS
 

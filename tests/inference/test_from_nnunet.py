@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,60 @@ def test_what_is_not_supported_is_named(tmp_path, changes, message):
     folder = write_peer(tmp_path / "peer", peer_network("PlainConvUNet", 3), **changes)
     with pytest.raises(UserError, match=message):
         load_model(folder)
+
+
+def _odd_weights(kind: str, network: nn.Module) -> dict:
+    weights = network.state_dict()
+    name = next(name for name, value in weights.items() if value.ndim == 5)
+    odd = {
+        "repeated": torch.zeros(1).expand(10**6, 10**5, 1, 1, 1),
+        "sparse": torch.zeros(3, 3).to_sparse(),
+        "without memory": torch.zeros(3, device="meta"),
+        "a number": 3,
+    }
+    return {**weights, name: odd[kind]}
+
+
+@pytest.mark.parametrize("kind", ["repeated", "sparse", "without memory", "a number"])
+def test_tensors_that_the_file_does_not_hold_are_refused(tmp_path, kind):
+    network = peer_network("PlainConvUNet", 3)
+    folder = write_peer(tmp_path / "peer", network, network_weights=_odd_weights(kind, network))
+    with pytest.raises(UserError, match=r"no tensor with all of its numbers|cannot be read safely"):
+        load_model(folder)
+
+
+def test_a_checkpoint_that_unpacks_to_more_is_refused(tmp_path):
+    path = write_peer(tmp_path / "peer", peer_network("PlainConvUNet", 3)) / "fold_0" / "checkpoint_final.pth"
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/99", bytes(1 << 22))
+    with pytest.raises(UserError, match="bytes packed into"):
+        load_model(tmp_path / "peer")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"plans": {"dataset_name": "../../evil"}},
+        {"plans": {"image_reader_writer": "x" * 10**6}},
+        {"dataset": {"labels": {"background": 0, "\x1b[2J": 1}}},
+        {"dataset": {"labels": {"background": 0, "a": 2**40}}},
+        {"configuration": {"batch_size": 10**18}},
+        {"configuration": {"spacing": [1e-300, 1.0, 1.0]}},
+        {"configuration": {"patch_size": [4096, 4096, 4096]}},
+        *({"configuration": {"architecture": {"network_class_name": "PlainConvUNet", "arch_kwargs": own}}} for own in (
+            {**architecture("PlainConvUNet", 3)["arch_kwargs"], "n_stages": 10**9, "features_per_stage": 2},
+            {**architecture("PlainConvUNet", 3)["arch_kwargs"], "n_conv_per_stage": 10**6},
+            {**architecture("PlainConvUNet", 3)["arch_kwargs"], "features_per_stage": [4096, 4096]},
+            {**architecture("PlainConvUNet", 3)["arch_kwargs"], "strides": [[0, 0, 0], [1, 1, 1]]},
+        )),
+    ],
+)  # fmt: skip
+def test_plans_of_a_stranger_are_one_error(tmp_path, changes):
+    folder = write_peer(tmp_path / "peer", peer_network("PlainConvUNet", 3), **changes)
+    with pytest.raises(UserError, match="cannot be used") as refused:
+        load_model(folder)
+    text = str(refused.value)
+    assert len(text) < 20_000 and all(line.isprintable() for line in text.split("\n"))
 
 
 def test_other_networks_and_missing_checkpoints_are_named(tmp_path):

@@ -26,6 +26,15 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.json_files import write_json
 from l2s_auto.report.html import write_report
 
+STRANGE_LINES = (
+    "[]",
+    "7",
+    "null",
+    "[" * 100_000,
+    '{"iteration": "x"}',
+    '{"iteration": 1, "theta": [1]}',
+    '{"iteration":',
+)
 EVIL = "<script>alert(1)</script>"
 NUMBERS = Statistics(mean=1, std=1, minimum=0, percentile_00_5=0, median=1, percentile_99_5=2, maximum=2, count=10)
 
@@ -171,3 +180,11 @@ def test_an_empty_folder_and_none(tmp_path):
     assert "Nothing is trained yet" in write_report(tmp_path).read_text(encoding="utf-8")
     with pytest.raises(UserError, match="no such folder"):
         write_report(tmp_path / "none")
+
+
+def test_lines_of_a_history_and_metrics_of_another_form_are_notes(run):
+    history = run / "fold_0" / "history.jsonl"
+    history.write_text(history.read_text(encoding="utf-8") + "".join(f"{line}\n" for line in STRANGE_LINES), "utf-8")
+    write_json(run / "fold_0" / "validation" / "metrics.json", {"labels": [1], "cases": {}})
+    page = write_report(run).read_text(encoding="utf-8")
+    assert f"{len(STRANGE_LINES)} damaged lines" in page and "metrics.json cannot be used" in page

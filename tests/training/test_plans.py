@@ -10,6 +10,7 @@ from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.grid import Early, LowResolution
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.trust import trusting
 from l2s_auto.planning.choices import Choices
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.plan_table import plan_table
@@ -88,6 +89,15 @@ def test_a_trial_of_parts_that_fail_raises_what_they_raise(plan):
 
     recipe = Recipe(augmenter=Component(name="parametric", options={"no such": 1}))
     with pytest.raises(Exception, match="no such"):
+        try_plan(plan, recipe, METHODS["learn2synth"](), CPU)
+
+
+def test_a_trial_in_another_process_trusts_what_the_call_trusts(plan):
+    own = "tests.training.test_checks:Plain"
+    recipe = Recipe(augmenter=Component(name=own))
+    with trusting([own]):
+        assert try_plan(plan, recipe, METHODS["learn2synth"](), CPU) is not None
+    with pytest.raises(UserError, match="code outside of l2s_auto"):
         try_plan(plan, recipe, METHODS["learn2synth"](), CPU)
 
 

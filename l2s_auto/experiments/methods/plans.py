@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import UserError, shortened
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.atomic import atomic_path
@@ -65,10 +65,25 @@ def settle_choices(place: Path, choices: Choices) -> Choices:
         if differing:
             raise UserError("The folder holds trainings by another plan.", differing)
         if plans and note.exists():
-            noted: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_json(note).items()}
-            return Choices(**noted)
+            return _noted(note)
         write_json(note, {name: value for name, value in asdict(choices).items() if value is not None})
     return choices
+
+
+def _noted(note: Path) -> Choices:
+    """What a former call has decided. UserError where the file is of another form."""
+    found = read_json(note)
+    known = {choice.name for choice in fields(Choices)}
+    if not isinstance(found, dict) or not set(found) <= known:
+        raise UserError.single(
+            "What was decided of the plans cannot be read.",
+            where=str(note),
+            found=shortened(found),
+            expected=f"an object with some of {', '.join(sorted(known))}",
+            mend="Choose another folder with -o.",
+        )
+    noted: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return Choices(**noted)
 
 
 def told_plan(run: Path) -> dict[str, Any]:

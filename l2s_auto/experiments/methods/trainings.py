@@ -23,6 +23,7 @@ from l2s_auto.experiments.methods.subset import write_subset
 from l2s_auto.inference.predict import PredictionSummary, predict
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.io.lock import Busy, only_one
+from l2s_auto.io.run_files import parse_line
 from l2s_auto.planning.choices import Choices
 from l2s_auto.training.run import plan_and_train
 
@@ -88,11 +89,12 @@ def some_of(
 
 def same_data(own: Mapping[str, Any], note: Path) -> None:
     """Note which data the folder is about. UserError if it is about others."""
-    if note.exists() and read_json(note) != own:
+    noted = read_json(note) if note.exists() else dict(own)
+    if noted != dict(own):
         raise UserError.single(
             "The folder holds an experiment on other data, or on data that were changed since.",
             where=str(note.parent),
-            found=" ".join(str(value) for value in read_json(note).values()),
+            found=" ".join(str(value) for value in noted.values()) if isinstance(noted, dict) else repr(noted),
             expected=" ".join(str(value) for value in own.values()),
             mend="Choose another folder with -o.",
         )
@@ -200,9 +202,9 @@ def known(path: Path, bench: Bench) -> dict[str, Any] | None:
     except UserError:
         LOGGER.warning("Warning: %s is broken, and is made again when its method is asked for.", path)
         return None
-    if not isinstance(row, dict) or set(row.get("scans", ())) != set(bench.scans):
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), dict) for name in ("scans", "dice")):
         return None
-    return row if set(row.get("dice", ())) == set(bench.names) else None
+    return row if set(row["scans"]) == set(bench.scans) and set(row["dice"]) == set(bench.names) else None
 
 
 def run_one(
@@ -264,5 +266,6 @@ def scored(bench: Bench, segmented: Callable[[str], Path]) -> dict[str, Any]:
 
 def last_line(history: Path) -> dict[str, Any]:
     """Iterations, seconds and theta at the end of a training."""
-    line = json.loads(history.read_text(encoding="utf-8").splitlines()[-1])
+    lines = map(parse_line, reversed(history.read_text(encoding="utf-8").splitlines()))
+    line = next(line for line in lines if line is not None)
     return {"iterations": line["iteration"], "seconds": line["seconds"], "theta": line["theta"]}
