@@ -9,7 +9,18 @@ _PROGRAM = "".join(getattr(sys, "argv", [])[:1])
 _NAME = os.path.basename(_PROGRAM)
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-if _PROGRAM == "-c":  # `python -c`, which calls a command
+
+def _is_worker() -> bool:
+    """Whether this process is a command's worker, which has the command's name too."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is None:
+        return False
+    return processes.parent_process() is not None or getattr(processes.current_process(), "_inheriting", False)
+
+
+if _is_worker():
+    pass
+elif _PROGRAM == "-c":  # `python -c`, which calls a command
     ignore_working_folder()
 elif _NAME.startswith("l2s_") or os.path.dirname(_PROGRAM) == _PACKAGE:  # this process is the command's
     ignore_working_folder()
