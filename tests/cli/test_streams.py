@@ -46,7 +46,7 @@ sys.exit(run_command(body, command="l2s_test", leaves=True))
         "> /dev/full",
         "2> /dev/full",
         "&> /dev/full",
-        "1< .",
+        "1< /dev/null",
     ],
 )
 def test_the_work_is_done_all_the_same(tmp_path, how):
