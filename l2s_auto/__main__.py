@@ -3,5 +3,6 @@
 import sys
 
 from l2s_auto.cli import list_commands
+from l2s_auto.commands.runner import run_command
 
-sys.exit(list_commands())
+sys.exit(run_command(list_commands, command="l2s_auto", leaves=True))

@@ -135,7 +135,8 @@ def plan_and_train() -> Parser:
     cascade = "for large cases: first a network that sees a whole region coarsely, then one that is told what it found"
     add("--cascade", action="store_true", help=cascade)
     _add_workers(parser)
-    add("--seed", type=values.count_or_zero, default=0, metavar="N", help="same seed, same weights (default: 0)")
+    seed = "same seed, versions, device and number of threads (OMP_NUM_THREADS): same weights (default: 0)"
+    add("--seed", type=values.count_or_zero, default=0, metavar="N", help=seed)
     add("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     add("--init", type=values.path, metavar="MODEL", help="start from the weights of another model")
     add("--dry-run", action="store_true", help="stop after the plan and a preview of synthetic images")

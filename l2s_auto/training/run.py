@@ -42,6 +42,7 @@ from l2s_auto.training.run_folder import RunFolder, be_quiet
 from l2s_auto.training.show import progress_to
 from l2s_auto.training.step import replace_state
 from l2s_auto.training.team import team_from_environment
+from l2s_auto.training.threads import report_threads
 from l2s_auto.training.transfer import restore_frozen, transfer_weights
 from l2s_auto.training.validate import mean_dice, validate_fold
 
@@ -233,6 +234,7 @@ def train_fold(
         state = load_checkpoint(run.fold(name) / "checkpoint", options.device)
         restore_frozen(parts.network, run.fold(name) / "weights.safetensors")
         LOGGER.info("Fold %s goes on from iteration %d", name, state.step)
+    report_threads(state, team, seed=recipe.seed)
     limits = Limits(
         iterations=recipe.iterations or (None if recipe.time_budget else plan.iterations),
         time_budget=recipe.time_budget,

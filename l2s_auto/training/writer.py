@@ -16,6 +16,7 @@ from l2s_auto.training.build import Parts
 from l2s_auto.training.checkpoint import save_checkpoint
 from l2s_auto.training.history import History
 from l2s_auto.training.step import StepResult
+from l2s_auto.training.threads import THREADS
 
 
 class Writer:
@@ -58,7 +59,11 @@ class Writer:
     def save(self, state: TrainState) -> None:
         """Weights that predict, and the checkpoint that a training is resumed from."""
         if self._history:
-            state.rng = {"torch": self.parts.random.get_state(), "sampler": self.parts.sampler.state()}
+            state.rng = {
+                "torch": self.parts.random.get_state(),
+                "sampler": self.parts.sampler.state(),
+                THREADS: state.rng.get(THREADS, torch.get_num_threads()),
+            }
             save_checkpoint(state, self.folder / "checkpoint")
             # Frozen weights are no part of the state, yet of what predicts.
             save_weights({**parameters(self.parts.network), **state.phi}, self.folder / "weights.safetensors")

@@ -95,3 +95,59 @@ def test_the_script_is_itself_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with processes.without_main():
         assert main.__spec__ is None and not hasattr(main, "__file__")
     assert {name: main.__dict__.get(name) for name in before} == before
+
+
+POISONED = """
+import sys, threading
+from l2s_auto.io.parallel import map_cases
+from l2s_auto.io.processes import warm_up
+
+def work(name):
+    import random, grp, secrets
+    return "" in sys.path
+
+if __name__ == "__main__":
+    warm_up(["l2s_auto.io.parallel", "random"])
+    print(map_cases(work, ["a", "b"], name=str, workers=2))
+"""
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "darwin"])
+def test_workers_import_nothing_from_the_working_folder(tmp_path: Path, platform: str) -> None:
+    """Neither the server, nor the tracker of resources, nor the workers; `darwin`: with new interpreters."""
+    folder, script = tmp_path / "scans", tmp_path / "program" / "script.py"
+    folder.mkdir()
+    script.parent.mkdir()
+    script.write_text(POISONED)
+    for name in set(sys.stdlib_module_names) | {"numpy", "l2s_auto", "torch", "sitecustomize"}:
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'marks')!r}, 'a').write('{name} ')\n")
+    begin = f"import sys; sys.path.pop(0); sys.platform = {platform!r}; import runpy; "
+    option = ["-P"] if sys.version_info >= (3, 11) else ["-I"]
+    begin = begin.replace("sys.path.pop(0); ", "") if option == ["-P"] else begin
+    done = subprocess.run(
+        [sys.executable, *option, "-c", f"{begin}runpy.run_path({str(script)!r}, run_name='__main__')"]
+        if platform != sys.platform
+        else [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    assert not (tmp_path / "marks").exists(), (tmp_path / "marks").read_text()
+    assert done.stdout == "[False, False]\n" and not done.stderr, done.stderr
+
+
+def test_an_interpreter_of_before_3_11_begins_with_a_clean_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 0))
+    (_, option, program) = processes._without_working_folder(["python", "-c", "main()"])
+    assert option == "-c" and program.endswith("main()")
+    sys_path = sys.path.copy()
+    try:
+        sys.path.insert(0, "")
+        exec(program.removesuffix("main()"), {})
+        assert "" not in sys.path
+    finally:
+        sys.path[:] = sys_path
+    assert processes._without_working_folder(["python", "-c", program])[2] == program
+    assert processes._without_working_folder(["program"]) == ["program"]
