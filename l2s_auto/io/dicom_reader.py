@@ -5,7 +5,10 @@ ITK's arrays are (Z, Y, X, C) and its world is LPS; here they are (C, X, Y, Z) a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,15 @@ from l2s_auto.core.errors import UserError, some_of
 from l2s_auto.io.dicom_header import DicomSize, read_size
 from l2s_auto.io.folders import files_in, is_dicom_file, may_be_dicom
 from l2s_auto.io.gunzip import DamagedFile
+from l2s_auto.io.isolated import memory_limit
 from l2s_auto.io.world import lps_affine
 
 #: Tags of DICOM: where a slice's first voxel lies, and its rows' and columns' directions.
 _POSITION, _DIRECTIONS = "0020|0032", "0020|0037"
 #: Fraction of the typical distance of neighbouring slices by which one may differ.
 _UNEVEN = 0.05
+#: Bytes that reading may take, and times the bytes of the voxels.
+_MEMORY, _MEMORY_FACTOR = 1 << 31, 4
 
 Header = tuple[tuple[int, int, int], int, np.ndarray]
 
@@ -34,8 +40,13 @@ def read_header(path: Path) -> Header:
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(C, X, Y, Z) data in the file's type and affine of a file or of a folder with one DICOM series."""
-    image, sizes = _read_series(path) if path.is_dir() else _read_file(path)
-    array = _simple_itk().GetArrayFromImage(image)
+    sizes = _sizes_in(path) if path.is_dir() else {path: read_size(path)}
+    with memory_limit(_MEMORY + _MEMORY_FACTOR * sum(size.nbytes for size in sizes.values())):
+        if path.is_dir():
+            image = _read_series(path, sizes)
+        else:
+            image = _simple_itk().ReadImage(str(path), imageIO="GDCMImageIO")
+        array = _simple_itk().GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:
         array = array[..., np.newaxis]
     array = array.T  # (C, X, Y[, Z])
@@ -49,7 +60,8 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
             expected="a two- or three-dimensional volume of real numbers",
             mend="Save one three-dimensional volume a file.",
         )
-    expected = (sizes[0].columns, sizes[0].rows, sum(size.frames for size in sizes))
+    first = next(iter(sizes.values()))
+    expected = (first.columns, first.rows, sum(size.frames for size in sizes.values()))
     if array.shape[1:] != expected:
         raise DamagedFile(f"a volume of shape {array.shape[1:]}, but its header says {expected}")
     spacing, n = np.asarray(image.GetSpacing()), image.GetDimension()
@@ -63,54 +75,55 @@ def _simple_itk() -> Any:
     return SimpleITK
 
 
-def _read_file(path: Path) -> tuple[Any, list[DicomSize]]:
-    size = read_size(path)
-    return _simple_itk().ReadImage(str(path), imageIO="GDCMImageIO"), [size]
-
-
-def _read_series(folder: Path) -> tuple[Any, list[DicomSize]]:
-    sitk = _simple_itk()
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(series) != 1:
-        raise UserError.single(
-            "A folder cannot be read as one scan.",
-            where=str(folder),
-            found=f"{len(series)} DICOM series" + (f" ({', '.join(series)})" if series else ""),
-            expected="exactly one DICOM series",
-            mend="Put each series in a folder of its own.",
-        )
-    reader = sitk.ImageSeriesReader()
-    names = reader.GetGDCMSeriesFileNames(str(folder), series[0])
-    paths = [Path(name) for name in names]
-    sizes = _require_complete(folder, paths)
-    reader.SetFileNames(names)
-    return reader.Execute(), sizes
-
-
-def _require_complete(folder: Path, slices: Sequence[Path]) -> list[DicomSize]:
-    """The sizes of the slices. UserError where files of the series cannot be read, differ, or do not hold what they
-    say, or where slices are missing, doubled or at uneven distances.
-
-    ITK would leave out, or spread, what is there, and so stretch the patient.
-    """
-    used = {path.name for path in slices}
-    others = [path for path in files_in(folder) if path.name not in used and path.name.upper() != "DICOMDIR"]
-    unread = [path.name for path in others if is_dicom_file(path) or may_be_dicom(path)]
-    if unread:
-        _refuse(folder, f"{len(unread)} DICOM files that are no readable slices: {some_of(unread, most=3)}")
-    sizes, damaged = [], []
-    for path in slices:
+def _sizes_in(folder: Path) -> dict[Path, DicomSize]:
+    """Every DICOM file of a folder and what it says of its voxels. UserError where one cannot be read completely."""
+    sizes, damaged = {}, []
+    for path in files_in(folder):
+        if path.name.upper() == "DICOMDIR" or not (is_dicom_file(path) or may_be_dicom(path)):
+            continue
         try:
-            sizes.append(read_size(path))
+            sizes[path] = read_size(path)
         except (DamagedFile, EOFError, OSError) as error:
-            damaged.append(f"{path.name} ({error})")
+            damaged.append(f"{path.name} ({getattr(error, 'strerror', None) or error})")
     if damaged:
-        _refuse(folder, f"{len(damaged)} damaged DICOM files: {some_of(damaged, most=3)}")
-    if len({(size.rows, size.columns, size.samples, size.frames) for size in sizes}) > 1:
-        _refuse(folder, "slices of several sizes")
-    if found := _uneven(slices):
-        _refuse(folder, found)
+        _refuse(folder, f"{len(damaged)} DICOM files that are no readable slices: {some_of(damaged, most=3)}")
     return sizes
+
+
+def _read_series(folder: Path, sizes: Mapping[Path, DicomSize]) -> Any:
+    """The image of the one series that the files, which have been checked, belong to; GDCM sees no other file."""
+    sitk = _simple_itk()
+    with tempfile.TemporaryDirectory(prefix="l2s-dicom-") as checked:
+        names = {str(number): path for number, path in enumerate(sizes)}
+        for name, path in names.items():
+            _link(path.resolve(), Path(checked) / name)
+        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(checked)
+        if len(series) != 1:
+            raise UserError.single(
+                "A folder cannot be read as one scan.",
+                where=str(folder),
+                found=f"{len(series)} DICOM series" + (f" ({', '.join(series)})" if series else ""),
+                expected="exactly one DICOM series",
+                mend="Put each series in a folder of its own.",
+            )
+        ordered = [names[Path(one).name] for one in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(checked, series[0])]
+    if unread := [path.name for path in sizes if path not in ordered]:
+        _refuse(folder, f"{len(unread)} DICOM files that are no readable slices: {some_of(unread, most=3)}")
+    if len({(size.rows, size.columns, size.samples) for size in sizes.values()}) > 1:
+        _refuse(folder, "slices of several sizes")
+    if found := _uneven(ordered):
+        _refuse(folder, found)
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames([str(path) for path in ordered])
+    return reader.Execute()
+
+
+def _link(path: Path, name: Path) -> None:
+    try:
+        os.symlink(path, name)
+    except OSError:  # Windows asks for a permission
+        shutil.copyfile(path, name)
 
 
 def _uneven(slices: Sequence[Path]) -> str:

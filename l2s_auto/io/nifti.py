@@ -64,7 +64,7 @@ def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np
 
 
 def _header(path: Path) -> Any:
-    """nibabel's header for what a file holds, by its first bytes. Extensions, which say nothing of voxels, stay unread."""
+    """nibabel's header for what a file holds, by its first bytes. Extensions say nothing of voxels and stay unread."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
 

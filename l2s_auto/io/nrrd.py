@@ -53,7 +53,17 @@ _USED = {
 }  # fmt: skip
 _NAMES = {form: name for name in _PLAIN | _USED for form in (name, name.replace(" ", ""))} | {"centers": "centerings"}
 #: Fields that come after the one that says how many numbers they have.
-_NEED_DIMENSION = {"sizes", "spacings", "axis mins", "axis maxs", "thicknesses", "centerings", "units", "labels", "kinds"}
+_NEED_DIMENSION = {
+    "sizes",
+    "spacings",
+    "axis mins",
+    "axis maxs",
+    "thicknesses",
+    "centerings",
+    "units",
+    "labels",
+    "kinds",
+}
 _NEED_SPACE = {"space directions", "space origin", "space units", "measurement frame"}
 
 
