@@ -52,7 +52,7 @@ def read_size(path: Path) -> DicomSize:
         walker = _start(file)
         values: dict[int, bytes] = {}
         pixels: tuple[int, list[int], bytes] | None = None
-        while not walker.is_at_end():
+        while walker.left():
             tag, vr, length = walker.element()
             if tag == _PIXELS:
                 pixels = _pass_pixels(walker, length)
@@ -154,18 +154,6 @@ class _Walker:
 
     def left(self) -> int:
         return self._end - self._file.tell()
-
-    def is_at_end(self) -> bool:
-        """Whether no element follows; zeros may fill up the file."""
-        at = self._file.tell()
-        rest = self._file.read(8)
-        if rest == bytes(8):
-            while rest == bytes(len(rest)) and rest:
-                rest = self._file.read(1 << 16)
-            if not rest:
-                return True
-        self._file.seek(at)
-        return not rest.strip(b"\0")
 
     def read(self, count: int, *, most: int = _UNDEFINED) -> bytes:
         if count > most:

@@ -95,7 +95,7 @@ class _Helper:
         self.is_idle = True
         if error is not None:
             raise error
-        return result  # type: ignore[no-any-return]
+        return result
 
     def kill(self) -> None:
         self._process.kill()
