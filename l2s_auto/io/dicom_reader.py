@@ -41,11 +41,14 @@ def read_header(path: Path) -> Header:
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(C, X, Y, Z) data in the file's type and affine of a file or of a folder with one DICOM series."""
     sizes = _sizes_in(path) if path.is_dir() else {path: read_size(path)}
-    with memory_limit(_MEMORY + _MEMORY_FACTOR * sum(size.nbytes for size in sizes.values())):
+    memory = _MEMORY + _MEMORY_FACTOR * sum(size.nbytes for size in sizes.values())
+    with tempfile.TemporaryDirectory(prefix="l2s-dicom-") as checked, memory_limit(memory):
+        for number, file in enumerate(sizes):
+            _link(file.resolve(), Path(checked) / str(number))
         if path.is_dir():
-            image = _read_series(path, sizes)
+            image = _read_series(path, sizes, checked)
         else:
-            image = _simple_itk().ReadImage(str(path), imageIO="GDCMImageIO")
+            image = _simple_itk().ReadImage(str(Path(checked) / "0"), imageIO="GDCMImageIO")
         array = _simple_itk().GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:
         array = array[..., np.newaxis]
@@ -90,32 +93,33 @@ def _sizes_in(folder: Path) -> dict[Path, DicomSize]:
     return sizes
 
 
-def _read_series(folder: Path, sizes: Mapping[Path, DicomSize]) -> Any:
-    """The image of the one series that the files, which have been checked, belong to; GDCM sees no other file."""
+def _read_series(folder: Path, sizes: Mapping[Path, DicomSize], checked: str) -> Any:
+    """The image of the one series that the files of `sizes` belong to.
+
+    checked  a folder of links to these files, named by their numbers: GDCM sees no other file, and no odd name
+    """
     sitk = _simple_itk()
-    with tempfile.TemporaryDirectory(prefix="l2s-dicom-") as checked:
-        names = {str(number): path for number, path in enumerate(sizes)}
-        for name, path in names.items():
-            _link(path.resolve(), Path(checked) / name)
-        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(checked)
-        if len(series) != 1:
-            raise UserError.single(
-                "A folder cannot be read as one scan.",
-                where=str(folder),
-                found=f"{len(series)} DICOM series" + (f" ({', '.join(series)})" if series else ""),
-                expected="exactly one DICOM series",
-                mend="Put each series in a folder of its own.",
-            )
-        ordered = [names[Path(one).name] for one in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(checked, series[0])]
-    if unread := [path.name for path in sizes if path not in ordered]:
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(checked)
+    if len(series) != 1:
+        raise UserError.single(
+            "A folder cannot be read as one scan.",
+            where=str(folder),
+            found=f"{len(series)} DICOM series" + (f" ({', '.join(series)})" if series else ""),
+            expected="exactly one DICOM series",
+            mend="Put each series in a folder of its own.",
+        )
+    links = list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(checked, series[0]))
+    files = list(sizes)
+    ordered = [files[int(Path(link).name)].name for link in links]
+    if unread := [path.name for path in files if path.name not in ordered]:
         _refuse(folder, f"{len(unread)} DICOM files that are no readable slices: {some_of(unread, most=3)}")
     if len({(size.rows, size.columns, size.samples) for size in sizes.values()}) > 1:
         _refuse(folder, "slices of several sizes")
-    if found := _uneven(ordered):
+    if found := _uneven(links, ordered):
         _refuse(folder, found)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames([str(path) for path in ordered])
+    reader.SetFileNames(links)
     return reader.Execute()
 
 
@@ -126,13 +130,13 @@ def _link(path: Path, name: Path) -> None:
         shutil.copyfile(path, name)
 
 
-def _uneven(slices: Sequence[Path]) -> str:
+def _uneven(files: Sequence[str], names: Sequence[str]) -> str:
     """What is wrong with the distances of the slices; empty if nothing is, or if they have no positions."""
     sitk = _simple_itk()
     places = []
-    for path in slices:
+    for file, name in zip(files, names, strict=True):
         reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
+        reader.SetFileName(file)
         reader.SetImageIO("GDCMImageIO")
         reader.ReadImageInformation()
         if not reader.HasMetaDataKey(_POSITION) or not reader.HasMetaDataKey(_DIRECTIONS):
@@ -140,14 +144,14 @@ def _uneven(slices: Sequence[Path]) -> str:
         directions = [float(number) for number in reader.GetMetaData(_DIRECTIONS).split("\\")]
         position = [float(number) for number in reader.GetMetaData(_POSITION).split("\\")]
         if len(directions) != 6 or len(position) != 3:
-            return f"the position or the directions of {path.name}, which are not 3 and 6 numbers"
+            return f"the position or the directions of {name}, which are not 3 and 6 numbers"
         places.append(float(np.cross(directions[:3], directions[3:]) @ position))
     if len(places) < 3:
         return ""
     order, steps = np.argsort(places, kind="stable"), np.diff(np.sort(places))
-    slices, usual = [slices[k] for k in order], float(np.median(steps))
-    far = [k for k, step in enumerate(steps) if abs(step - usual) > max(_UNEVEN * usual, 1e-3)]
-    pairs = [f"{steps[k]:.2f} mm from {slices[k].name} to {slices[k + 1].name}" for k in far]
+    names, usual = [names[k] for k in order], float(np.median(steps))
+    far = [k for k, step in enumerate(steps) if not abs(step - usual) <= max(_UNEVEN * usual, 1e-3)]
+    pairs = [f"{steps[k]:.2f} mm from {names[k]} to {names[k + 1]}" for k in far]
     if not pairs:
         return ""
     return f"slices of {usual:.2f} mm distance, but {some_of(pairs, most=3)}: some are missing, or there twice"

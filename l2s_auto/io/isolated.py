@@ -17,6 +17,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 from l2s_auto.io.processes import end_with_parent, process_context, without_main
 
 Result = TypeVar("Result")
@@ -51,11 +56,9 @@ def call_isolated(function: Callable[..., Result], *arguments: Any, seconds: flo
 @contextmanager
 def memory_limit(more: int) -> Iterator[None]:
     """Let this process take at most so many bytes more than it has now, where the system can do that (Linux)."""
-    if not sys.platform.startswith("linux"):
+    if resource is None or not sys.platform.startswith("linux"):
         yield
         return
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import sys
 import time
@@ -15,11 +14,12 @@ import SimpleITK as sitk
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.io import dicom, dicom_reader, isolated
+from l2s_auto.io import dicom, dicom_reader
 from l2s_auto.io.dicom_header import read_size
 from l2s_auto.io.isolated import ProcessEnded, call_isolated
 from l2s_auto.io.parallel import map_cases
 from l2s_auto.io.volumes import read_header, read_stored
+from tests.io.isolated_calls import crash, double, hang, take
 from tests.io.test_volumes import write_dicom_series
 
 ARRAY = np.random.default_rng(0).integers(0, 1000, (4, 16, 20)).astype(np.int16)
@@ -122,23 +122,6 @@ def test_an_element_that_says_gigabytes_costs_none(tmp_path, series):
     assert time.monotonic() - started < 30
 
 
-def crash(*_: object) -> None:
-    os.abort()
-
-
-def hang(*_: object) -> None:
-    time.sleep(600)
-
-
-def double(value: int) -> int:
-    return 2 * value
-
-
-def take(bytes_: int) -> int:
-    with isolated.memory_limit(1 << 28):
-        return len(bytearray(bytes_))
-
-
 def test_a_crash_is_an_error_about_one_file_and_the_next_one_is_read(series, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(dicom_reader, "read", crash)
@@ -153,7 +136,7 @@ def test_a_call_that_does_not_end_is_ended(monkeypatch):
         call_isolated(hang, seconds=0.2)
     assert call_isolated(double, 5, seconds=60) == 10
     with pytest.raises(TypeError):
-        call_isolated(double, None, seconds=60)
+        call_isolated(double, None, seconds=60)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits the memory of a process")
