@@ -57,11 +57,11 @@ def _match(predictions: Path, references: Path) -> tuple[list[Pair], list[Offenc
     missing = [
         Offence(where=str(path), found="nothing", expected="a label map or a folder of them", mend="Correct the path.")
         for path in (predictions, references)
-        if not path.exists()
+        if not os.path.exists(path)
     ]
     if missing:
         raise UserError("There is nothing to evaluate.", missing)
-    if predictions.is_file() != references.is_file():
+    if os.path.isfile(predictions) != os.path.isfile(references):
         raise UserError.single(
             "The predictions cannot be evaluated.",
             where=f"{predictions} and {references}",
@@ -69,7 +69,7 @@ def _match(predictions: Path, references: Path) -> tuple[list[Pair], list[Offenc
             expected="two files or two folders",
             mend="Give both as files, or both as folders.",
         )
-    if predictions.is_file():
+    if os.path.isfile(predictions):
         return [(case_name(predictions), predictions, references)], []
     return _match_folders(predictions, references)
 

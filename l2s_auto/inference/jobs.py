@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Job:
 
     @property
     def exists(self) -> bool:
-        return self.output.is_file()
+        return os.path.isfile(self.output)
 
     @property
     def is_done(self) -> bool:
@@ -44,7 +45,7 @@ class Job:
     def is_outdated(self) -> bool:
         """Whether the scan was changed after its segmentation was made."""
         made = self.output.stat().st_mtime
-        return any(path.exists() and path.stat().st_mtime > made for path in self.case.images)
+        return any(os.path.exists(path) and os.path.getmtime(path) > made for path in self.case.images)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def find_jobs(input: Path, output: Path, *, channels: int, part: tuple[int, int]
 
 def _job(case: Case, output: Path) -> Job:
     first = case.images[0]
-    return Job(case, output, first if first.is_file() and _suffix(first) == _suffix(output) else None)
+    return Job(case, output, first if os.path.isfile(first) and _suffix(first) == _suffix(output) else None)
 
 
 def _suffix(path: Path) -> str | None:
@@ -93,7 +94,7 @@ def _suffix(path: Path) -> str | None:
 
 def _output_suffix(case: Case) -> str:
     suffix = _suffix(case.images[0])
-    return suffix if suffix and not case.images[0].is_dir() else DEFAULT_SUFFIX
+    return suffix if suffix and not os.path.isdir(case.images[0]) else DEFAULT_SUFFIX
 
 
 def _check_part(part: tuple[int, int]) -> None:

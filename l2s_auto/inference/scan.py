@@ -25,7 +25,7 @@ from l2s_auto.inference.sliding_window import slab_axis, sliding_window_slabs
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
-from l2s_auto.io.volumes import PAIRS, read_volume, volume_suffix, write_label_map
+from l2s_auto.io.volumes import PAIRS, channels_of, read_volume, volume_suffix, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
 
 
@@ -126,18 +126,14 @@ def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple
 
     may_lack  whether channels may be missing; then files have nnU-Net's channel numbers
     """
+    known = [channels_of(path) for path in case.images]
+    counts = [count for count in known if count is not None]
+    if len(counts) == len(known):  # before voxels are read: a long series may be larger than the memory
+        _present(case, sum(counts), channels=channels, may_lack=may_lack)
     volumes = [read_volume(path) for path in case.images]
-    count = sum(len(volume.data) for volume in volumes)
-    there = list(range(channels))
-    if count < channels and may_lack:
-        there = numbers_of(case, channels=channels)
+    there = _present(case, sum(len(volume.data) for volume in volumes), channels=channels, may_lack=may_lack)
     first = volumes[0]
     offences = []
-    if count != len(there):
-        where = str(case.images[0]) if len(volumes) == 1 else f"case {case.id}"
-        found = f"a 4-D image of {count} volumes" if len(volumes) == 1 and count > 1 else f"{count} channels"
-        mend = "Give one file a channel, in the order of training, or choose the right volume of the 4-D image."
-        offences.append(Offence(where, found, f"{channels}, as the model was trained with", mend))
     for path, volume in zip(case.images, volumes, strict=True):
         offences += _offences_of(path, volume, first)
     if offences:
@@ -148,6 +144,21 @@ def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple
     for number, volume in zip(there, volumes, strict=True):
         whole[number] = volume.data[0]
     return Volume(whole, first.affine), there
+
+
+def _present(case: Case, count: int, *, channels: int, may_lack: bool) -> list[int]:
+    """The channels that the `count` of a case's files are. UserError if they do not fit the model."""
+    there = numbers_of(case, channels=channels) if count < channels and may_lack else list(range(channels))
+    if count == len(there):
+        return there
+    single = len(case.images) == 1
+    raise UserError.single(
+        "The scan cannot be segmented.",
+        where=str(case.images[0]) if single else f"case {case.id}",
+        found=f"a 4-D image of {count} volumes" if single and count > 1 else f"{count} channels",
+        expected=f"{channels}, as the model was trained with",
+        mend="Give one file a channel, in the order of training, or choose the right volume of the 4-D image.",
+    )
 
 
 def numbers_of(case: Case, *, channels: int) -> list[int]:

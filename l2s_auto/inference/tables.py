@@ -51,7 +51,10 @@ def merge_rows(
             return
         names = [*columns, *(name for name in old_columns if name not in columns)]
         merged.sort(key=lambda row: row[CASE])  # stable: rows of one case keep their order
-        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_path(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             writer = csv.DictWriter(file, names, restval="")
             writer.writeheader()
             writer.writerows(merged)

@@ -15,10 +15,21 @@ from pathlib import Path
 #: How names of unfinished files begin: a dot, so that they are not taken for data, then the machine and the process.
 _UNFINISHED = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-.+")
 
+#: Bytes that the name of a file may have, on every common system.
+_LONGEST_NAME, _LONGEST_SUFFIX = 255, 100
+
 
 def unfinished(name: str = "") -> str:
-    """Name of a file that this process has not finished; `sweep` removes it once the process is gone."""
-    return f".partial-{_machine()}-{os.getpid()}-{name}"
+    """Name of a file that this process has not finished; `sweep` removes it once the process is gone.
+
+    The end of a name that would become too long stays, with its suffix, behind a checksum of the whole name.
+    """
+    start = f".partial-{_machine()}-{os.getpid()}-"
+    encoded = os.fsencode(name)
+    if len(start) + len(encoded) <= _LONGEST_NAME:
+        return start + name
+    kept = encoded[len(encoded) - (_LONGEST_NAME - len(start) - 9) :]
+    return f"{start}{zlib.crc32(encoded):08x}-{kept.decode(errors='ignore')}"
 
 
 def sweep(folder: Path) -> list[Path]:
@@ -66,6 +77,8 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(target.suffixes[-2:])
+    if len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
+        suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
     descriptor, name = tempfile.mkstemp(prefix=unfinished(), suffix=suffix, dir=target.parent)
     os.close(descriptor)
     temporary = Path(name)

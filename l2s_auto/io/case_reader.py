@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from l2s_auto.core.types import Volume
-from l2s_auto.io.volumes import read_label_map, read_stored
+from l2s_auto.io.volumes import channels_of, read_label_map, read_stored
 
 
 class CaseReader:
@@ -16,6 +16,11 @@ class CaseReader:
     def __init__(self) -> None:
         self._images: dict[Path, Volume] = {}
         self._label_maps: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
+
+    def channels(self, path: Path) -> int:
+        """Channels of a file; its voxels are not read where the format allows."""
+        count = channels_of(path)
+        return len(self.image(path).data) if count is None else count
 
     def image(self, path: Path) -> Volume:
         """What `read_stored` gives; nobody may write to it."""

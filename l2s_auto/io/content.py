@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from l2s_auto.core.types import Case
+from l2s_auto.io.volumes import files_of
 
 
 def hash_of(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files in the order of their names (DICOM)."""
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    """SHA-256 of the files that hold a volume, one after the other: the two of a pair, those of a DICOM folder by name.
+
+    Pipes and devices in a folder are not opened.
+    """
+    files = files_of(path)
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:
@@ -29,11 +34,11 @@ def copies(cases: Sequence[Case], others: Sequence[Case]) -> list[tuple[Case, Ca
     known = functools.cache(_hash_or_none)
     by_size: dict[int, list[Case]] = {}
     for other in others:
-        if other.images and other.images[0].is_file():
+        if other.images and os.path.isfile(other.images[0]):
             by_size.setdefault(other.images[0].stat().st_size, []).append(other)
     found = []
     for case in cases:
-        alike = by_size.get(case.images[0].stat().st_size, []) if case.images and case.images[0].is_file() else []
+        alike = by_size.get(case.images[0].stat().st_size, []) if case.images and os.path.isfile(case.images[0]) else []
         if alike:
             own = known(case.images[0])
             found += [(case, other) for other in alike if own is not None and known(other.images[0]) == own]

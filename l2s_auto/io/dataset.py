@@ -12,6 +12,7 @@ from l2s_auto.core.names import path_part
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.case_files import group_by_label, group_by_number, list_scans, require_distinct
 from l2s_auto.io.dataset_json import Declared, Labels, parse_labels, read_dataset_json
+from l2s_auto.io.folders import entries
 from l2s_auto.io.json_files import read_json
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.parallel import Progress, map_cases
@@ -71,10 +72,11 @@ def find_dataset(folder: str | os.PathLike[str], *, workers: int = 0, progress: 
 def _layout(folder: Path) -> tuple[str, str]:
     """Names of the folders with images and label maps."""
     for images, labels in (("imagesTr", "labelsTr"), ("images", "labels")):
-        if (folder / labels).is_dir():
+        if os.path.isdir(folder / labels):
             return images, labels
-    found = "nothing" if not folder.exists() else "a file" if not folder.is_dir() else "no such folders"
-    inside = [place for place in sorted(folder.iterdir()) if _is_dataset(place)] if folder.is_dir() else []
+    is_folder = os.path.isdir(folder)
+    found = "no such folders" if is_folder else "a file" if os.path.exists(folder) else "nothing"
+    inside = [place for place in entries(folder) if _is_dataset(place)] if is_folder else []
     mend = "Give the folder that holds these folders, or make them."
     if inside:
         mend = f"Give one of the datasets in it: {', '.join(str(place) for place in inside[:5])}."
@@ -88,11 +90,11 @@ def _layout(folder: Path) -> tuple[str, str]:
 
 
 def _is_dataset(folder: Path) -> bool:
-    return any((folder / labels).is_dir() for labels in ("labelsTr", "labels"))
+    return any(os.path.isdir(folder / labels) for labels in ("labelsTr", "labels"))
 
 
 def _no_labels(folder: Path, ending: str) -> UserError:
-    files = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    files = [path.name for path in entries(folder) if not path.name.startswith(".")]
     return UserError.single(
         "The dataset has no label maps.",
         where=str(folder),

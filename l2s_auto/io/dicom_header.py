@@ -44,40 +44,54 @@ class DicomSize:
 
 
 def read_size(path: Path) -> DicomSize:
-    """The size of a file that holds all voxels that it says. Raises DamagedFile, EOFError or OSError if it does not."""
+    """The size of a file that holds all voxels that it says, and whose elements all end within it.
+
+    Raises DamagedFile, EOFError or OSError for another: GDCM would reserve gigabytes for an element that says so.
+    """
     with open(path, "rb") as file:
         walker = _start(file)
         values: dict[int, bytes] = {}
-        while True:
+        pixels: tuple[int, list[int], bytes] | None = None
+        while walker.left():
             tag, vr, length = walker.element()
             if tag == _PIXELS:
-                break
-            if tag in (_SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS):
+                pixels = _pass_pixels(walker, length)
+            elif tag in (_SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS) and pixels is None:
                 values[tag] = walker.read(length, most=64)
             else:
                 walker.skip(vr, length)
-        size = _size(values, "<" if walker.little else ">")
-        _check_pixels(walker, size, length)
+    if pixels is None:
+        raise DamagedFile("no voxels")
+    size = _size(values, "<" if walker.little else ">")
+    _check_pixels(size, walker.syntax, *pixels)
     return size
 
 
-def _check_pixels(walker: _Walker, size: DicomSize, length: int) -> None:
+def _pass_pixels(walker: _Walker, length: int) -> tuple[int, list[int], bytes]:
+    """(bytes that are not compressed, or -1, bytes of each compressed fragment, the last bytes of the last one)"""
     if length != _UNDEFINED:
-        if length not in (size.nbytes, size.nbytes + size.nbytes % 2):
-            raise DamagedFile(f"{length} bytes of voxels, but its header says {size.nbytes}")
         if walker.left() < length:
-            raise EOFError(f"{walker.left()} bytes of voxels, but its header says {size.nbytes}")
-        return
+            raise EOFError(f"{walker.left()} of {length} bytes of voxels")
+        walker.skip(b"", length)
+        return length, [], b""
     walker.item()  # the table of offsets
     fragments, last = [], b""
-    while (found := walker.item()) is not None:
-        fragments.append(len(found))
-        last = found
+    while (fragment := walker.item()) is not None:
+        fragments.append(len(fragment))
+        last = fragment[-64:]
+    return -1, fragments, last
+
+
+def _check_pixels(size: DicomSize, syntax: str, length: int, fragments: list[int], last: bytes) -> None:
+    if length >= 0:
+        if length not in (size.nbytes, size.nbytes + size.nbytes % 2):
+            raise DamagedFile(f"{length} bytes of voxels, but its header says {size.nbytes}")
+        return
     if len(fragments) < size.frames:
         raise DamagedFile(f"{len(fragments)} compressed frames, but its header says {size.frames}")
     if size.nbytes > _MAX_RATIO * sum(fragments):
         raise DamagedFile(f"{sum(fragments)} bytes of compressed voxels, too few for the {size.nbytes} of its header")
-    if walker.syntax.startswith(_JPEG) and b"\xff\xd9" not in last[-64:]:
+    if syntax.startswith(_JPEG) and b"\xff\xd9" not in last:
         raise EOFError("compressed voxels end too early")
 
 

@@ -5,7 +5,10 @@ ITK's arrays are (Z, Y, X, C) and its world is LPS; here they are (C, X, Y, Z) a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,15 @@ from l2s_auto.core.errors import UserError, some_of
 from l2s_auto.io.dicom_header import DicomSize, read_size
 from l2s_auto.io.folders import files_in, is_dicom_file, may_be_dicom
 from l2s_auto.io.gunzip import DamagedFile
+from l2s_auto.io.isolated import memory_limit
 from l2s_auto.io.world import lps_affine
 
 #: Tags of DICOM: where a slice's first voxel lies, and its rows' and columns' directions.
 _POSITION, _DIRECTIONS = "0020|0032", "0020|0037"
 #: Fraction of the typical distance of neighbouring slices by which one may differ.
 _UNEVEN = 0.05
+#: Bytes that reading may take, and times the bytes of the voxels.
+_MEMORY, _MEMORY_FACTOR = 1 << 31, 4
 
 Header = tuple[tuple[int, int, int], int, np.ndarray]
 
@@ -34,8 +40,16 @@ def read_header(path: Path) -> Header:
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(C, X, Y, Z) data in the file's type and affine of a file or of a folder with one DICOM series."""
-    image, sizes = _read_series(path) if path.is_dir() else _read_file(path)
-    array = _simple_itk().GetArrayFromImage(image)
+    sizes = _sizes_in(path) if path.is_dir() else {path: read_size(path)}
+    memory = _MEMORY + _MEMORY_FACTOR * sum(size.nbytes for size in sizes.values())
+    with tempfile.TemporaryDirectory(prefix="l2s-dicom-") as checked, memory_limit(memory):
+        for number, file in enumerate(sizes):
+            _link(file.resolve(), Path(checked) / str(number))
+        if path.is_dir():
+            image = _read_series(path, sizes, checked)
+        else:
+            image = _simple_itk().ReadImage(str(Path(checked) / "0"), imageIO="GDCMImageIO")
+        array = _simple_itk().GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:
         array = array[..., np.newaxis]
     array = array.T  # (C, X, Y[, Z])
@@ -49,7 +63,8 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
             expected="a two- or three-dimensional volume of real numbers",
             mend="Save one three-dimensional volume a file.",
         )
-    expected = (sizes[0].columns, sizes[0].rows, sum(size.frames for size in sizes))
+    first = next(iter(sizes.values()))
+    expected = (first.columns, first.rows, sum(size.frames for size in sizes.values()))
     if array.shape[1:] != expected:
         raise DamagedFile(f"a volume of shape {array.shape[1:]}, but its header says {expected}")
     spacing, n = np.asarray(image.GetSpacing()), image.GetDimension()
@@ -63,14 +78,28 @@ def _simple_itk() -> Any:
     return SimpleITK
 
 
-def _read_file(path: Path) -> tuple[Any, list[DicomSize]]:
-    size = read_size(path)
-    return _simple_itk().ReadImage(str(path), imageIO="GDCMImageIO"), [size]
+def _sizes_in(folder: Path) -> dict[Path, DicomSize]:
+    """Every DICOM file of a folder and what it says of its voxels. UserError where one cannot be read completely."""
+    sizes, damaged = {}, []
+    for path in files_in(folder):
+        if path.name.upper() == "DICOMDIR" or not (is_dicom_file(path) or may_be_dicom(path)):
+            continue
+        try:
+            sizes[path] = read_size(path)
+        except (DamagedFile, EOFError, OSError) as error:
+            damaged.append(f"{path.name} ({getattr(error, 'strerror', None) or error})")
+    if damaged:
+        _refuse(folder, f"{len(damaged)} DICOM files that are no readable slices: {some_of(damaged, most=3)}")
+    return sizes
 
 
-def _read_series(folder: Path) -> tuple[Any, list[DicomSize]]:
+def _read_series(folder: Path, sizes: Mapping[Path, DicomSize], checked: str) -> Any:
+    """The image of the one series that the files of `sizes` belong to.
+
+    checked  a folder of links to these files, named by their numbers: GDCM sees no other file, and no odd name
+    """
     sitk = _simple_itk()
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(checked)
     if len(series) != 1:
         raise UserError.single(
             "A folder cannot be read as one scan.",
@@ -79,47 +108,35 @@ def _read_series(folder: Path) -> tuple[Any, list[DicomSize]]:
             expected="exactly one DICOM series",
             mend="Put each series in a folder of its own.",
         )
-    reader = sitk.ImageSeriesReader()
-    names = reader.GetGDCMSeriesFileNames(str(folder), series[0])
-    paths = [Path(name) for name in names]
-    sizes = _require_complete(folder, paths)
-    reader.SetFileNames(names)
-    return reader.Execute(), sizes
-
-
-def _require_complete(folder: Path, slices: Sequence[Path]) -> list[DicomSize]:
-    """The sizes of the slices. UserError where files of the series cannot be read, differ, or do not hold what they
-    say, or where slices are missing, doubled or at uneven distances.
-
-    ITK would leave out, or spread, what is there, and so stretch the patient.
-    """
-    used = {path.name for path in slices}
-    others = [path for path in files_in(folder) if path.name not in used and path.name.upper() != "DICOMDIR"]
-    unread = [path.name for path in others if is_dicom_file(path) or may_be_dicom(path)]
-    if unread:
+    links = list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(checked, series[0]))
+    files = list(sizes)
+    ordered = [files[int(Path(link).name)].name for link in links]
+    if unread := [path.name for path in files if path.name not in ordered]:
         _refuse(folder, f"{len(unread)} DICOM files that are no readable slices: {some_of(unread, most=3)}")
-    sizes, damaged = [], []
-    for path in slices:
-        try:
-            sizes.append(read_size(path))
-        except (DamagedFile, EOFError, OSError) as error:
-            damaged.append(f"{path.name} ({error})")
-    if damaged:
-        _refuse(folder, f"{len(damaged)} damaged DICOM files: {some_of(damaged, most=3)}")
-    if len({(size.rows, size.columns, size.samples, size.frames) for size in sizes}) > 1:
+    if len({(size.rows, size.columns, size.samples) for size in sizes.values()}) > 1:
         _refuse(folder, "slices of several sizes")
-    if found := _uneven(slices):
+    if found := _uneven(links, ordered):
         _refuse(folder, found)
-    return sizes
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames(links)
+    return reader.Execute()
 
 
-def _uneven(slices: Sequence[Path]) -> str:
+def _link(path: Path, name: Path) -> None:
+    try:
+        os.symlink(path, name)
+    except OSError:  # Windows asks for a permission
+        shutil.copyfile(path, name)
+
+
+def _uneven(files: Sequence[str], names: Sequence[str]) -> str:
     """What is wrong with the distances of the slices; empty if nothing is, or if they have no positions."""
     sitk = _simple_itk()
     places = []
-    for path in slices:
+    for file, name in zip(files, names, strict=True):
         reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
+        reader.SetFileName(file)
         reader.SetImageIO("GDCMImageIO")
         reader.ReadImageInformation()
         if not reader.HasMetaDataKey(_POSITION) or not reader.HasMetaDataKey(_DIRECTIONS):
@@ -127,14 +144,14 @@ def _uneven(slices: Sequence[Path]) -> str:
         directions = [float(number) for number in reader.GetMetaData(_DIRECTIONS).split("\\")]
         position = [float(number) for number in reader.GetMetaData(_POSITION).split("\\")]
         if len(directions) != 6 or len(position) != 3:
-            return f"the position or the directions of {path.name}, which are not 3 and 6 numbers"
+            return f"the position or the directions of {name}, which are not 3 and 6 numbers"
         places.append(float(np.cross(directions[:3], directions[3:]) @ position))
     if len(places) < 3:
         return ""
     order, steps = np.argsort(places, kind="stable"), np.diff(np.sort(places))
-    slices, usual = [slices[k] for k in order], float(np.median(steps))
-    far = [k for k, step in enumerate(steps) if abs(step - usual) > max(_UNEVEN * usual, 1e-3)]
-    pairs = [f"{steps[k]:.2f} mm from {slices[k].name} to {slices[k + 1].name}" for k in far]
+    names, usual = [names[k] for k in order], float(np.median(steps))
+    far = [k for k, step in enumerate(steps) if not abs(step - usual) <= max(_UNEVEN * usual, 1e-3)]
+    pairs = [f"{steps[k]:.2f} mm from {names[k]} to {names[k + 1]}" for k in far]
     if not pairs:
         return ""
     return f"slices of {usual:.2f} mm distance, but {some_of(pairs, most=3)}: some are missing, or there twice"

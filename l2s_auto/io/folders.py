@@ -31,8 +31,15 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def is_closed(folder: Path) -> bool:
-    """Whether it is a folder whose files cannot be read."""
-    return os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)
+    """Whether it is a folder whose files cannot be listed or read."""
+    try:
+        with os.scandir(folder):
+            os.stat(os.path.join(folder, "."))
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -51,7 +58,15 @@ def is_dicom_file(path: Path) -> bool:
 def may_be_dicom(path: Path) -> bool:
     """Whether it is a file without permission to read, whose name does not say that it is something else."""
     ordinary = bool(path.suffix) and not path.suffix[1:].isdigit() and path.suffix.lower() not in (".dcm", ".ima")
-    return not path.name.startswith(".") and not ordinary and not os.access(path, os.R_OK)
+    if path.name.startswith(".") or ordinary:
+        return False
+    try:
+        with open(path, "rb"):
+            return False
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def is_dicom_folder(folder: Path) -> bool:

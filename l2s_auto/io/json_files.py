@@ -25,6 +25,7 @@ MAX_DEPTH, MAX_DIGITS, MOST_PROBLEMS = 40, 30, 50
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # json.dumps puts real line breaks between items only (in strings they are escaped), so no string can match.
 _EXPECTED = re.compile(r"^(Input should be|Value error,) ")  # how pydantic begins what our sentence has begun
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _NUMBERS = re.compile(r"\[\n\s*([-+.\deE,\s]+?)\n\s*\]")
 
 
@@ -51,6 +52,7 @@ def write_json(path: str | os.PathLike[str], value: Any, *, durable: bool = True
 def json_text(value: Any) -> str:
     """The text that `write_json` writes."""
     text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    text = _SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)  # names of files that are not UTF-8
     return _NUMBERS.sub(lambda match: "[" + re.sub(r"\s*\n\s*", " ", match[1]) + "]", text) + "\n"
 
 

@@ -64,7 +64,7 @@ def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np
 
 
 def _header(path: Path) -> Any:
-    """nibabel's header for what a file holds, by its first bytes. Extensions, which say nothing of voxels, stay unread."""
+    """nibabel's header for what a file holds, by its first bytes. Extensions say nothing of voxels and stay unread."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
 
@@ -101,15 +101,15 @@ def _scaled(array: np.ndarray, header: Any, dtype: type[np.floating] | None) -> 
     """Slope and intercept applied as nibabel does, in `dtype`; plane by plane, since nibabel computes in float64."""
     from nibabel.volumeutils import apply_read_scaling
 
-    slope, intercept = (np.asanyarray(default if factor is None else factor) for factor, default in
-                        zip(header.get_slope_inter(), (1.0, 0.0), strict=True))  # fmt: skip
+    slope, intercept = header.get_slope_inter()
+    factors: Any = np.asanyarray(1.0 if slope is None else slope), np.asanyarray(intercept or 0.0)
     if dtype is None:
-        return np.asarray(apply_read_scaling(array, slope, intercept))
-    if (slope, intercept) == (1, 0):
+        return np.asarray(apply_read_scaling(array, *factors))
+    if factors == (1, 0):
         return array.astype(dtype, order="F", copy=False)
     scaled = np.empty(array.shape, dtype, order="F")
     for index in range(array.shape[-1]):
-        scaled[..., index] = apply_read_scaling(array[..., index], slope, intercept)
+        scaled[..., index] = apply_read_scaling(array[..., index], *factors)
     return scaled
 
 

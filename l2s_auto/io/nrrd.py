@@ -53,7 +53,17 @@ _USED = {
 }  # fmt: skip
 _NAMES = {form: name for name in _PLAIN | _USED for form in (name, name.replace(" ", ""))} | {"centers": "centerings"}
 #: Fields that come after the one that says how many numbers they have.
-_NEED_DIMENSION = {"sizes", "spacings", "axis mins", "axis maxs", "thicknesses", "centerings", "units", "labels", "kinds"}
+_NEED_DIMENSION = {
+    "sizes",
+    "spacings",
+    "axis mins",
+    "axis maxs",
+    "thicknesses",
+    "centerings",
+    "units",
+    "labels",
+    "kinds",
+}
 _NEED_SPACE = {"space directions", "space origin", "space units", "measurement frame"}
 
 
@@ -76,7 +86,7 @@ def read_header(path: Path) -> Header:
 
 
 def _fields(lines: Lines) -> tuple[dict[str, str], bool]:
-    """Fields by their full names, and whether an empty line ends them; comments and key:=value pairs are passed over."""
+    """Fields by their full names, and whether an empty line ends them; comments and key:=value are passed over."""
     magic = lines.next()
     if not _MAGIC.fullmatch(magic):
         raise DamagedFile(f"a file that begins with {shown(magic)}, but expected NRRD0004 or the like")
@@ -116,7 +126,8 @@ def _stored(path: Path, file: BinaryIO, fields: dict[str, str]) -> StoredArray:
     if packing is None:
         raise DamagedFile(f"encoding: {shown(fields['encoding'])}, but expected raw, gzip or text")
     if dtype.itemsize > 1 and packing != "text":
-        dtype = dtype.newbyteorder(choice(_required(fields, "endian"), "endian", {"little": "<", "big": ">"}))
+        big = choice(_required(fields, "endian"), "endian", {"little": "", "big": "yes"})
+        dtype = dtype.newbyteorder(">" if big else "<")
     (lines,) = integers(fields.get("line skip", "0"), "line skip", least=0, most=1000)
     (skip,) = integers(fields.get("byte skip", "0"), "byte skip", least=-1, most=1 << 48)
     data, offset = path, file.tell()

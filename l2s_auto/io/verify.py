@@ -145,15 +145,12 @@ def check_case(
     """Everything that is wrong with one case; channels = 0 where the dataset has no images."""
     offences = _missing_files(case, channels=channels)
     grids: list[tuple[Path, Grid]] = []
-    found_channels = 0
-    for path in case.images:
+    for path in _of_right_channels(case, channels, offences, files):
         try:
             volume = files.image(path)
         except UserError as error:
             offences.extend(error.offences)
-            found_channels = channels  # the unreadable file has been reported; how many channels it has is unknown
             continue
-        found_channels += len(volume.data)
         grids.append((path, (volume.data.shape[1:], volume.affine)))
         finite = np.isfinite(volume.data) if volume.data.dtype.kind == "f" else None
         if finite is not None and not finite.all():
@@ -162,9 +159,6 @@ def check_case(
         elif volume.data.min() == volume.data.max():
             found = f"the value {volume.data.flat[0]:g} everywhere"
             offences.append(_offence(path, found, "an image", "Export the scan again, or remove the case."))
-    if case.images and not _numbered(case) and found_channels != channels:
-        found, expected = f"{found_channels} channels", f"{channels}"
-        offences.append(_offence(case.images[0], found, expected, "Give every case the same channels."))
     if case.label is not None:
         grid = _check_label(case.label, values, offences, files)
         if grid is not None:
@@ -174,6 +168,29 @@ def check_case(
         for path, grid in grids[1:]:
             offences.extend(_compare(path, grid, reference, first, tolerance_mm))
     return offences
+
+
+def _of_right_channels(case: Case, channels: int, offences: list[Offence], files: CaseReader) -> list[Path]:
+    """The images whose voxels are worth reading: those with as many channels as they should have.
+
+    A file with too many of them may be larger than the memory. What is wrong is added to offences.
+    """
+    counts: dict[Path, int] = {}
+    for path in case.images:
+        try:
+            counts[path] = files.channels(path)
+        except UserError as error:
+            offences.extend(error.offences)
+    mend = "Give every case the same channels."
+    if _numbered(case):
+        several = [path for path, count in counts.items() if count != 1]
+        for path in several:
+            offences.append(_offence(path, f"{counts[path]} channels", "1 in a file with a channel's number", mend))
+        return [path for path in counts if path not in several]
+    if len(counts) == len(case.images) and sum(counts.values()) != channels and counts:
+        offences.append(_offence(case.images[0], f"{sum(counts.values())} channels", f"{channels}", mend))
+        return []
+    return [path for path, count in counts.items() if count <= channels]
 
 
 def _offence(where: Path | str, found: str, expected: str, mend: str) -> Offence:

@@ -108,6 +108,12 @@ def read_header(path: PathLike) -> tuple[tuple[int, int, int], int, np.ndarray]:
     return shape, channels, affine
 
 
+def channels_of(path: PathLike) -> int | None:
+    """Channels that the header says; None where only reading tells (DICOM). Raises UserError as `read_header` does."""
+    is_dicom = os.path.isdir(path) or volume_suffix(path) not in WRITABLE_SUFFIXES
+    return None if is_dicom else read_header(path)[1]
+
+
 def files_of(path: PathLike) -> list[Path]:
     """The files that hold a volume: itself, the other one of a pair, the files of a DICOM folder."""
     path = Path(path)
