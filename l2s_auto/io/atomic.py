@@ -12,13 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: How names of unfinished files begin: a dot, so that they are not taken for data, then the machine and the process.
-_UNFINISHED = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-.+")
+from l2s_auto.io import ownership
+
+#: How names of unfinished files begin: as all of them, then the machine and the process.
+_UNFINISHED = re.compile(re.escape(ownership.UNFINISHED) + r"([0-9a-f]{8})-(\d+)-.+")
+#: Suffixes longer than this are part of a name; with them, that of the unfinished file would be too long.
+LONGEST_SUFFIX = 16
 
 
 def unfinished(name: str = "") -> str:
     """Name of a file that this process has not finished; `sweep` removes it once the process is gone."""
-    return f".partial-{_machine()}-{os.getpid()}-{name}"
+    return f"{ownership.UNFINISHED}{_machine()}-{os.getpid()}-{name}"
 
 
 def sweep(folder: Path) -> list[Path]:
@@ -59,13 +63,15 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     """Give a temporary path in the folder of `path`, with all its suffixes, that becomes `path` on success.
 
     The folder is made if it is missing. On an exception the temporary file is removed and an older file at `path`
-    stays as it was. What a killed process leaves behind is not taken for data, and `sweep` removes it.
+    stays as it was. What a killed process leaves behind is not taken for data, and `sweep` removes it. UserError if
+    `path` is a file of the input.
 
     durable  whether the file lasts through a power failure too, which takes a moment
     """
     target = Path(path)
+    ownership.check(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    suffix = "".join(target.suffixes[-2:])
+    suffix = next((s for s in ("".join(target.suffixes[-2:]), target.suffix) if len(s) <= LONGEST_SUFFIX), "")
     descriptor, name = tempfile.mkstemp(prefix=unfinished(), suffix=suffix, dir=target.parent)
     os.close(descriptor)
     temporary = Path(name)
@@ -74,7 +80,7 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
         _use_default_permissions(temporary)
         if durable:
             _flush_to_disk(temporary)
-        os.replace(temporary, target)
+        ownership.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     if durable:
