@@ -133,6 +133,7 @@ def plan_and_train() -> Parser:
     add("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     add("--init", type=values.path, metavar="MODEL", help="start from the weights of another model")
     add("--dry-run", action="store_true", help="stop after the plan and a preview of synthetic images")
+    _add_overwrite(parser, "trained folds, and files in RUN that no training wrote")
     return parser
 
 
@@ -166,10 +167,11 @@ def predict() -> Parser:
     add("--probabilities", action="store_true", help="also write the probability of each label, and entropy")
     whole = values.Part(1, 1)
     add("--part", type=values.part, default=whole, metavar="I/N", help="this job's share of the cases, e.g. 1/4")
-    add("--skip-existing", action="store_true", help="leave out cases whose segmentation is there already")
+    add("--skip-existing", action="store_true", help="leave out cases whose segmentation is there already, and whole")
     workers = "0 = read, segment and write in turn; more = beside each other (default: from the machine)"
     add("--workers", type=values.count_or_zero, metavar="N", help=workers)
     add("--fast", action="store_true", help="fewer overlapping windows; of a cascade, the first network alone")
+    _add_overwrite(parser, "files in OUT that no prediction wrote, or that were changed since")
     return parser
 
 
@@ -202,6 +204,7 @@ def evaluate() -> Parser:
     add(
         "-o", "--output", type=values.path, metavar="FILE", help="where to write (default: metrics.json in PREDICTIONS)"
     )
+    _add_overwrite(parser, "a file that is no evaluation of these folders")
     return parser
 
 
@@ -222,6 +225,7 @@ def demo() -> Parser:
     add("--time-budget", type=values.duration, metavar="T", help="training time, e.g. 4m (default: 7 minutes)")
     add("--seed", type=values.count_or_zero, default=0, metavar="N", help="seed of phantoms and training (default: 0)")
     _add_device(parser)
+    _add_overwrite(parser, "an earlier demo in DIR")
     return parser
 
 
@@ -246,6 +250,7 @@ def export_model() -> Parser:
         default="l2s",
         help="l2s: one zip (default); nnunet: a folder that nnU-Net 2 predicts with, or the zip that it installs",
     )
+    _add_overwrite(parser, "an earlier export")
     return parser
 
 
@@ -262,6 +267,7 @@ def import_model() -> Parser:
     parser.add_argument("file", type=values.path, metavar="FILE.zip", help="file that l2s_export wrote")
     folder = "new folder for the model (default: l2s_runs/<name of the file>)"
     parser.add_argument("-o", "--output", type=values.path, metavar="RUN", help=folder)
+    _add_overwrite(parser, "an imported model in RUN")
     return parser
 
 
@@ -314,6 +320,7 @@ def experiment() -> Parser:
     add("--part", type=values.part, metavar="I/N", help="this job's share of the trainings, e.g. 1/4")
     _add_choices(parser)
     _add_device(parser)
+    _add_overwrite(parser, "files in DIR that no experiment wrote; what it has trained there is kept")
     return parser
 
 
@@ -326,6 +333,10 @@ def _add_choices(parser: Parser) -> None:
     add("--patch", nargs=3, action=values.Tuple, type=values.count, metavar=("X", "Y", "Z"), help=patch)
     add("--batch", type=values.count, metavar="N", help=f"{plan} samples of an update, from start to end")
     add("--features", type=values.features, metavar="N", help=f"{plan} features of the network's first stage")
+
+
+def _add_overwrite(parser: Parser, what: str) -> None:
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what} (default: refuse)")
 
 
 def _add_device(parser: Parser) -> None:

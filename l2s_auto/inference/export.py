@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -18,6 +17,7 @@ from l2s_auto.inference.model_zip import (
     CALIBRATION,
     LICENSE,
     LOW_RESOLUTION,
+    MEMBER,
     METRICS,
     PLAN,
     README,
@@ -27,10 +27,12 @@ from l2s_auto.inference.model_zip import (
     extract_model,
     sums_of,
 )
-from l2s_auto.inference.nnunet import MODEL_FOLDER, write_nnunet
+from l2s_auto.inference.nnunet import MODEL_FOLDER, NNUNET_MEMBER, write_nnunet
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.content import hash_of
 from l2s_auto.io.json_files import json_text, read_model
+from l2s_auto.io.ownership import require_free
+from l2s_auto.io.places import replace_folder, require_outside_of_datasets, require_replaceable_folder
 
 FORMATS = ("l2s", "nnunet")
 LICENSE_NOTE = """\
@@ -44,18 +46,21 @@ agreement with the terms of that dataset. This note grants no rights to either.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
-def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = "l2s") -> Path:
+def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = "l2s", overwrite: bool = False) -> Path:
     """Run folder or fold folder -> one zip with weights, plan, recipe, a licence note and a text that explains it.
 
-    format  "nnunet": a folder that nnU-Net predicts with, or, where the name ends with .zip, what it installs
+    format     "nnunet": a folder that nnU-Net predicts with, or, where the name ends with .zip, what it installs
+    overwrite  also replace a zip, or a folder that holds nothing but such a model
     The zip, or folder, appears whole or not at all. Raises UserError for what is not a model, and for a format that is
     not there.
     """
     _check_format(format)
     model_path, zip_path = Path(model_path), Path(zip_path)
     if format == "nnunet":
-        return _export_to_nnunet(model_path, zip_path)
+        return _export_to_nnunet(model_path, zip_path, overwrite=overwrite)
     _check_target(zip_path)
+    require_outside_of_datasets(zip_path, option="OUT.zip")
+    require_free([zip_path], overwrite=overwrite)
     if zipfile.is_zipfile(model_path):
         raise UserError.single(
             "The model is a zip already.",
@@ -78,10 +83,14 @@ def export_model(model_path: Path | str, zip_path: Path | str, *, format: str = 
     return zip_path
 
 
-def _export_to_nnunet(model_path: Path, target: Path) -> Path:
-    _check_empty(target)
-    model = load_model(model_path)
+def _export_to_nnunet(model_path: Path, target: Path, *, overwrite: bool) -> Path:
     packed = target.suffix.lower() == ".zip"
+    require_outside_of_datasets(target, option="OUT")
+    if packed:
+        require_free([target], overwrite=overwrite)
+    else:
+        require_replaceable_folder(target, lambda name: bool(NNUNET_MEMBER.fullmatch(name)), overwrite=overwrite)
+    model = load_model(model_path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}_", dir=target.parent) as temporary:
         name = (
@@ -89,9 +98,7 @@ def _export_to_nnunet(model_path: Path, target: Path) -> Path:
         )
         folder = write_nnunet(model, Path(temporary) / name / MODEL_FOLDER)
         if not packed:
-            if target.is_dir():
-                target.rmdir()
-            os.replace(folder, target)
+            replace_folder(folder, target)
             return target
         with atomic_path(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(Path(temporary).rglob("*")):
@@ -115,9 +122,10 @@ def _add_model(archive: zipfile.ZipFile, files: ModelFiles, hashes: dict[str, st
         hashes[member.filename] = hash_of(weights)
 
 
-def import_model(zip_path: Path | str, folder: Path | str) -> Path:
+def import_model(zip_path: Path | str, folder: Path | str, *, overwrite: bool = False) -> Path:
     """Exported zip -> a new run folder that predicts. The folder appears whole or not at all.
 
+    overwrite  also replace a folder that holds nothing but an imported model
     Raises UserError if the zip is not a model that loads, or if the folder exists and is not empty.
     """
     zip_path, folder = Path(zip_path), Path(folder)
@@ -129,7 +137,8 @@ def import_model(zip_path: Path | str, folder: Path | str) -> Path:
             expected="a zip written by l2s_export",
             mend="Correct the path.",
         )
-    _check_empty(folder)
+    require_outside_of_datasets(folder)
+    require_replaceable_folder(folder, lambda name: bool(MEMBER.fullmatch(name)), overwrite=overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}_", dir=folder.parent) as temporary:
         unpacked = Path(temporary) / folder.name
@@ -138,21 +147,8 @@ def import_model(zip_path: Path | str, folder: Path | str) -> Path:
             load_model(unpacked)  # a model that does not load is refused before it has a name
         except UserError as error:
             raise error.with_path(unpacked, zip_path) from error
-        if folder.is_dir():
-            folder.rmdir()
-        os.replace(unpacked, folder)
+        replace_folder(unpacked, folder)
     return folder
-
-
-def _check_empty(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError.single(
-            "The model would overwrite something.",
-            where=str(folder),
-            found="a folder that is not empty" if folder.is_dir() else "a file",
-            expected="a new or empty folder",
-            mend="Name another folder, or remove this one.",
-        )
 
 
 def _check_format(format: str) -> None:

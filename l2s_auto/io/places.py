@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError, some_of
-from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io import ownership
+from l2s_auto.io.atomic import atomic_path, unfinished
 
 #: A hidden file that tells that the program made a folder, and for what.
 MARK = ".l2s_auto.json"
@@ -16,7 +19,7 @@ _LOWER = tuple(name.lower() for name in DATASET_FOLDERS)
 #: How names of volumes end (`io/volumes.py` reads them).
 _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm")
 #: What systems and people leave in folders that are empty otherwise.
-_NOTHING = ("desktop.ini", "thumbs.db", "ehthumbs.db")
+_NOTHING = (".ds_store", "desktop.ini", "thumbs.db", "ehthumbs.db")
 
 
 def mark(folder: Path, kind: str) -> None:
@@ -46,6 +49,40 @@ def contents(folder: Path) -> list[str]:
     return sorted(
         path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in _NOTHING
     )
+
+
+def require_replaceable_folder(folder: Path, is_ours: Callable[[str], bool], *, overwrite: bool) -> None:
+    """UserError unless the folder is missing or empty or, where the user wishes it, holds nothing but our own files.
+
+    is_ours  whether a file of that name, below the folder, is one that is written there
+    """
+    if not os.path.lexists(folder):
+        return
+    found = "a link" if folder.is_symlink() else "a file" if not folder.is_dir() else None
+    inside = [] if found else [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+    names = [path.relative_to(folder).as_posix() for path in inside if path.name.lower() not in _NOTHING]
+    if found is None and not names:
+        return
+    others = [name for name in sorted(names) if not is_ours(name)]
+    if found is None and overwrite and not others:
+        return
+    hint = "Name another folder, or remove this one." if others or found else "Name another folder, or add --overwrite."
+    raise UserError.single(
+        "The model would overwrite something.",
+        where=str(folder),
+        found=found or f"a folder that is not empty: {some_of(others or names, most=5)}",
+        expected="a new or empty folder",
+        mend=hint,
+    )
+
+
+def replace_folder(made: Path, folder: Path) -> None:
+    """Give a folder its name, in place of one that `require_replaceable_folder` has looked at."""
+    before = folder.with_name(unfinished(folder.name))
+    if folder.is_dir():
+        ownership.replace(folder, before)
+    ownership.replace(made, folder)
+    ownership.discard(before)
 
 
 def refuse_folder(folder: Path, *, kind: str, found: str | None = None, mend: str = "") -> None:
