@@ -71,6 +71,7 @@ def store_cases(
     workers   processes; 0 = all in this one
     progress  called with (cases done, cases in all)
     """
+    require_own(dataset, folder)
     make = partial(_store_case, plan=plan, folder=folder, enrich=enrich)
     made = map_cases(make, dataset.cases, name=lambda case: case.id, workers=workers, progress=progress)
     if not all(made):
@@ -166,6 +167,8 @@ def require_own(dataset: Dataset, folder: Path) -> None:
         if found and not _has_key(place):
             mend = "Choose another folder with -o, or move this one."
             offences.append(Offence(str(place), found, "no such folder, or a stored case", mend))
+        elif found:
+            LOGGER.info("%s holds %s, which is no file of a stored case and stays", place, found)
     if offences:
         raise UserError("Preprocessed cases would be stored in folders that hold something else.", offences)
 

@@ -71,7 +71,7 @@ class History:
 
 
 def _is_kept(line: bytes, first_step: int) -> bool:
-    """Whether a line tells of a step up to `first_step`; one that a kill cut short, or that is no such line, does not."""
+    """Whether a line tells of a step up to `first_step`; one cut short by a kill, or of another kind, does not."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

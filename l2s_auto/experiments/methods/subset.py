@@ -10,6 +10,7 @@ from l2s_auto.core.types import Case, Dataset, Volume
 from l2s_auto.evaluation.appearance import changed
 from l2s_auto.io import content
 from l2s_auto.io.json_files import read_json, write_json
+from l2s_auto.io.ownership import remove
 from l2s_auto.io.volumes import read_label_map, write_label_map, write_volume
 from l2s_auto.preprocessing.read import read_image
 
@@ -40,7 +41,7 @@ def files_of(cases: Sequence[Case]) -> list[Path]:
 def link(source: Path, target: Path) -> None:
     """A symbolic link, or a copy on systems and disks that have none."""
     if target.is_symlink() and not target.exists():
-        target.unlink()  # to where the data were before
+        remove(target)  # to where the data were before
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
