@@ -42,7 +42,7 @@ def make_folder(
     try:
         if (output / picture).is_dir():
             raise IsADirectoryError(f"{output / picture} is a folder")
-        if not overwrite and not is_experiment(output):
+        if not overwrite and not is_experiment(output, data=data):
             refuse_folder(output, kind="an experiment")
         mark(output, KIND)
         (output / inside).mkdir(parents=True, exist_ok=True)
@@ -57,9 +57,11 @@ def make_folder(
         ) from error
 
 
-def is_experiment(folder: Path) -> bool:
-    """Whether an experiment made the folder, or it is empty. Those of earlier versions have no mark."""
-    if not contents(folder) or kind_of(folder) == KIND:
+def is_experiment(folder: Path, *, data: Path | None = None) -> bool:
+    """Whether an experiment made the folder, or nothing but the data are in it. Earlier versions left no mark."""
+    home = data.resolve() if data is not None else None
+    others = [name for name in contents(folder) if (folder / name).resolve() != home]
+    if not others or kind_of(folder) == KIND:
         return True
     settings = folder / "settings"
     return (folder / "plans" / "choices.json").is_file() or any(settings.glob("*, maps ????????.json"))

@@ -75,6 +75,7 @@ def _is_manifest(value: Any) -> bool:
         isinstance(runs, list)
         and bool(runs)
         and all("l2s_auto" in run["versions"] for run in runs)
+        and all(isinstance(run.get(name, {}), dict) for run in runs for name in ("versions", "model", "options"))
         and all(isinstance(entry, dict) for entry in cases.values())
         and all(isinstance(known, list) and all(isinstance(one, str) for one in known) for known in files.values())
     )

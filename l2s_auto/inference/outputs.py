@@ -22,6 +22,7 @@ from l2s_auto.io.ownership import discard, input_at, is_own, what_is_at
 
 VOLUMES, QUALITY, FAILURES, MANIFEST = "volumes.csv", "qc.csv", "failures.csv", "manifest.json"
 _MEND = "Move it, choose another output folder, or replace it with --overwrite."
+_NEVER = "Choose another output folder."
 _CHANGED = "a file that was changed since it was written"
 _UNKNOWN = "a file that is not in manifest.json"
 _WITHOUT_HASH = "a file of an earlier version, whose manifest does not tell whether it was changed since"
@@ -119,7 +120,8 @@ class OutputFolder:
             found = self._foreign(name, manifest)
             if found is not None:
                 wanted = "nothing, or what an earlier prediction wrote there"
-                offences.append(Offence(str(self.path / name), found, wanted, _MEND))
+                mend = _NEVER if self.overwrite or input_at(self.path / name) is not None else _MEND
+                offences.append(Offence(str(self.path / name), found, wanted, mend))
         return offences
 
     def _foreign(self, name: str, manifest: Mapping[str, Any]) -> str | None:

@@ -63,14 +63,16 @@ def sort_existing(jobs: Sequence[Job], outputs: OutputFolder, manifest: Mapping[
                 found.replace |= set(names)
             else:
                 found.refused.append((job, _damaged(job, opened.error)))
-        elif not _same_grid(opened.value, job) and known:
+            continue
+        placed = _same_grid(opened.value, job)
+        if known and not placed:
             found.todo.append(job)  # the scan is another one now
-        else:
-            found.skipped.append(job)
-            if not known and job.output.name in manifest[FILES]:
-                found.changed.append(job.case.id)
-            if not _same_grid(opened.value, job):
-                found.misplaced.append(job.case.id)
+            continue
+        found.skipped.append(job)
+        if not known and job.output.name in manifest[FILES]:
+            found.changed.append(job.case.id)
+        if not placed:
+            found.misplaced.append(job.case.id)
     return found
 
 

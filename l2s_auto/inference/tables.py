@@ -49,7 +49,7 @@ def changed_table(
             raise
         old_columns, old_rows = [], []
     kept = [
-        {name: kept_cell(cell) for name, cell in row.items()}
+        {kept_cell(name): kept_cell(cell) for name, cell in row.items()}
         for row in old_rows
         if plain_cell(row[CASE]) not in replace
     ]
