@@ -43,12 +43,18 @@ def kind_of(folder: Path) -> str | None:
 
 
 def contents(folder: Path) -> list[str]:
-    """Names of what is in the folder, without hidden files; none where there is no folder."""
+    """Names of what is in the folder; none where there is no folder, or nothing but hidden files and empty folders."""
+    return sorted(path.name for path in _visible(folder)) if _holds_files(folder) else []
+
+
+def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in _NOTHING
-    )
+    return [path for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in _NOTHING]
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(path.is_symlink() or not path.is_dir() or _holds_files(path) for path in _visible(folder))
 
 
 def require_replaceable_folder(folder: Path, is_ours: Callable[[str], bool], *, overwrite: bool) -> None:

@@ -28,7 +28,9 @@ class History:
         self.path = path
         self._synth: list[float] = []
         self._real: list[float] = []
-        before = path.read_bytes() if path.exists() else b""
+        if not path.exists():
+            path.touch()
+        before = path.read_bytes()
         after = b"".join(line + b"\n" for line in before.splitlines() if _is_kept(line, first_step))
         if after != before:
             with atomic_path(path) as temporary:

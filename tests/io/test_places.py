@@ -30,9 +30,10 @@ def test_a_folder_is_known_by_its_mark(tmp_path):
 def test_what_systems_leave_behind_is_no_content(tmp_path):
     for name in (".DS_Store", ".gitkeep", "Thumbs.db", "desktop.ini"):
         (tmp_path / name).touch()
+    (tmp_path / "empty" / "too").mkdir(parents=True)
     assert contents(tmp_path) == []
     (tmp_path / "notes.txt").touch()
-    assert contents(tmp_path) == ["notes.txt"] and contents(tmp_path / "missing") == []
+    assert contents(tmp_path) == ["empty", "notes.txt"] and contents(tmp_path / "missing") == []
 
 
 @pytest.mark.parametrize(
