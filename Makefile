@@ -13,11 +13,10 @@ help:
 	@echo "make test    check style and types, run the tests"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make format  let ruff rewrite the files"
-	@echo "make clean   remove .venv, caches and the demo's folder"
+	@echo "make clean   remove .venv, caches and builds (the demo's folder stays)"
 
 demo: $(STAMP)
-	rm -rf l2s_demo
-	$(BIN)/l2s_demo -o l2s_demo
+	$(BIN)/l2s_demo -o l2s_demo --overwrite
 
 test: lint
 	$(BIN)/python -m pytest
@@ -38,4 +37,4 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv build dist l2s_auto.egg-info .pytest_cache .mypy_cache .ruff_cache l2s_demo
+	rm -rf .venv build dist l2s_auto.egg-info .pytest_cache .mypy_cache .ruff_cache

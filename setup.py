@@ -45,7 +45,7 @@ setup(
         "matplotlib>=3.8",
         "pillow>=10.1",
         "connected-components-3d>=3.14",
-        "filelock>=3.12",
+        "filelock>=4.1",
         "blosc2>=3.3",
         "isal>=1.6",
         "tqdm>=4.65",

@@ -82,6 +82,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
             resume=args.resume,
             init=args.init,
             dry_run=args.dry_run,
+            **wishes(args),
         )
         if is_first_process():
             print(f"Plan: {run / 'plan.json'}" if args.dry_run else f"Segment with: l2s_predict -i IN -o OUT -m {run}")
@@ -135,6 +136,7 @@ def predict(arguments: Arguments = None) -> int:
                     fast=args.fast,
                     progress=progress,
                     loaded=keep_room,
+                    **wishes(args),
                 )
 
         summary = in_parts(work, team)
@@ -152,19 +154,21 @@ def evaluate(arguments: Arguments = None) -> int:
     args = parsers.evaluate().parse(arguments)
 
     def body() -> None:
+        from l2s_auto.commands.evaluation import files_read, metrics_path
         from l2s_auto.commands.labels import read_labels
         from l2s_auto.commands.tables import format_metrics
         from l2s_auto.evaluation import evaluate_folders
         from l2s_auto.io.json_files import write_json
+        from l2s_auto.io.ownership import protected
 
         loading_done()
-        labels = read_labels(model=args.model, file=args.labels)
-        metrics = evaluate_folders(
-            args.predictions, args.references, labels.names, regions=labels.regions, ignore=labels.ignore
-        )
-        folder = args.predictions if args.predictions.is_dir() else args.predictions.parent
-        output = args.output or folder / "metrics.json"
-        write_json(output, metrics)
+        with protected(files_read(args.predictions, args.references, args.labels, args.model)):
+            output = metrics_path(args.predictions, args.references, args.output, overwrite=args.overwrite)
+            labels = read_labels(model=args.model, file=args.labels)
+            metrics = evaluate_folders(
+                args.predictions, args.references, labels.names, regions=labels.regions, ignore=labels.ignore
+            )
+            write_json(output, metrics)
         print(f"{format_metrics(metrics)}\nMetrics: {output}")
 
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_evaluate")
@@ -182,7 +186,7 @@ def demo(arguments: Arguments = None) -> int:
 
         loading_done()
         seconds = args.time_budget or TRAINING_SECONDS
-        run_demo(args.output, seed=args.seed, time_budget=seconds, device=args.device)
+        run_demo(args.output, seed=args.seed, time_budget=seconds, device=args.device, **wishes(args))
 
     return run_command(body, leaves=arguments is None, command="l2s_demo", log=args.output / "log.txt")
 
@@ -196,7 +200,7 @@ def export_model(arguments: Arguments = None) -> int:
         from l2s_auto.inference.export import export_model
 
         loading_done()
-        print(f"Written: {export_model(args.model, args.output, format=args.format)}")
+        print(f"Written: {export_model(args.model, args.output, format=args.format, **wishes(args))}")
         if args.format == "nnunet":
             print("README.txt there says how to use it, and where nnU-Net's results with it differ.")
 
@@ -215,7 +219,7 @@ def import_model(arguments: Arguments = None) -> int:
 
         loading_done()
         name = path_part(args.file.stem, default="model")
-        folder = import_model(args.file, args.output or Path("l2s_runs") / name)
+        folder = import_model(args.file, args.output or Path("l2s_runs") / name, **wishes(args))
         remember_model(folder)
         print(f"Model: {folder}")
 
@@ -234,7 +238,9 @@ def experiment(arguments: Arguments = None) -> int:
 
         run = find_experiment(args.name)
         loading_done()
-        options = {name: value for name, value in vars(args).items() if value is not None and name != "trust_code"}
+        set_aside = ("trust_code", "overwrite")
+        options = {name: value for name, value in vars(args).items() if value is not None and name not in set_aside}
+        options |= wishes(args)
         place = options.pop("output", Path("l2s_experiments") / options.pop("name"))
         options.pop("name", None)
         if "part" in options:
@@ -267,6 +273,11 @@ def _trusting(args: Namespace, body: Callable[[], int | None]) -> Callable[[], i
             return body()
 
     return trusted
+
+
+def wishes(args: Namespace) -> dict[str, Any]:
+    """What the user has to wish for expressly."""
+    return {"overwrite": True} if args.overwrite else {}
 
 
 def _run_log(args: Namespace) -> Path:

@@ -141,6 +141,7 @@ def plan_and_train() -> Parser:
     add("--init", type=values.path, metavar="MODEL", help="start from the weights of another model")
     add("--dry-run", action="store_true", help="stop after the plan and a preview of synthetic images")
     _add_trust(parser)
+    _add_overwrite(parser, "trained folds, and files in RUN that no training wrote")
     return parser
 
 
@@ -174,11 +175,12 @@ def predict() -> Parser:
     add("--probabilities", action="store_true", help="also write the probability of each label, and entropy")
     whole = values.Part(1, 1)
     add("--part", type=values.part, default=whole, metavar="I/N", help="this job's share of the cases, e.g. 1/4")
-    add("--skip-existing", action="store_true", help="leave out cases whose segmentation is there already")
+    add("--skip-existing", action="store_true", help="leave out cases whose segmentation is there already, and whole")
     workers = "0 = read, segment and write in turn; more = beside each other (default: from the machine)"
     add("--workers", type=values.count_or_zero, metavar="N", help=workers)
     add("--fast", action="store_true", help="fewer overlapping windows; of a cascade, the first network alone")
     _add_trust(parser)
+    _add_overwrite(parser, "files in OUT that no prediction wrote, or that were changed since")
     return parser
 
 
@@ -212,6 +214,7 @@ def evaluate() -> Parser:
         "-o", "--output", type=values.path, metavar="FILE", help="where to write (default: metrics.json in PREDICTIONS)"
     )
     _add_trust(parser)
+    _add_overwrite(parser, "a file that is no evaluation of these folders")
     return parser
 
 
@@ -232,6 +235,7 @@ def demo() -> Parser:
     add("--time-budget", type=values.duration, metavar="T", help="training time, e.g. 4m (default: 7 minutes)")
     add("--seed", type=values.count_or_zero, default=0, metavar="N", help="seed of phantoms and training (default: 0)")
     _add_device(parser)
+    _add_overwrite(parser, "an earlier demo in DIR")
     return parser
 
 
@@ -257,6 +261,7 @@ def export_model() -> Parser:
         help="l2s: one zip (default); nnunet: a folder that nnU-Net 2 predicts with, or the zip that it installs",
     )
     _add_trust(parser)
+    _add_overwrite(parser, "an earlier export")
     return parser
 
 
@@ -274,6 +279,7 @@ def import_model() -> Parser:
     folder = "new folder for the model (default: l2s_runs/<name of the file>)"
     parser.add_argument("-o", "--output", type=values.path, metavar="RUN", help=folder)
     _add_trust(parser)
+    _add_overwrite(parser, "an imported model in RUN")
     return parser
 
 
@@ -327,6 +333,7 @@ def experiment() -> Parser:
     _add_choices(parser)
     _add_device(parser)
     _add_trust(parser)
+    _add_overwrite(parser, "files in DIR that no experiment wrote; what it has trained there is kept")
     return parser
 
 
@@ -347,6 +354,10 @@ def _add_trust(parser: Parser) -> None:
         "may be given several times. Files cannot do this: a model or recipe that names other code is refused"
     )
     parser.add_argument("--trust-code", action="append", default=[], metavar="MODULE:CLASS", help=text)
+
+
+def _add_overwrite(parser: Parser, what: str) -> None:
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what} (default: refuse)")
 
 
 def _add_device(parser: Parser) -> None:

@@ -16,6 +16,7 @@ from l2s_auto.evaluation.metrics import evaluate_case, summarise
 from l2s_auto.io.case_files import list_scans, require_distinct
 from l2s_auto.io.geometry import corner_offset, default_tolerance
 from l2s_auto.io.labels import values_of
+from l2s_auto.io.origin import with_origin
 from l2s_auto.io.parallel import Progress, map_cases
 from l2s_auto.io.volumes import case_name, read_label_map
 
@@ -38,6 +39,7 @@ def evaluate_folders(
     regions, ignore  as in `evaluate_case`
     workers, progress  as in map_cases
 
+    `made_by` holds hashes, by which the file is known as an evaluation of these folders again.
     Raises UserError naming all offenders: a prediction without reference, a reference without prediction, files that
     cannot be read or are not label maps, grids that differ. Values that are not in `labels` are named in the notes.
     """
@@ -50,7 +52,7 @@ def evaluate_folders(
         raise UserError("The predictions cannot be evaluated.", offences)
     summary = summarise(results)
     summary["notes"].extend(note for result in results for note in result["notes"])
-    return summary
+    return with_origin(summary, [Path(predictions), Path(references)])
 
 
 def _match(predictions: Path, references: Path) -> tuple[list[Pair], list[Offence]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import UserError, some_of
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.experiments.phantoms import LABELS, write_dataset
+from l2s_auto.experiments.phantoms import DESCRIPTION, LABELS, write_dataset
+from l2s_auto.io.places import contents, kind_of, mark, refuse_folder, require_outside_of_datasets
 
 if TYPE_CHECKING:
     from l2s_auto.experiments.demo_figure import Row
 
+#: Kind of folder, as its mark tells.
+KIND = "demo"
 TRAINING_SECONDS = 420.0
 """Training time that lets the whole demo end in about eight minutes on two CPU cores."""
 
@@ -20,7 +24,12 @@ _CONTRASTS = {"as in training": "imagesTs", "inverted": "imagesTs_inverted"}
 
 
 def run_demo(
-    output: Path = Path("l2s_demo"), *, seed: int = 0, time_budget: float = TRAINING_SECONDS, device: str = "cpu"
+    output: Path = Path("l2s_demo"),
+    *,
+    seed: int = 0,
+    time_budget: float = TRAINING_SECONDS,
+    device: str = "cpu",
+    overwrite: bool = False,
 ) -> Path:
     """Run the demo below `output` and return the picture `demo.png`.
 
@@ -28,7 +37,8 @@ def run_demo(
     (segmentations, with metrics.json), and demo.png (a row a contrast: image, reference, prediction).
 
     time_budget  seconds of training
-    Raises UserError if a demo is in that folder already.
+    overwrite    replace the files of a demo that is there; other files stay
+    Raises UserError if a demo, or anything else, is in that folder already.
     """
     from l2s_auto.evaluation import evaluate_folders
     from l2s_auto.experiments.demo_figure import draw_comparison
@@ -45,23 +55,17 @@ def run_demo(
             expected="a new or empty folder",
             mend="Choose another one with -o.",
         )
-    if (output / "run").exists():
-        raise UserError.single(
-            "The folder holds a demo already.",
-            where=str(output),
-            found="run/",
-            expected="a new or empty folder",
-            mend="Choose another one with -o, or remove it.",
-        )
+    _require_free(output, overwrite=overwrite)
+    mark(output, KIND)
     print(f"Making phantoms in {output / 'phantoms'}", flush=True)
     dataset = write_dataset(output / "phantoms", seed=seed)
     recipe = Recipe(time_budget=time_budget, seed=seed)
-    run = plan_and_train(dataset=dataset, output=output / "run", recipe=recipe, device=device)
+    run = plan_and_train(dataset=dataset, output=output / "run", recipe=recipe, device=device, overwrite=overwrite)
     names = {value: name for name, value in LABELS.items() if value != 0}
     results: dict[str, Any] = {}
     for contrast, images in _CONTRASTS.items():
         predictions = output / images.replace("images", "predictions")
-        summary = predict(dataset / images, predictions, model=run, device=device)
+        summary = predict(dataset / images, predictions, model=run, device=device, overwrite=overwrite)
         if summary.failures:
             raise RuntimeError(f"phantoms could not be segmented: {summary.failures}")
         results[contrast] = evaluate_folders(predictions, dataset / "labelsTs", names)
@@ -70,6 +74,32 @@ def run_demo(
     print(format_results(results))
     print(f"Picture: {picture}\nReport: {run / 'report.html'}")
     return picture
+
+
+def _require_free(output: Path, *, overwrite: bool) -> None:
+    """UserError unless the folder is new or empty or, where the user wishes it, an earlier demo's."""
+    require_outside_of_datasets(output)
+    is_demo = kind_of(output) == KIND or _has_phantoms(output)
+    if not contents(output) or (overwrite and is_demo):
+        return
+    if not is_demo:
+        refuse_folder(output, kind="a demo", mend="Choose another folder with -o.")
+    raise UserError.single(
+        "The folder holds a demo already.",
+        where=str(output),
+        found=some_of(contents(output), most=5),
+        expected="a new or empty folder",
+        mend="Choose another one with -o, or replace the demo with --overwrite.",
+    )
+
+
+def _has_phantoms(output: Path) -> bool:
+    """Whether a demo of an earlier version, which left no mark, made the folder."""
+    try:
+        about = json.loads((output / "phantoms" / "dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and about.get("description") == DESCRIPTION
 
 
 def format_results(results: dict[str, Any]) -> str:

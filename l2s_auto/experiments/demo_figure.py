@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from l2s_auto.io.atomic import atomic_path
+
 _COLOURS = (
     "#e8e4d8",
     "#3fa7ff",
@@ -57,8 +59,8 @@ def draw_comparison(rows: Sequence[Row], path: Path, *, focus: Sequence[int]) ->
         )
     for axis, title in zip(axes[0], ("image", "reference", "prediction") * 2, strict=True):
         axis.set_title(title, color="white", fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100, format="png", metadata={"Software": None})
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png", metadata={"Software": None})
     return path
 
 

@@ -14,7 +14,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from l2s_auto.experiments.anatomy import Build, Points, Tissue, tissue_at
+from l2s_auto.io.atomic import atomic_path
 
+DESCRIPTION = "Head phantoms made by l2s_demo; no person was scanned."
 LABELS: dict[str, int] = {
     "background": 0,
     "white matter": 2,
@@ -150,13 +152,14 @@ def write_dataset(folder: Path, *, cases: int = 12, test_cases: int = 4, seed: i
             _write(folder / "imagesTs_inverted" / f"{name}_0000.nii.gz", inverted, head.affine)
     description = {
         "name": folder.name,
-        "description": "Head phantoms made by l2s_demo; no person was scanned.",
+        "description": DESCRIPTION,
         "channel_names": {"0": "T1"},
         "labels": LABELS,
         "numTraining": cases,
         "file_ending": ".nii.gz",
     }
-    (folder / "dataset.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(folder / "dataset.json") as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return folder
 
 
@@ -228,7 +231,7 @@ def _block_mean(fine: np.ndarray) -> np.ndarray:
 def _write(path: Path, data: np.ndarray, affine: np.ndarray) -> None:
     import nibabel
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     image = nibabel.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
-    nibabel.save(image, path)
+    with atomic_path(path, durable=False) as temporary:
+        nibabel.save(image, temporary)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import zipfile
@@ -32,10 +31,12 @@ from l2s_auto.inference.model_zip import (
     extract_model,
     sums_of,
 )
-from l2s_auto.inference.written import check_empty, check_zip
+from l2s_auto.inference.written import check_zip
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.content import hash_of
 from l2s_auto.io.json_files import json_text
+from l2s_auto.io.ownership import require_free
+from l2s_auto.io.places import replace_folder, require_outside_of_datasets, require_replaceable_folder
 from l2s_auto.io.recipes import read_recipe
 
 FORMATS = ("l2s", "nnunet")
@@ -51,11 +52,17 @@ TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
 def export_model(
-    model_path: Path | str, zip_path: Path | str, *, format: str = "l2s", trust_code: Iterable[str] = ()
+    model_path: Path | str,
+    zip_path: Path | str,
+    *,
+    format: str = "l2s",
+    overwrite: bool = False,
+    trust_code: Iterable[str] = (),
 ) -> Path:
     """Run folder or fold folder -> one zip with weights, plan, recipe, a licence note and a text that explains it.
 
-    format  "nnunet": a folder that nnU-Net predicts with, or, where the name ends with .zip, what it installs
+    format     "nnunet": a folder that nnU-Net predicts with, or, where the name ends with .zip, what it installs
+    overwrite  also replace a zip, or a folder that holds nothing but such a model
     The zip, or folder, appears whole or not at all. Raises UserError for what is not a model, and for a format that is
     not there.
 
@@ -65,12 +72,14 @@ def export_model(
     model_path, zip_path = Path(model_path), Path(zip_path)
     with trusting(trust_code):
         if format == "nnunet":
-            return export_to_nnunet(model_path, zip_path)
-        return _export(model_path, zip_path)
+            return export_to_nnunet(model_path, zip_path, overwrite=overwrite)
+        return _export(model_path, zip_path, overwrite=overwrite)
 
 
-def _export(model_path: Path, zip_path: Path) -> Path:
+def _export(model_path: Path, zip_path: Path, *, overwrite: bool) -> Path:
     _check_target(zip_path)
+    require_outside_of_datasets(zip_path, option="OUT.zip")
+    require_free([zip_path], overwrite=overwrite)
     if zipfile.is_zipfile(model_path):
         raise UserError.single(
             "The model is a zip already.",
@@ -128,9 +137,12 @@ def _add_model(archive: zipfile.ZipFile, files: ModelFiles, hashes: dict[str, st
         hashes[member.filename] = hash_of(weights)
 
 
-def import_model(zip_path: Path | str, folder: Path | str, *, trust_code: Iterable[str] = ()) -> Path:
+def import_model(
+    zip_path: Path | str, folder: Path | str, *, overwrite: bool = False, trust_code: Iterable[str] = ()
+) -> Path:
     """Exported zip -> a new run folder that predicts. The folder appears whole or not at all.
 
+    overwrite  also replace a folder that holds nothing but an imported model
     trust_code  import paths MODULE:CLASS of the user's own parts: if the model names them, their code runs
     Raises UserError if the zip is not a model that loads, or if the folder exists and is not empty.
     """
@@ -143,7 +155,8 @@ def import_model(zip_path: Path | str, folder: Path | str, *, trust_code: Iterab
             expected="a zip written by l2s_export",
             mend="Correct the path.",
         )
-    check_empty(folder)
+    require_outside_of_datasets(folder)
+    require_replaceable_folder(folder, lambda name: bool(MEMBER.fullmatch(name)), overwrite=overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import_", dir=folder.parent) as temporary:
         unpacked = Path(temporary) / folder.name
@@ -152,9 +165,7 @@ def import_model(zip_path: Path | str, folder: Path | str, *, trust_code: Iterab
             load_model(unpacked, trust_code=trust_code)  # a model that does not load is refused before it has a name
         except UserError as error:
             raise error.with_path(unpacked, zip_path) from error
-        if folder.is_dir():
-            folder.rmdir()
-        os.replace(unpacked, folder)
+        replace_folder(unpacked, folder)
     return folder
 
 

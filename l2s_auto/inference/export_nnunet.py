@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import zipfile
@@ -10,26 +9,33 @@ from pathlib import Path
 
 from l2s_auto.core.names import path_part
 from l2s_auto.inference.load import load_model
-from l2s_auto.inference.nnunet import MODEL_FOLDER, write_nnunet
-from l2s_auto.inference.written import check_empty, check_zip
+from l2s_auto.inference.nnunet import MODEL_FOLDER, NNUNET_MEMBER, write_nnunet
+from l2s_auto.inference.written import check_zip
 from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.ownership import require_free
+from l2s_auto.io.places import replace_folder, require_outside_of_datasets, require_replaceable_folder
 
 #: Bytes of the folder's name, at most: other files are named after it.
 LONGEST = 120
 
 
-def export_to_nnunet(model_path: Path, target: Path) -> Path:
-    """`target` is a new folder, or a zip by its suffix. Raises UserError for what nnU-Net has no counterpart of."""
-    check_empty(target)
-    model = load_model(model_path)
+def export_to_nnunet(model_path: Path, target: Path, *, overwrite: bool = False) -> Path:
+    """`target` is a folder, or a zip by its suffix. Raises UserError for what nnU-Net has no counterpart of.
+
+    overwrite  also replace a zip, or a folder that holds nothing but such a model
+    """
     packed = target.suffix.lower() == ".zip"
+    require_outside_of_datasets(target, option="OUT")
+    if packed:
+        require_free([target], overwrite=overwrite)
+    else:
+        require_replaceable_folder(target, lambda name: bool(NNUNET_MEMBER.fullmatch(name)), overwrite=overwrite)
+    model = load_model(model_path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export_", dir=target.parent) as temporary:
         folder = write_nnunet(model, Path(temporary) / dataset_folder(model.plan.dataset) / MODEL_FOLDER)
         if not packed:
-            if target.is_dir():
-                target.rmdir()
-            os.replace(folder, target)
+            replace_folder(folder, target)
             return target
         files = [path for path in sorted(Path(temporary).rglob("*")) if path.is_file()]
         members = {path.relative_to(temporary).as_posix(): path for path in files}

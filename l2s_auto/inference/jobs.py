@@ -10,7 +10,7 @@ from pathlib import Path
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case
 from l2s_auto.io.dataset import find_scans
-from l2s_auto.io.volumes import WRITABLE_SUFFIXES, read_header, volume_suffix
+from l2s_auto.io.volumes import WRITABLE_SUFFIXES, volume_suffix
 
 DEFAULT_SUFFIX = ".nii.gz"
 
@@ -29,17 +29,6 @@ class Job:
     @property
     def exists(self) -> bool:
         return os.path.isfile(self.output)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its segmentation is there, as far as its header tells."""
-        if not self.exists:
-            return False
-        try:
-            read_header(self.output)
-        except UserError:
-            return False
-        return True
 
     @property
     def is_outdated(self) -> bool:

@@ -16,6 +16,7 @@ them is expressed in nnU-Net's terms:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST
 CONFIGURATION, TRAINER, PLANS = "3d_fullres", "nnUNetTrainer", "l2sPlans"
 #: Name of a model's folder below that of its dataset, as nnU-Net calls them.
 MODEL_FOLDER = f"{TRAINER}__{PLANS}__{CONFIGURATION}"
+#: Names of the files that `write_nnunet` writes.
+NNUNET_MEMBER = re.compile(r"(plans\.json|dataset\.json|README\.txt|fold_\w+/checkpoint_final\.pth)", re.ASCII)
 _ARCHITECTURES = "dynamic_network_architectures.architectures.unet"
 
 

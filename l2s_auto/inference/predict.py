@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.inference.jobs import Jobs, find_jobs
+from l2s_auto.inference.jobs import Job, find_jobs
 from l2s_auto.inference.load import Model, last_model, load_model
-from l2s_auto.inference.loop import (
-    FAILURES,
-    MANIFEST,
-    QUALITY,
-    VOLUMES,
-    Failure,
-    Options,
-    Progress,
-    Tally,
-    segment_all,
-)
-from l2s_auto.inference.manifest import add_run, describe_run, read_manifest
+from l2s_auto.inference.loop import Options, Progress, Tally, segment_all
+from l2s_auto.inference.manifest import describe_run
+from l2s_auto.inference.outputs import FAILURES, QUALITY, VOLUMES, OutputFolder
 from l2s_auto.inference.posterior import ENTROPY, PROBABILITIES
-from l2s_auto.inference.skipped import notes_on_skipped
-from l2s_auto.inference.tables import read_table
+from l2s_auto.inference.record import Failure, record_failure
+from l2s_auto.inference.scan import OVERLAYS, outputs_of
+from l2s_auto.inference.skipped import Existing, notes_on_skipped, sort_existing
 from l2s_auto.inference.windows import check_overlap
 from l2s_auto.io.atomic import sweep, unfinished
+from l2s_auto.io.ownership import discard, protected
+from l2s_auto.io.places import require_outside_of_datasets
+from l2s_auto.io.volumes import files_of
 from l2s_auto.networks.device import AUTO, choose_device
 
 FAST_OVERLAP = 0.25
@@ -70,6 +65,7 @@ def predict(
     skip_existing: bool = False,
     workers: int = 1,
     fast: bool = False,
+    overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
     loaded: Callable[[Model], None] = lambda model: None,
     trust_code: Iterable[str] = (),
@@ -81,9 +77,10 @@ def predict(
     overlap        of neighbouring windows, in [0, 1)
     probabilities  also write probabilities/CASE.nii.gz, (X, Y, Z, K) float32
     part           (i, n): of n jobs that share the scans, this is the i-th
-    skip_existing  leave scans alone whose segmentation is there
+    skip_existing  leave scans alone whose segmentation is there, and whole
     workers        0: one thing after another; more: read the next scan and write the last one beside the network
     fast           fewer windows and no tta; of a cascade the first network alone
+    overwrite      also replace files that no prediction wrote, or that were changed since; never a scan of this call
     progress       called as the prediction goes on
     loaded         called with the model before its first scan
     trust_code     import paths MODULE:CLASS of the user's own parts: if the model names them, their code runs
@@ -101,6 +98,7 @@ def predict(
             mend="Leave out one.",
         )
     check_overlap(overlap)
+    require_outside_of_datasets(Path(output))
     options = Options(
         device=choose_device(device),
         overlap=min(overlap, FAST_OVERLAP) if fast else overlap,
@@ -117,43 +115,65 @@ def predict(
         notes += ("The model was not trained on mirrored scans: --tta changes nothing.",)
     found = find_jobs(Path(input), Path(output), channels=model.plan.input_channels, part=part)
     _check_folder(found.folder)
-    skipped = [job for job in found.jobs if skip_existing and job.is_done]
-    todo = [job for job in found.jobs if job not in skipped]
-    run = describe_run(
-        model,
-        {
-            "input": str(input),
-            "output": str(output),
-            "device": str(options.device),
-            "overlap": options.overlap,
-            "tta": tta,
-            "fast": fast,
-            "probabilities": probabilities,
-            "part": f"{part[0]}/{part[1]}",
-            "skip_existing": skip_existing,
-        },
-    )
-    known = read_manifest(found.folder / MANIFEST)
-    tally = Tally(run=add_run(found.folder / MANIFEST, run))
-    segment_all(Jobs(found.folder, tuple(todo)), model, options, tally, workers=workers, progress=progress)
-    return PredictionSummary(
-        folder=found.folder,
-        done=tuple(tally.done),
-        skipped=tuple(job.case.id for job in skipped),
-        failures=tuple(tally.failures),
-        flagged=tuple(tally.flagged),
-        seconds=time.monotonic() - started,
-        notes=(*notes, *notes_on_skipped(skipped, run, known, found.folder / VOLUMES)),
-    )
+    scans = [file for job in found.jobs for path in job.case.images for file in files_of(path)]
+    with protected(scans):
+        outputs, existing = _settle(
+            found.jobs, OutputFolder(found.folder, overwrite), skip=skip_existing, probabilities=probabilities
+        )
+        run = describe_run(
+            model,
+            {
+                "input": str(input),
+                "output": str(output),
+                "device": str(options.device),
+                "overlap": options.overlap,
+                "tta": tta,
+                "fast": fast,
+                "probabilities": probabilities,
+                "part": f"{part[0]}/{part[1]}",
+                "skip_existing": skip_existing,
+                "overwrite": overwrite,
+            },
+        )
+        known, _ = outputs.look()
+        tally = Tally(run=outputs.add_run(run))
+        for job, error in existing.refused:
+            entry = {"run": tally.run, "output": str(job.output), "inputs": {}}
+            tally.failures.append(record_failure(outputs, job, error, entry))
+        segment_all(existing.todo, outputs, model, options, tally, workers=workers, progress=progress)
+        return PredictionSummary(
+            folder=found.folder,
+            done=tuple(tally.done),
+            skipped=tuple(job.case.id for job in existing.skipped),
+            failures=tuple(tally.failures),
+            flagged=tuple(tally.flagged),
+            seconds=time.monotonic() - started,
+            notes=(*notes, *notes_on_skipped(existing, run, known, found.folder / VOLUMES)),
+        )
+
+
+def _settle(
+    jobs: Sequence[Job], outputs: OutputFolder, *, skip: bool, probabilities: bool
+) -> tuple[OutputFolder, Existing]:
+    """What is to be done, in a folder where all of it may be written. UserError that names every file in the way."""
+    existing = Existing(todo=list(jobs))
+    if skip:
+        existing = sort_existing(jobs, outputs, outputs.look()[0])
+        outputs = replace(outputs, replace=frozenset(existing.replace))
+    names = [name for job in existing.todo for name in outputs_of(job, probabilities=probabilities)]
+    if existing.todo or existing.refused:
+        names += [VOLUMES, QUALITY, FAILURES]
+    outputs.require_replaceable(names)
+    return outputs, existing
 
 
 def _check_folder(folder: Path) -> None:
-    """Make the output folder; refuse, before the work, files in it that the tables would destroy."""
+    """Make the output folder; refuse, before the work, one that cannot be written. What a kill left is removed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         trial = folder / unfinished("trial")
         trial.write_bytes(b"")
-        trial.unlink()
+        discard(trial)
     except OSError as error:
         raise UserError.single(
             "The output folder cannot be made, or nothing can be written into it.",
@@ -162,8 +182,5 @@ def _check_folder(folder: Path) -> None:
             expected="a folder that can be written",
             mend="Name another output, or give yourself the right to write there.",
         ) from error
-    for name in (VOLUMES, QUALITY, FAILURES):
-        read_table(folder / name)
-    read_manifest(folder / MANIFEST)
-    for place in (folder, *(folder / name for name in ("overlays", PROBABILITIES, ENTROPY))):
+    for place in (folder, *(folder / name for name in (OVERLAYS, PROBABILITIES, ENTROPY))):
         sweep(place)

@@ -16,7 +16,8 @@ from l2s_auto.inference.load import Model, last_model, load_model
 from l2s_auto.inference.scan import Scan, read_scan, ready_scan, segment, tidied
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.inference.windows import check_overlap
-from l2s_auto.io.volumes import case_name, write_label_map
+from l2s_auto.io.ownership import protected, require_free
+from l2s_auto.io.volumes import case_name, files_of_volume, write_label_map
 from l2s_auto.networks.device import AUTO, choose_device
 
 PathLike = str | os.PathLike[str]
@@ -38,9 +39,15 @@ class Segmentation:
     scores: dict[str, float | None]
     like: Path | None = field(default=None, repr=False)
 
-    def save(self, path: PathLike) -> Path:
-        """Write the label map, as NIfTI, NRRD or MetaImage; on a file's own grid to the last bit."""
-        write_label_map(path, self.labels, self.affine, like=self.like)
+    def save(self, path: PathLike, *, overwrite: bool = False) -> Path:
+        """Write the label map, as NIfTI, NRRD or MetaImage; on a file's own grid to the last bit.
+
+        A file that this program did not write since it was started is replaced only with `overwrite`, and the scan
+        never. Raises UserError.
+        """
+        with protected([] if self.like is None else [self.like]):
+            require_free(files_of_volume(path), overwrite=overwrite)
+            write_label_map(path, self.labels, self.affine, like=self.like)
         return Path(path)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,21 @@ from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
+from l2s_auto.inference.outputs import NOTHING, Staged
 from l2s_auto.inference.pieces import keep_largest, pieces_of
-from l2s_auto.inference.posterior import Posterior
+from l2s_auto.inference.posterior import ENTROPY, PROBABILITIES, Posterior
 from l2s_auto.inference.qc import Scores, quality_rows
 from l2s_auto.inference.sliding_window import slab_axis, sliding_window_slabs
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
+from l2s_auto.io import ownership
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
-from l2s_auto.io.volumes import PAIRS, channels_of, read_volume, volume_suffix, write_label_map
+from l2s_auto.io.content import hash_of
+from l2s_auto.io.volumes import channels_of, files_of_volume, read_volume, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
+
+#: Folder beside the segmentations.
+OVERLAYS = "overlays"
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,14 @@ class Tidy:
 
 @dataclass(frozen=True)
 class Result:
-    """Rows of the tables for one case, and the segmentation, which is written but not yet under its name.
+    """Rows of the tables for one case, and its files, which do not have their names yet.
 
-    publish  gives it its name: where it is, rows and overlay are too, whenever the program is killed
+    The segmentation is last: where it is, rows and overlay are too, whenever the program is killed.
     """
 
     volumes: dict[str, object]
     quality: list[dict[str, object]]
-    publish: Callable[[], None] = lambda: None
+    staged: Staged = NOTHING
 
     @property
     def flagged(self) -> bool:
@@ -240,39 +245,59 @@ def tidied(labels: np.ndarray, model: Model) -> Tidy:
     return Tidy(labels, parts, lost)
 
 
-def _written(job: Job, labels: np.ndarray, affine: np.ndarray) -> Callable[[], None]:
-    """Write a segmentation under another name: the call gives it its own. A header that names the file of its voxels
-    cannot be renamed, so that such a pair is written by the call.
-    """
-    if volume_suffix(job.output) in PAIRS:
-        return partial(write_label_map, job.output, labels, affine, like=job.like)
-    staged = job.output.with_name(unfinished(job.output.name))
-    write_label_map(staged, labels, affine, like=job.like)
-    return partial(_publish, staged, job.output)
+def outputs_of(job: Job, *, probabilities: bool = False) -> list[str]:
+    """Names, below the output folder, of the files that a case has beside its rows in the tables."""
+    case = job.case.id
+    more = [f"{folder}/{case}.nii.gz" for folder in (PROBABILITIES, ENTROPY)] if probabilities else []
+    return [f"{OVERLAYS}/{case}.png", *more, *(path.name for path in reversed(files_of_volume(job.output)))]
+
+
+def _staged(stage: Path, job: Job) -> Staged:
+    """What stands in the folder `stage` as it is to stand in the output's; the segmentation gets its name last."""
+    folder = job.output.parent
+    files = {path.relative_to(stage).as_posix(): path for path in sorted(stage.rglob("*")) if path.is_file()}
+    own = [path.name for path in reversed(files_of_volume(job.output))]
+    files = {name: files[name] for name in sorted(files, key=lambda name: own.index(name) if name in own else -1)}
+
+    def publish() -> None:
+        for name, path in files.items():
+            if name in own:
+                _publish(path, folder / name)
+            else:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                ownership.replace(path, folder / name)
+
+    return Staged({name: hash_of(path) for name, path in files.items()}, publish, stage)
 
 
 def _publish(staged: Path, output: Path) -> None:
-    try:
-        os.replace(staged, output)
-    except OSError:
-        staged.unlink(missing_ok=True)
-        raise
+    ownership.replace(staged, output)
 
 
 def finish(job: Job, scan: Scan, found: Segmented, model: Model, *, folder: Path) -> Result:
-    """Write everything but the tables' rows, which are returned, and the name of the segmentation."""
+    """Write everything but the tables' rows, which are returned; files get their names when that is noted."""
+    stage = Path(tempfile.mkdtemp(prefix=unfinished(), dir=folder))
+    try:
+        return _finished(job, scan, found, model, stage)
+    except BaseException:
+        ownership.discard(stage)
+        raise
+
+
+def _finished(job: Job, scan: Scan, found: Segmented, model: Model, stage: Path) -> Result:
     from l2s_auto.report.figures import overlay as draw_overlay
 
     names = label_columns(model.plan)
     tidy = tidied(found.labels, model)
     labels = tidy.labels
     if found.posterior is not None:
-        found.posterior.write(folder, job.case.id, scan.affine)
-    overlay = folder / "overlays" / f"{job.case.id}.png"
+        found.posterior.write(stage, job.case.id, scan.affine)
+    overlay = stage / OVERLAYS / f"{job.case.id}.png"
     draw_overlay(scan.picture, labels, names, scan.affine, overlay, title=job.case.id)
+    write_label_map(stage / job.output.name, labels, scan.affine, like=job.like)
     volumes = label_volumes(labels, scan.affine, names)
     return Result(
-        publish=_written(job, labels, scan.affine),
+        staged=_staged(stage, job),
         volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
         quality=quality_rows(
             job.case.id,

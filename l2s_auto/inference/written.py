@@ -1,4 +1,4 @@
-"""Before and after a model is written: that nothing is overwritten, and that a zip is whole."""
+"""After a model is written: that its zip is whole."""
 
 from __future__ import annotations
 
@@ -8,18 +8,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError, some_of
-
-
-def check_empty(folder: Path) -> None:
-    """UserError unless the folder is new or empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError.single(
-            "The model would overwrite something.",
-            where=str(folder),
-            found="a folder that is not empty" if folder.is_dir() else "a file",
-            expected="a new or empty folder",
-            mend="Name another folder, or remove this one.",
-        )
 
 
 def check_zip(path: Path, members: Collection[str], *, target: Path) -> None:

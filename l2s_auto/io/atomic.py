@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: How names of unfinished files begin: a dot, so that they are not taken for data, then the machine and the process.
-_UNFINISHED = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-.+")
+from l2s_auto.io import ownership
 
+#: How names of unfinished files begin: as all of them, then the machine and the process.
+_UNFINISHED = re.compile(re.escape(ownership.UNFINISHED) + r"([0-9a-f]{8})-(\d+)-.+")
 #: Bytes that the name of a file may have, on every common system.
 _LONGEST_NAME, _LONGEST_SUFFIX = 255, 100
 
@@ -24,7 +25,7 @@ def unfinished(name: str = "") -> str:
 
     The end of a name that would become too long stays, with its suffix, behind a checksum of the whole name.
     """
-    start = f".partial-{_machine()}-{os.getpid()}-"
+    start = f"{ownership.UNFINISHED}{_machine()}-{os.getpid()}-"
     encoded = os.fsencode(name)
     if len(start) + len(encoded) <= _LONGEST_NAME:
         return start + name
@@ -70,11 +71,13 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     """Give a temporary path in the folder of `path`, with all its suffixes, that becomes `path` on success.
 
     The folder is made if it is missing. On an exception the temporary file is removed and an older file at `path`
-    stays as it was. What a killed process leaves behind is not taken for data, and `sweep` removes it.
+    stays as it was. What a killed process leaves behind is not taken for data, and `sweep` removes it. UserError if
+    `path` is a file of the input.
 
     durable  whether the file lasts through a power failure too, which takes a moment
     """
     target = Path(path)
+    ownership.check(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(target.suffixes[-2:])
     if len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
@@ -87,7 +90,7 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
         _use_default_permissions(temporary)
         if durable:
             _flush_to_disk(temporary)
-        os.replace(temporary, target)
+        ownership.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     if durable:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case
 from l2s_auto.io.volumes import files_of
 
@@ -24,6 +26,34 @@ def hash_of(path: Path) -> str:
             while piece := stream.read(2**20):
                 digest.update(piece)
     return digest.hexdigest()
+
+
+@contextmanager
+def as_hashed(paths: Iterable[Path], hashes: dict[str, str | None]) -> Iterator[None]:
+    """Put the hashes of the files that the body reads into `hashes`; None for what cannot be read.
+
+    UserError, after the body, if one of them was changed meanwhile, so that what was read may be something else.
+    """
+    there = [path for path in paths if path.is_file() or path.is_dir()]  # others may never end
+    states = {path: _state(path) for path in there}
+    hashes |= {str(path): _hash_or_none(path) for path in there}
+    yield
+    changed = [
+        Offence(str(path), "another content after it was read than before", "a file that stays as it is", "Try again.")
+        for path, before in states.items()
+        if _state(path) != before and _hash_or_none(path) != hashes[str(path)]
+    ]
+    if changed:
+        raise UserError("A scan was changed while it was read.", changed)
+
+
+def _state(path: Path) -> list[tuple[str, int, int, int, int]]:
+    """What changes when a file of a volume is written to."""
+    try:
+        found = [(file.name, file.stat()) for file in files_of(path)]
+    except OSError:
+        return []
+    return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in found]
 
 
 def copies(cases: Sequence[Case], others: Sequence[Case]) -> list[tuple[Case, Case]]:

@@ -5,14 +5,13 @@ Sheared axes are kept: these formats store one direction a voxel axis. They are 
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from l2s_auto.io import ownership
 from l2s_auto.io.atomic import atomic_path, unfinished
 from l2s_auto.io.world import LPS_TO_RAS
 
@@ -45,10 +44,12 @@ def _write_pair(image: Any, path: Path) -> None:
     """A .mhd names its .raw inside, so both are written under their own names elsewhere, then moved, header last."""
     sitk = _simple_itk()
     path.parent.mkdir(parents=True, exist_ok=True)
+    for target in (path, path.with_suffix(".raw")):
+        ownership.check(target)
     folder = Path(tempfile.mkdtemp(prefix=unfinished(), dir=path.parent))
     try:
         sitk.WriteImage(image, str(folder / path.name))
         for file in sorted(folder.iterdir(), key=lambda file: file.name == path.name):
-            os.replace(file, path.parent / file.name)
+            ownership.replace(file, path.parent / file.name)
     finally:
-        shutil.rmtree(folder)
+        ownership.discard(folder)

@@ -51,6 +51,12 @@ def case_name(path: PathLike) -> str:
     return _NOT_UTF8.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", stem)
 
 
+def files_of_volume(path: PathLike) -> list[Path]:
+    """The files that are written for a volume of that name: of a MetaImage header, that of its voxels too."""
+    path = Path(path)
+    return [path, path.with_suffix(".raw")] if volume_suffix(path) in PAIRS else [path]
+
+
 def read_volume(path: PathLike) -> Volume:
     """A scan as float32. A DICOM series is given as its folder. Raises UserError if it cannot be read."""
     data, affine = _read(Path(path), dtype=np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import Offence, UserError, some_of
 from l2s_auto.core.plan import GenerationPlan, Plan, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.content import hash_of
+from l2s_auto.io.ownership import UNFINISHED, discard, remove
 from l2s_auto.io.parallel import Progress, map_cases
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.preprocessing.compressed import CompressedArray, open_array, write_array
@@ -33,6 +33,7 @@ FORMAT = 7  # raise it when preprocessing or enrichment itself changes, so that 
 
 IMAGE, ENRICHED, PLACES = "image.b2nd", "enriched.b2nd", "places.npy"
 ABOUT, KEY = "about.json", "key.json"
+FILES = (IMAGE, ENRICHED, PLACES, ABOUT, KEY)
 Enrich = Callable[["np.ndarray | None", np.ndarray, GenerationPlan, Triple], np.ndarray]
 
 
@@ -70,6 +71,7 @@ def store_cases(
     workers   processes; 0 = all in this one
     progress  called with (cases done, cases in all)
     """
+    require_own(dataset, folder)
     make = partial(_store_case, plan=plan, folder=folder, enrich=enrich)
     made = map_cases(make, dataset.cases, name=lambda case: case.id, workers=workers, progress=progress)
     if not all(made):
@@ -147,8 +149,53 @@ def _is_valid(case: Case, plan: Plan, key_file: Path) -> bool:
 
 
 def _sizes(place: Path) -> dict[str, int]:
-    """Bytes of each file of a stored case."""
-    return {path.name: path.stat().st_size for path in sorted(place.glob("[!.]*")) if path.name != KEY}
+    """Bytes of each file of a stored case; what others put there is not looked at."""
+    paths = [place / name for name in sorted(FILES) if name != KEY]
+    return {path.name: path.stat().st_size for path in paths if path.exists()}
+
+
+def require_own(dataset: Dataset, folder: Path) -> None:
+    """UserError that names every folder that a case would be stored in, and that holds what is not of a stored case.
+
+    Such a folder is the user's, unless our key is in it; then only our own files are replaced.
+    """
+    offences = []
+    for case in dataset.cases:
+        place = folder / case.id
+        others = _others(place)
+        found = "a file" if place.exists() and not place.is_dir() else some_of(others, most=5)
+        if found and not _has_key(place):
+            mend = "Choose another folder with -o, or move this one."
+            offences.append(Offence(str(place), found, "no such folder, or a stored case", mend))
+        elif found:
+            LOGGER.info("%s holds %s, which is no file of a stored case and stays", place, found)
+    if offences:
+        raise UserError("Preprocessed cases would be stored in folders that hold something else.", offences)
+
+
+def _others(place: Path) -> list[str]:
+    """Names of what is not a file of a stored case, finished or not."""
+    if not place.is_dir():
+        return []
+    return sorted(p.name for p in place.iterdir() if p.name not in FILES and not p.name.startswith(UNFINISHED))
+
+
+def _has_key(place: Path) -> bool:
+    """Whether there is a key that the program wrote."""
+    try:
+        known = json.loads((place / KEY).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(known, dict) and {"plan", "files"} <= known.keys()
+
+
+def _clear(place: Path) -> None:
+    """Remove the files of a stored case, the key last, so that a kill leaves the folder known as ours."""
+    for path in sorted(place.iterdir(), key=lambda path: path.name == KEY):
+        if path.name.startswith(UNFINISHED):
+            discard(path)
+        elif path.name in FILES:
+            remove(path)
 
 
 def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> bool:
@@ -163,8 +210,8 @@ def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> bool
         return False
     key = key_of(case, plan)
     if place.exists():
-        key_file.unlink(missing_ok=True)
-        shutil.rmtree(place)
+        _clear(place)
+    _write(key_file, key)  # without the sizes of what is stored it is not valid, yet it tells whose the folder is
     image, geometry = None, None
     if case.images:
         prepared = prepare(read_image(case), plan)

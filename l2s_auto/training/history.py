@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from l2s_auto.hypergradients.signal import Reading
+from l2s_auto.io.atomic import atomic_path
 from l2s_auto.training.step import StepResult
 
 
@@ -27,8 +28,13 @@ class History:
         self.path = path
         self._synth: list[float] = []
         self._real: list[float] = []
-        kept = [line for line in _lines(path) if json.loads(line)["iteration"] <= first_step]
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        if not path.exists():
+            path.touch()
+        before = path.read_bytes()
+        after = b"".join(line + b"\n" for line in before.splitlines() if _is_kept(line, first_step))
+        if after != before:
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(after)
 
     def add(self, result: StepResult) -> None:
         """Note the losses of an iteration; JSON knows no NaN."""
@@ -66,15 +72,11 @@ class History:
         self._synth, self._real = [], []
 
 
-def _lines(path: Path) -> list[str]:
-    """Whole lines of the file; one that a kill cut short is left out."""
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            json.loads(line)
-        except ValueError:
-            continue
-        lines.append(line)
-    return lines
+def _is_kept(line: bytes, first_step: int) -> bool:
+    """Whether a line tells of a step up to `first_step`; one cut short by a kill, or of another kind, does not."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    step = value.get("iteration") if isinstance(value, dict) else None
+    return isinstance(step, int | float) and step <= first_step

@@ -13,6 +13,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.case_reader import CaseReader
 from l2s_auto.io.json_files import read_model, write_json
+from l2s_auto.io.ownership import replace
 from l2s_auto.networks.device import free_memory_gb
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.fingerprint import MeasuredCase, content_of, fingerprint_of, measure_case
@@ -157,8 +158,9 @@ def new_plan(dataset: Dataset, measured: Sequence[MeasuredCase], run: RunFolder,
         write_json(run.fingerprint, fingerprint)
         return plan
     if plan is not None:
-        run.plan.replace(run.former_plan)
-        LOGGER.info("The plan that was there is now %s", run.former_plan)
+        former = run.former_plan
+        replace(run.plan, former)
+        LOGGER.info("The plan that was there is now %s", former)
     free = free_gb(planning.options)
     plan = tried_plan(fingerprint, planning, allowed=free if planning.memory_gb is None else planning.memory_gb)
     for warning in warnings_of(fingerprint, plan):

@@ -23,10 +23,12 @@ from l2s_auto.io.atomic import sweep
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.lock import only_one
+from l2s_auto.io.ownership import protected
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.patch import times
+from l2s_auto.preprocessing.store import require_own
 from l2s_auto.report.html import write_report
 from l2s_auto.training.appearances import validate_appearances
 from l2s_auto.training.build import build_parts, initial_state
@@ -71,6 +73,7 @@ def plan_and_train(
     dry_run: bool = False,
     remember: bool = True,
     trust_code: Iterable[str] = (),
+    overwrite: bool = False,
 ) -> Path:
     """Everything from a labelled dataset to a model and its report -> the run folder.
 
@@ -78,10 +81,19 @@ def plan_and_train(
     choices  what the user decides instead of the planner
     remember  whether prediction without a named model is to take this one from now on
     trust_code  import paths MODULE:CLASS of the user's own parts: without it, recipes name registered parts only
+    overwrite  train these folds again from the start, also in a folder that holds files that no training wrote
     Several processes may train a fold each in one run folder.
     Raises UserError for everything that the user can mend, before anything that takes long.
     """
     recipe = recipe or Recipe()
+    if resume and overwrite:
+        raise UserError.single(
+            "Two options contradict each other.",
+            where="--resume and --overwrite",
+            found="both",
+            expected="at most one of them",
+            mend="Go on with what is trained (--resume), or replace it (--overwrite).",
+        )
     team, device = team_from_environment(device)
     held = ExitStack()  # the folds' locks
 
@@ -95,15 +107,21 @@ def plan_and_train(
         run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
         parts_of = split_dataset(found, splits, needed=cv or str(fold) != "all")
         folds = choose_folds(fold, cv, len(parts_of))
-        run.check(recipe, folds, parts_of, dataset=found.folder, resume=resume)
+        run.check(recipe, folds, parts_of, dataset=found.folder, resume=resume, overwrite=overwrite)
+        for store in (run.preprocessed, run.low_resolution.preprocessed):
+            require_own(found, store)
         if init is not None:
             load_model(init, "cpu")  # whether it is one
         options = Options(chosen, choose_workers(workers, found), team=team)
         planning = Planning(recipe, method, options, memory_gb, choices or Choices())
+        held.enter_context(protected(file for case in found.cases for file in (*case.images, case.label) if file))
+        foreign = not run.is_ours()  # and to be overwritten, or it would have been refused
         run.make()
         for name in folds:
             held.enter_context(only_one(run.path, run.fold(name).name))
         with only_one(run.path, wait=True):
+            if overwrite:
+                run.clear(folds, foreign=foreign)
             return prepare(found, run, planning, parts_of, folds)
 
     with held, trusting(trust_code):

@@ -96,6 +96,40 @@ def test_every_folder_is_a_package() -> None:
     assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
+#: Calls that replace or delete.
+DESTRUCTIVE = {"unlink", "rmdir", "rmtree", "rename", "renames", "removedirs", "copytree", "copyfile", "copy2"}
+#: Where they are needed: new files that a name of ours is given later, or that are made where there was nothing.
+ALLOWED = {"experiments/methods/subset.py": {"copytree", "copyfile"}, "experiments/methods/plans.py": {"copyfile"}}
+
+
+def destructive(tree: ast.AST) -> set[str]:
+    """Names of calls by which a file of the user's could be lost."""
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    found = {call.attr for call in calls if isinstance(call, ast.Attribute) and call.attr in DESTRUCTIVE}
+    of_os = {call.attr for call in calls if isinstance(call, ast.Attribute) and ast.unparse(call.value) == "os"}
+    return found | (of_os & {"replace", "remove"})
+
+
+def test_only_the_guard_replaces_and_deletes() -> None:
+    found = {}
+    for path in FILES:
+        name = path.relative_to(PACKAGE).as_posix()
+        if room_of(path) != "io":
+            found[name] = destructive(ast.parse(path.read_text(encoding="utf-8"))) - ALLOWED.get(name, set())
+    assert {name: calls for name, calls in found.items() if calls} == {}
+    assert destructive(ast.parse("os.replace(a, b)\npath.unlink()\nshutil.rmtree(p)")) == {
+        "replace",
+        "unlink",
+        "rmtree",
+    }
+
+
+def test_make_deletes_nothing_of_the_users() -> None:
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    removed = {name for line in lines if "rm -" in line for name in line.split()[2:]}
+    assert removed == {".venv", "build", "dist", "l2s_auto.egg-info", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+
+
 def test_files_are_short() -> None:
     files = [*FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}

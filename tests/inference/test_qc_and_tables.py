@@ -205,6 +205,29 @@ def test_merging_replaces_own_rows_keeps_others_and_sorts(tmp_path):
     assert not path.exists()
 
 
+def test_a_table_holds_no_formulas_and_cases_are_found_again(tmp_path):
+    path = tmp_path / "table.csv"
+    columns, names = ["case", "=SUM(A1)", "x"], ["=x", "-5", "a\nb", "c\x1b[31m", "＠d", "e\udcff"]
+    for value in (-1.5, -2):
+        for name in names:
+            merge_rows(path, columns, [{"case": name, "=SUM(A1)": value, "x": "+1"}], replace=[name])
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) == 7 and "\x1b" not in text and "''" not in text
+    cells = [cell for line in text.splitlines() for cell in line.split(",")]
+    assert not [cell for cell in cells if cell[0] in "=+-@＠" and cell != "-2"]
+    found, table = read_table(path)
+    assert found == columns and [row["case"] for row in table] == sorted(names) and table[0]["=SUM(A1)"] == "-2"
+    merge_rows(path, columns, [], replace=names)
+    assert not path.exists()
+
+
+def test_cells_of_an_earlier_version_are_made_safe_and_their_cases_found(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("case,=volume,reason\n=a,-5,+x\n=b,1,y\n", encoding="utf-8")
+    merge_rows(path, ["case", "=volume"], [{"case": "=a", "=volume": -7.0}], replace=["=a"])
+    assert path.read_text(encoding="utf-8").split() == ["case,'=volume,reason", "'=a,-7,", "'=b,1,y"]
+
+
 def test_jobs_that_write_at_once_lose_no_row(tmp_path):
     path = tmp_path / "table.csv"
 

@@ -20,6 +20,7 @@ from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.predict import predict
 from l2s_auto.io import itk
 from l2s_auto.io.atomic import unfinished
+from l2s_auto.io.content import hash_of
 from l2s_auto.io.volumes import read_label_map
 from tests.inference.tiny_models import blocks, rows, write_scan
 
@@ -28,7 +29,6 @@ def test_skip_existing_leaves_files_alone_and_keeps_known_rows(scans, tmp_path, 
     out = tmp_path / "out"
     predict(scans, out, model=threshold_model, device="cpu", part=(1, 2))
     before = {p.name: p.stat().st_mtime_ns for p in out.glob("*.nii.gz")}
-    (out / "case_1.nii.gz").write_bytes(b"no label map")
     theirs = (out / "case_0.nii.gz").read_bytes()
     (out / "case_3.nii.gz").write_bytes(theirs)
     summary = predict(scans, out, model=threshold_model, device="cpu", skip_existing=True)
@@ -37,6 +37,77 @@ def test_skip_existing_leaves_files_alone_and_keeps_known_rows(scans, tmp_path, 
     assert {p.name: p.stat().st_mtime_ns for p in out.glob("*.nii.gz") if p.name in before} == before
     assert [row["case"] for row in rows(out / "volumes.csv")] == ["case_0", "case_1", "case_2"]
     assert any("case_3" in note for note in summary.notes)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another grid"])
+@pytest.mark.parametrize("ours", [True, False])
+def test_skip_existing_opens_what_it_skips(scans, tmp_path, threshold_model, damage, ours):
+    out, mine = tmp_path / "out", tmp_path / "out" / "case_1.nii.gz"
+    predict(scans, out, model=threshold_model, device="cpu")
+    whole = mine.read_bytes()
+    if not ours:
+        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+        del manifest["files"][mine.name], manifest["cases"]["case_1"]
+        (out / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes(byte ^ 255 for byte in whole[middle : middle + 8]) + whole[middle + 8 :]
+    other = (out / "case_0.nii.gz").read_bytes()
+    spoilt = {"cut": whole[:-9], "flipped": flipped, "empty": b"", "another grid": other}[damage]
+    mine.write_bytes(spoilt)
+    summary = predict(scans, out, model=threshold_model, device="cpu", skip_existing=True)
+    if damage == "another grid":  # whole, and not as it was written: somebody's own
+        assert len(summary.skipped) == 4 and any("another grid" in n and "case_1" in n for n in summary.notes)
+    elif ours:
+        assert summary.done == ("case_1",) and not summary.failures
+        assert read_label_map(mine)[0].shape == (13, 13, 14)
+        return
+    else:
+        assert not summary.done and "no prediction is known to have written it" in summary.failures[0].reason
+        assert [row["case"] for row in rows(out / "failures.csv")] == ["case_1"]
+    assert mine.read_bytes() == spoilt
+    again = predict(scans, out, model=threshold_model, device="cpu", skip_existing=True)
+    assert again.done == summary.done and mine.read_bytes() == spoilt
+
+
+def test_a_scan_that_is_on_another_grid_now_is_segmented_again(scans, tmp_path, threshold_model):
+    predict(scans, tmp_path / "out", model=threshold_model, device="cpu")
+    write_scan(scans / "case_1.nii.gz", blocks((16, 13, 14)))
+    summary = predict(scans, tmp_path / "out", model=threshold_model, device="cpu", skip_existing=True)
+    assert summary.done == ("case_1",) and len(summary.skipped) == 3
+
+
+def test_a_scan_that_cannot_be_read_keeps_its_segmentation(scans, tmp_path, threshold_model):
+    predict(scans, tmp_path / "out", model=threshold_model, device="cpu")
+    (scans / "case_1.nii.gz").write_bytes(b"")
+    summary = predict(scans, tmp_path / "out", model=threshold_model, device="cpu", skip_existing=True)
+    assert len(summary.skipped) == 4
+
+
+@pytest.mark.parametrize("content", ["other", "same"])
+def test_the_hash_is_of_what_was_read(scans, tmp_path, threshold_model, monkeypatch, content):
+    read = loop.read_scan
+
+    def change(case, model):
+        found = read(case, model)
+        if case.id == "case_1":
+            path = case.images[0]
+            before = path.stat()
+            kept = path.read_bytes()
+            write_scan(path, blocks((13, 13, 14)) * (2 if content == "other" else 1))
+            if content == "same":
+                path.write_bytes(kept)
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return found
+
+    monkeypatch.setattr(loop, "read_scan", change)
+    summary = predict(scans, tmp_path / "out", model=threshold_model, device="cpu")
+    failed = [failure.case for failure in summary.failures]
+    assert failed == (["case_1"] if content == "other" else [])
+    assert all("changed while it was read" in failure.reason for failure in summary.failures)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    for case in summary.done:
+        ((path, digest),) = manifest["cases"][case]["inputs"].items()
+        assert digest == hash_of(Path(path))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from l2s_auto.experiments.contrast.simulate import make_person, most, scan
 from l2s_auto.experiments.methods.trainings import REFERENCES
 from l2s_auto.experiments.recovery.anatomies import Head, phantom_heads, read_heads
 from l2s_auto.experiments.recovery.tissues import Tissues, tissues_of
+from l2s_auto.io import ownership
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.parallel import map_cases
@@ -139,7 +140,7 @@ def write_data(heads: Heads, place: Path, *, persons: int, dimensions: int, work
         map_cases(write, people, name=lambda person: person[0], workers=workers)
         write_json(made / "labels.json", {name: number for number, name in enumerate(heads.targets, start=1)})
         if not place.exists():  # another job may have been faster
-            made.rename(place)
+            ownership.replace(made, place)
     return place
 
 

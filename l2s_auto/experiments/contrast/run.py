@@ -62,6 +62,7 @@ def contrast(
     device: str = "cpu",
     part: tuple[int, int] = (1, 1),
     choices: Choices | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write contrast.json, contrast.md and contrast.png below `output`, print the table; returns the picture.
 
@@ -70,7 +71,7 @@ def contrast(
     dimensions  2: six axial slices of a person, in voxels of 3 mm, 3: whole heads, of 2 mm
     field       1.5 or 3 T
     methods     as in the experiment `methods`, and samseg, which learns from no scan
-    seeds, time_budget, iterations, part, choices  as there
+    seeds, time_budget, iterations, part, choices, overwrite  as there
 
     A third of the heads is tested on, in MPRAGE and FLASH of four flip angles; no person has one of these.
     Raises UserError.
@@ -97,7 +98,7 @@ def contrast(
             mend="Choose one of them.",
         )
     counts = list(dict.fromkeys(count if count is not None else CASES[0] for count in cases))
-    make_folder(output, picture="contrast.png", data=data)
+    make_folder(output, picture="contrast.png", data=data, overwrite=overwrite)
     settled = settle_choices(output / PLANS, choices or Choices())
     heads = load_heads(data, field=field)
     name = f"{dimensions}D, {field:g} T, {max(*CASES, *counts)} persons"

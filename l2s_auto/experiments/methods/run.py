@@ -37,6 +37,7 @@ from l2s_auto.io.atomic import atomic_path, unfinished
 from l2s_auto.io.content import hash_of
 from l2s_auto.io.dataset import find_dataset, verify_dataset
 from l2s_auto.io.json_files import write_json
+from l2s_auto.io.ownership import replace
 from l2s_auto.io.splits import make_splits
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.networks.device import choose_device
@@ -63,6 +64,7 @@ def methods(
     device: str = "cpu",
     part: tuple[int, int] = (1, 1),
     choices: Choices | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write methods.json, methods.md and methods.png below `output`, print the table; returns the picture.
 
@@ -73,6 +75,7 @@ def methods(
     tests        held-out scans, at most: of the first of five folds
     part         (i, n): of n jobs that share the trainings, this is the i-th
     choices      what the user decides of the plans, which all methods share
+    overwrite    whether files in `output` may be replaced that no experiment wrote
 
     What `output` holds of the same settings is not trained again; a training that was interrupted goes on.
     Nothing of the held-out scans is seen: plan and statistics of the intensities are those of the scans to learn from.
@@ -81,7 +84,7 @@ def methods(
     length = length_of(time_budget, iterations)
     recipes = {name: recipe_of(name, **length) for name in dict.fromkeys(methods or USUAL)}
     where = str(choose_device(device))
-    make_folder(output, picture="methods.png", data=data)
+    make_folder(output, picture="methods.png", data=data, overwrite=overwrite)
     settled = settle_choices(output / PLANS, choices or Choices())
     dataset = find_dataset(data if data is not None else phantoms(output))
     learn, held_out = divided(dataset, tests)
@@ -159,7 +162,7 @@ def scans_of(output: Path, held_out: Sequence[Case]) -> Path:
                 write_scans(held_out, made / name, appearance=name)
             place.parent.mkdir(exist_ok=True)
             if not place.exists():  # another job may have been faster
-                made.rename(place)
+                replace(made, place)
     return place
 
 
@@ -172,7 +175,7 @@ def phantoms(output: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=output, prefix=unfinished("phantoms-")) as temporary:
             made = write_dataset(Path(temporary) / place.name, seed=0)
             if not place.exists():  # another job may have been faster
-                made.rename(place)
+                replace(made, place)
     return place
 
 

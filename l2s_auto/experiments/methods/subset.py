@@ -8,7 +8,9 @@ from pathlib import Path
 
 from l2s_auto.core.types import Case, Dataset, Volume
 from l2s_auto.evaluation.appearance import changed
+from l2s_auto.io import volumes
 from l2s_auto.io.json_files import read_json, write_json
+from l2s_auto.io.ownership import remove
 from l2s_auto.io.volumes import read_label_map, write_label_map, write_volume
 from l2s_auto.preprocessing.read import read_image
 
@@ -31,21 +33,15 @@ def write_subset(dataset: Dataset, cases: Sequence[Case], folder: Path) -> Path:
 
 
 def files_of(cases: Sequence[Case]) -> list[Path]:
-    """Images and label maps, with the files of voxels that MetaImage headers name."""
-    found = []
-    for path in (path for case in cases for path in (*case.images, *([case.label] if case.label else []))):
-        found.append(path)
-        if path.suffix.lower() == ".mhd":
-            lines = (line.partition("=") for line in path.read_text(encoding="latin-1").splitlines())
-            named = [path.parent / value.strip() for key, _, value in lines if key.strip() == "ElementDataFile"]
-            found += [voxels for voxels in named if voxels.is_file()]
-    return found
+    """Images and label maps, with the files of voxels that headers name."""
+    paths = (path for case in cases for path in (*case.images, *([case.label] if case.label else [])))
+    return [file for path in paths for file in ([path] if path.is_dir() else volumes.files_of(path))]
 
 
 def link(source: Path, target: Path) -> None:
     """A symbolic link, or a copy on systems and disks that have none."""
     if target.is_symlink() and not target.exists():
-        target.unlink()  # to where the data were before
+        remove(target)  # to where the data were before
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)

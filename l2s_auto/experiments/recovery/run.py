@@ -88,6 +88,7 @@ def recovery(
     iterations: int | None = None,
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
+    overwrite: bool = False,
 ) -> Path:
     """Train on each preset's scans, and write recovery.json and recovery.png below `output`; returns the picture.
 
@@ -95,6 +96,7 @@ def recovery(
     presets     names of PRESETS; None: all
     estimators  names of ESTIMATORS
     dimensions  2 (slices) or 3
+    overwrite   whether files in `output` may be replaced that no experiment wrote
     Settings that `output` holds already, of the same data and options, are not trained again; the table and the files
     are those of the settings that are asked for. Raises UserError.
     """
@@ -103,7 +105,7 @@ def recovery(
         choose(name, ESTIMATORS, option="--estimators")
     count = iterations or ITERATIONS[dimensions]
     where = choose_device(device)
-    make_folder(output, picture="recovery.png", inside="settings", data=data)
+    make_folder(output, picture="recovery.png", inside="settings", data=data, overwrite=overwrite)
     anatomies = load_anatomies(data, dimensions=dimensions, spacing=SPACING[dimensions], seed=0)
     of = digest(anatomies)
     rows: list[dict[str, Any]] = []
