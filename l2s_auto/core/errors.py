@@ -32,8 +32,7 @@ class Offence:
         """One line of bounded length; names and values from files are shown without their control characters."""
         places = (self.where, self.found, self.expected, self.mend)
         where, found, expected, mend = (shortened(text, limit=MAX_SHOWN, quoted=False) for text in places)
-        text = f"{where}: found {found}; expected {expected}. {mend}"
-        return printable(" ".join(text.split("\n")))
+        return printable(f"{where}: found {found}; expected {expected}. {mend}")
 
 
 class UserError(ValueError):

@@ -12,7 +12,7 @@ from typing import TypeVar
 from l2s_auto.core.allocator import keep_memory
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.interrupts import check_interrupt
-from l2s_auto.io.processes import end_with_parent, process_context, without_main
+from l2s_auto.io.processes import begin_worker, process_context, without_main
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,7 +51,7 @@ def _in_process(function: Callable[[Item], Result], items: Sequence[Item]) -> It
 
 def _begin() -> None:
     """First in each worker."""
-    end_with_parent()
+    begin_worker()
     keep_memory()
 
 

@@ -14,6 +14,8 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from typing import Any
 
+from l2s_auto.core.streams import safe_stream
+
 Context = ForkServerContext | SpawnContext
 #: `python -c` would import from the working folder. Python 3.10 has no option against it; there this comes first.
 _OPTION = "-P"
@@ -141,8 +143,14 @@ def without_main() -> Iterator[None]:
         main.__dict__.update(kept)
 
 
+def begin_worker() -> None:
+    """Call it first in a worker: it ends with its parent, and what it prints can neither fail nor steer a terminal."""
+    end_with_parent()
+    sys.stdout, sys.stderr = safe_stream(sys.stdout), safe_stream(sys.stderr)
+
+
 def end_with_parent() -> None:
-    """Have this process end when the one that wants its work is gone, be it killed; call it first in a worker.
+    """Have this process end when the one that wants its work is gone, be it killed.
 
     It would otherwise wait for work for ever, or go on to write beside the next run.
     """

@@ -112,6 +112,8 @@ def train(
     last = settled(state, validate)
     writer.line(last.state, last.dice, last.compared)
     writer.save(last.state)
+    if interrupts.arrived and parts.team.size == 1:  # since the last iteration looked
+        raise KeyboardInterrupt
     return last.state
 
 

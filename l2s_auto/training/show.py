@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
+from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.streams import bar_stream
 
 
@@ -15,6 +16,7 @@ def progress_to(title: str) -> Callable[[int, int], None]:
 
     def show(done: int, total: int) -> None:
         nonlocal bar
+        check_interrupt()
         if bar is None:
             stream = bar_stream()
             interval = 0.5 if stream.isatty() else 30.0

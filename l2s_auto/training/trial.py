@@ -19,7 +19,7 @@ from l2s_auto.core.allocator import cache_is_on, spare_memory
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.trust import trusted_paths, trusting
-from l2s_auto.io.processes import end_with_parent, process_context, without_main
+from l2s_auto.io.processes import begin_worker, process_context, without_main
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import enriched_type
@@ -127,7 +127,7 @@ def _in_process(
     results: multiprocessing.Queue[Outcome],
 ) -> None:
     """Puts Measured, None or the exception into `results`."""
-    end_with_parent()
+    begin_worker()
     try:
         if sparing:
             spare_memory()

@@ -47,6 +47,6 @@ def test_names_are_short_printable_lines(text):
 
 def test_messages_show_control_characters_and_are_one_line_an_offence():
     error = UserError.single("Summary.", where="a\x1b[2Jb", found="x\ny\ud800", expected="\u202ez", mend="Do.")
-    assert str(error).split("\n") == ["Summary.", r"  - a\x1b[2Jb: found x y\ud800; expected \u202ez. Do."]
+    assert str(error).split("\n") == ["Summary.", r"  - a\x1b[2Jb: found x\ny\ud800; expected \u202ez. Do."]
     str(error).encode("utf-8")
     assert printable("plain ü") == "plain ü"

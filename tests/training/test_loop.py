@@ -17,6 +17,7 @@ from l2s_auto.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from l2s_auto.training.history import History
 from l2s_auto.training.loop import PATIENCE, Limits, restore_random, train
 from l2s_auto.training.step import StepResult
+from l2s_auto.training.writer import Writer
 
 CPU = torch.device("cpu")
 
@@ -262,3 +263,17 @@ def test_other_errors_of_a_step_are_raised(make_parts, tmp_path):
     parts, _, state = make_parts()
     with pytest.raises(RuntimeError, match="shapes differ"):
         run((parts, Fails(), state), tmp_path)
+
+
+def test_a_signal_within_the_last_iteration_is_not_lost(make_parts, tmp_path, monkeypatch):
+    """All is saved, and the command does not go on to validate as if nothing had been said."""
+
+    def save(self, state, *, every):
+        if state.step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Writer, "save_from_time_to_time", save)
+    with pytest.raises(KeyboardInterrupt):
+        run(make_parts("synthseg"), tmp_path)
+    assert load_checkpoint(tmp_path / "checkpoint", CPU).step == 6
+    assert (tmp_path / "weights.safetensors").exists()
