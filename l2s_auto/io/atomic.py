@@ -93,7 +93,7 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
         ownership.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    if durable:
+    if durable and not target.parent.name.startswith(ownership.UNFINISHED):  # it gets another name later
         _flush_folder(target.parent)
 
 

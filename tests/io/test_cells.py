@@ -45,6 +45,6 @@ def test_numbers_stay_numbers(cell):
     assert kept_cell(cell) == cell
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "-a", "@x", "\x1b[0m"])
+@pytest.mark.parametrize("cell", ["=1+1", "-a", "@x", "\x1b[0m", "'\x1b[0m"])
 def test_what_an_earlier_version_wrote_is_made_safe(cell):
     assert plain_cell(kept_cell(cell)) == cell != kept_cell(cell)
