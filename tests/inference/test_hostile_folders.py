@@ -44,7 +44,7 @@ def test_everything_that_is_damaged_fails_alone(scans, tmp_path, threshold_model
         "ndims": "NDims", "line": "damaged", "zeroed": "damaged", "longer": "1 bytes more", "bomb": "hold more than",
         "claims": "more than the file's", "packed": "rename the file", "flat": "rename the file", "dicom": "a.dcm",
     }  # fmt: skip
-    assert {case for case in failed} == set(messages)
+    assert set(failed) == set(messages)
     assert all(text in failed[case] and "\n" not in failed[case] for case, text in messages.items())
     again = predict(scans, tmp_path / "out", model=threshold_model, device="cpu", skip_existing=True)
     assert not again.done and len(again.failures) == len(messages)
