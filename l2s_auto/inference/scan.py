@@ -27,7 +27,7 @@ from l2s_auto.io import ownership
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.content import hash_of
-from l2s_auto.io.volumes import channels_of, files_of_volume, read_volume, write_label_map
+from l2s_auto.io.volumes import channels_of, files_of_volume, read_stored, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
 
 #: Folder beside the segmentations.
@@ -40,7 +40,7 @@ class Scan:
 
     image     (C, *S) float32 on the plan's grid
     geometry  the way back to the scan's own grid
-    picture   the first channel that is there, on its own grid, float32, for the overlay
+    picture   the first channel that is there, on its own grid, in the file's type where that is smaller than float32
     """
 
     image: np.ndarray
@@ -127,6 +127,8 @@ def _prepared(volume: Volume, model: Model, there: list[int]) -> Scan:
 def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple[Volume, list[int]]:
     """The files of a case -> one Volume with `channels` channels on one grid, and which of them are there.
 
+    Its type is the file's where nothing is scaled, which takes half the memory of float32, or less.
+
     What is there has finite, not constant, numbers; what is not is 0.
 
     may_lack  whether channels may be missing; then files have nnU-Net's channel numbers
@@ -135,7 +137,7 @@ def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple
     counts = [count for count in known if count is not None]
     if len(counts) == len(known):  # before voxels are read: a long series may be larger than the memory
         _present(case, sum(counts), channels=channels, may_lack=may_lack)
-    volumes = [read_volume(path) for path in case.images]
+    volumes = [read_stored(path) for path in case.images]
     there = _present(case, sum(len(volume.data) for volume in volumes), channels=channels, may_lack=may_lack)
     first = volumes[0]
     offences = []

@@ -43,8 +43,10 @@ def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
     return shape, channels, np.asarray(header.get_best_affine(), dtype=np.float64)
 
 
-def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np.ndarray]:
-    """(C, X, Y, Z) data in `dtype` (None = as scaled by the header, integers where nothing is scaled) and affine.
+def read(
+    path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floating] = np.float64
+) -> tuple[np.ndarray, np.ndarray]:
+    """(C, X, Y, Z) data in `dtype` (None = the file's, or `scaled` where the header has a slope) and affine.
 
     The file holds what the header says, to the byte, and the checksum of a compressed one is verified.
     """
@@ -58,7 +60,7 @@ def read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np
             mend="Save one number a voxel (a channel a file for colour or complex images).",
         )
     shape, channels = _split_shape(path, header.get_data_shape())
-    data = _scaled(read_array(_stored(path, header)), header, dtype)
+    data = _scaled(read_array(_stored(path, header)), header, dtype, scaled)
     data = np.moveaxis(data.reshape((*shape, channels), order="F"), -1, 0)
     return data, np.asarray(header.get_best_affine(), dtype=np.float64)
 
@@ -97,20 +99,18 @@ def _stored(path: Path, header: Any) -> StoredArray:
     return StoredArray(path, shape, header.get_data_dtype(), int(start))
 
 
-def _scaled(array: np.ndarray, header: Any, dtype: type[np.floating] | None) -> np.ndarray:
-    """Slope and intercept applied as nibabel does, in `dtype`; plane by plane, since nibabel computes in float64."""
+def _scaled(array: np.ndarray, header: Any, dtype: type[np.floating] | None, scaled: type[np.floating]) -> np.ndarray:
+    """Slope and intercept applied as nibabel does; plane by plane, since nibabel computes in float64."""
     from nibabel.volumeutils import apply_read_scaling
 
     slope, intercept = header.get_slope_inter()
     factors: Any = np.asanyarray(1.0 if slope is None else slope), np.asanyarray(intercept or 0.0)
-    if dtype is None:
-        return np.asarray(apply_read_scaling(array, *factors))
     if factors == (1, 0):
-        return array.astype(dtype, order="F", copy=False)
-    scaled = np.empty(array.shape, dtype, order="F")
+        return array if dtype is None else array.astype(dtype, order="F", copy=False)
+    out = np.empty(array.shape, dtype or scaled, order="F")
     for index in range(array.shape[-1]):
-        scaled[..., index] = apply_read_scaling(array[..., index], *factors)
-    return scaled
+        out[..., index] = apply_read_scaling(array[..., index], *factors)
+    return out
 
 
 def _split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:

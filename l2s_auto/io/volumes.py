@@ -65,7 +65,7 @@ def read_volume(path: PathLike) -> Volume:
 
 def read_stored(path: PathLike) -> Volume:
     """A scan in the type that the file has, where nothing is scaled; floats as float32. Otherwise as `read_volume`."""
-    data, affine = _read(Path(path), dtype=None)
+    data, affine = _read(Path(path), dtype=None, scaled=np.float32)
     return Volume(data=data.astype(np.float32, copy=False) if data.dtype.kind == "f" else data, affine=affine)
 
 
@@ -131,12 +131,15 @@ def files_of(path: PathLike) -> list[Path]:
     return [path]
 
 
-def _read(path: Path, *, dtype: type[np.floating] | None) -> tuple[np.ndarray, np.ndarray]:
+def _read(
+    path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floating] = np.float64
+) -> tuple[np.ndarray, np.ndarray]:
+    """dtype: None for the file's; scaled: of voxels with a slope, where dtype is None"""
     _require_file(path)
     suffix = volume_suffix(path)
     with _explained(path):
         if suffix in NIFTI_SUFFIXES:
-            data, affine = nifti.read(path, dtype=dtype)
+            data, affine = nifti.read(path, dtype=dtype, scaled=scaled)
         else:
             if suffix in ITK_SUFFIXES:
                 header = _itk_header(path)
