@@ -55,7 +55,7 @@ def test_the_work_is_done_all_the_same(tmp_path, how):
     script.write_text(SCRIPT, encoding="utf-8")
     within, behind = ("", how) if "|" in how else (how, "")
     shell = f"({sys.executable} {script} {done} {within}; echo $? > {code}) {behind}"
-    found = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    found = subprocess.run(["bash", "-c", shell], capture_output=True, encoding="utf-8", errors="replace", check=False)
     assert done.exists() and code.read_text(encoding="utf-8").strip() == "0"
     assert "Traceback" not in found.stderr and "internal" not in found.stderr
 
