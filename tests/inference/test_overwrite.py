@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -178,7 +179,9 @@ def test_the_voxels_beside_a_header_are_watched_over_too(tmp_path, threshold_mod
     (out / "a.raw").unlink()
     predict(tmp_path / "in", out, model=threshold_model, device="cpu")
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    assert {"a.mhd", "a.raw"} <= manifest["files"].keys() and len(manifest["cases"]["a"]["inputs"]) == 2
+    assert {"a.mhd", "a.raw"} <= manifest["files"].keys()
+    both = b"".join((tmp_path / "in" / name).read_bytes() for name in ("a.mhd", "a.raw"))
+    assert list(manifest["cases"]["a"]["inputs"].values()) == [hashlib.sha256(both).hexdigest()]
     assert predict(tmp_path / "in", out, model=threshold_model, device="cpu").done == ("a",)
 
 
