@@ -21,7 +21,7 @@ from l2s_auto.inference.scan import OVERLAYS, outputs_of
 from l2s_auto.inference.skipped import Existing, notes_on_skipped, sort_existing
 from l2s_auto.inference.windows import check_overlap
 from l2s_auto.io.atomic import sweep, unfinished
-from l2s_auto.io.content import files_of
+from l2s_auto.io.content import parts_of
 from l2s_auto.io.ownership import discard, protected
 from l2s_auto.io.places import require_outside_of_datasets
 from l2s_auto.networks.device import AUTO, choose_device
@@ -113,7 +113,7 @@ def predict(
         notes += ("The model was not trained on mirrored scans: --tta changes nothing.",)
     found = find_jobs(Path(input), Path(output), channels=model.plan.input_channels, part=part)
     _check_folder(found.folder)
-    scans = [file for job in found.jobs for path in job.case.images for file in files_of(path)]
+    scans = [file for job in found.jobs for path in job.case.images for file in parts_of(path)]
     with protected(scans):
         outputs, existing = _settle(
             found.jobs, OutputFolder(found.folder, overwrite), skip=skip_existing, probabilities=probabilities

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +29,19 @@ def hash_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def files_of(path: Path) -> list[Path]:
+def hash_of_file(path: Path) -> str:
+    """SHA-256 of the bytes of one file, whatever it is."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def parts_of(path: Path) -> list[Path]:
     """A volume's file, and the file of its voxels where the header names another (MetaImage, NRRD)."""
     key, mark = _NAMED_BY.get(path.suffix.lower(), ("", ""))
-    if not key or not path.is_file():
+    if not key or not os.path.isfile(path):
         return [path]
     try:
         with path.open("rb") as file:
@@ -42,7 +52,7 @@ def files_of(path: Path) -> list[Path]:
     for name, _, value in (line.partition(mark) for line in lines):
         if name.strip().lower() in (key, key.replace(" ", "")) and value.strip():
             voxels = path.parent / value.strip()
-            found += [voxels] if "\0" not in value and voxels.is_file() and not voxels.samefile(path) else []
+            found += [voxels] if "\0" not in value and os.path.isfile(voxels) and not voxels.samefile(path) else []
             break
     return found
 
@@ -53,8 +63,8 @@ def as_hashed(paths: Iterable[Path], hashes: dict[str, str | None]) -> Iterator[
 
     UserError, after the body, if one of them was changed meanwhile, so that what was read may be something else.
     """
-    there = [path for path in paths if path.is_file() or path.is_dir()]  # others may never end
-    files = {file: _state(file) for path in there for file in files_of(path)}
+    there = [path for path in paths if os.path.isfile(path) or os.path.isdir(path)]  # others may never end
+    files = {file: _state(file) for path in there for file in parts_of(path)}
     hashes |= {str(file): _hash_or_none(file) for file in files}
     yield
     changed = [

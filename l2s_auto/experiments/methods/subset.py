@@ -35,7 +35,7 @@ def write_subset(dataset: Dataset, cases: Sequence[Case], folder: Path) -> Path:
 def files_of(cases: Sequence[Case]) -> list[Path]:
     """Images and label maps, with the files of voxels that headers name."""
     paths = (path for case in cases for path in (*case.images, *([case.label] if case.label else [])))
-    return [file for path in paths for file in content.files_of(path)]
+    return [file for path in paths for file in content.parts_of(path)]
 
 
 def link(source: Path, target: Path) -> None:
