@@ -16,7 +16,7 @@ from typing import Any
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.inference.manifest import FILES, read_manifest
 from l2s_auto.inference.tables import Row, changed_table, locked, read_table, write_table
-from l2s_auto.io.content import hash_of
+from l2s_auto.io.content import hash_of_file
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.ownership import discard, input_at, is_own, what_is_at
 
@@ -127,7 +127,7 @@ class OutputFolder:
     def _foreign(self, name: str, manifest: Mapping[str, Any]) -> str | None:
         path = self.path / name
         folder = path.parent
-        if folder != self.path and os.path.lexists(folder) and not folder.is_dir():
+        if folder != self.path and os.path.lexists(folder) and not os.path.isdir(folder):
             return f"{folder} is a file"
         found = what_is_at(path)
         if found is None or (found == "a file" and self.is_known(name, manifest)):
@@ -145,12 +145,12 @@ class OutputFolder:
     def is_known(self, name: str, manifest: Mapping[str, Any]) -> bool:
         """Whether a file is there, and holds what a prediction wrote."""
         hashes, path = manifest[FILES].get(name, ()), self.path / name
-        if path.is_symlink() or not path.is_file():
+        if os.path.islink(path) or not os.path.isfile(path):
             return False
         if is_own(path):
             return True
         try:
-            return hash_of(path) in hashes
+            return hash_of_file(path) in hashes
         except OSError:
             return False
 
@@ -177,7 +177,7 @@ class OutputFolder:
             written = {n: hashlib.sha256(text.encode()).hexdigest() for n, text in texts.items() if text is not None}
             for name, new in {**written, **staged.hashes}.items():
                 path = self.path / name
-                before = [hash_of(path)] if path.is_file() else []
+                before = [hash_of_file(path)] if os.path.isfile(path) else []
                 manifest[FILES][name] = list(dict.fromkeys([new, *before]))
             manifest["cases"] = dict(sorted({**manifest["cases"], case: dict(entry)}.items()))
             manifest[FILES] = dict(sorted(manifest[FILES].items()))

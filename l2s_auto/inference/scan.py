@@ -26,7 +26,7 @@ from l2s_auto.inference.volumes import label_columns, label_volumes, region_volu
 from l2s_auto.io import ownership
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
-from l2s_auto.io.content import hash_of
+from l2s_auto.io.content import hash_of_file
 from l2s_auto.io.volumes import channels_of, files_of_volume, read_stored, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
 
@@ -269,7 +269,7 @@ def _staged(stage: Path, job: Job) -> Staged:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 ownership.replace(path, folder / name)
 
-    return Staged({name: hash_of(path) for name, path in files.items()}, publish, stage)
+    return Staged({name: hash_of_file(path) for name, path in files.items()}, publish, stage)
 
 
 def _publish(staged: Path, output: Path) -> None:

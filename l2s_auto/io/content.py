@@ -19,7 +19,15 @@ def hash_of(path: Path) -> str:
 
     Pipes and devices in a folder are not opened.
     """
-    files = files_of(path)
+    return _hash_of_files(files_of(path))
+
+
+def hash_of_file(path: Path) -> str:
+    """SHA-256 of the bytes of one file, whatever it is."""
+    return _hash_of_files([path])
+
+
+def _hash_of_files(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:
@@ -34,7 +42,7 @@ def as_hashed(paths: Iterable[Path], hashes: dict[str, str | None]) -> Iterator[
 
     UserError, after the body, if one of them was changed meanwhile, so that what was read may be something else.
     """
-    there = [path for path in paths if path.is_file() or path.is_dir()]  # others may never end
+    there = [path for path in paths if os.path.isfile(path) or os.path.isdir(path)]  # others may never end
     states = {path: _state(path) for path in there}
     hashes |= {str(path): _hash_or_none(path) for path in there}
     yield

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
@@ -39,8 +39,9 @@ def protected(paths: Iterable[Path]) -> Iterator[None]:
     known: dict[Identity, Path] = {}
     for path in paths:
         inside = [path]
-        if path.is_dir():
-            inside += [file for file in path.iterdir() if file.is_file()]
+        if os.path.isdir(path):
+            with suppress(OSError):  # no right to read it
+                inside += path.iterdir()
         known |= {found: one for one in inside if (found := _identity(one)) is not None}
     with _guard:
         _protected.append(known)
@@ -147,8 +148,8 @@ def what_is_at(path: Path) -> str | None:
     source = input_at(path)
     if source is not None:
         return f"the input {source}" if source != path else "a file of the input"
-    if path.is_symlink():
+    if os.path.islink(path):
         return "a link"
-    if path.is_dir():
+    if os.path.isdir(path):
         return "a folder"
     return "a file" if os.path.lexists(path) else None

@@ -139,8 +139,8 @@ class RunFolder:
         """UserError for a folder that holds what no training wrote, unless that may be replaced."""
         if not self.is_ours() and not overwrite:
             refuse_folder(self.path, kind="a run")
-        folders = (self.preprocessed, *map(self.fold, folds))
-        wrong = [path.name for path in folders if os.path.lexists(path) and not path.is_dir()]
+        folders = (self.preprocessed, self.low_resolution.path, *map(self.fold, folds))
+        wrong = [path.name for path in folders if os.path.lexists(path) and not os.path.isdir(path)]
         wrong += [name for name in RUN_FILES if (self.path / name).is_dir()]
         if wrong:
             found = f"{', '.join(wrong)}, of which a file is a folder or the other way round"

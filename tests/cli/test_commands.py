@@ -159,6 +159,18 @@ def test_what_help_names_is_what_there_is(capsys) -> None:
     assert "no such experiment" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_that_writes_may_be_told_to_overwrite(name: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        COMMANDS[name](["--help"])
+    assert "--overwrite" in capsys.readouterr().out
+
+
+def test_the_wish_to_overwrite_reaches_the_training(trained: list[dict]) -> None:
+    assert cli.plan_and_train(["data", "--overwrite"]) == 0 == cli.plan_and_train(["data"])
+    assert trained[0]["overwrite"] is True and "overwrite" not in trained[1]
+
+
 def test_the_loss_is_a_part_of_the_recipe(trained: list[dict]) -> None:
     assert cli.plan_and_train(["data", "--loss", "dice+cldice", "--device", "cpu"]) == 0
     assert cli.plan_and_train(["data", "--device", "cpu"]) == 0
