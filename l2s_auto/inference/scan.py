@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from l2s_auto.core.allocator import release_memory
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Volume
 from l2s_auto.inference.cascade import context_in
@@ -27,6 +28,9 @@ from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.volumes import PAIRS, channels_of, read_stored, volume_suffix, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
+
+#: Voxels of a scan from which on memory counts more than the time to give it back.
+LARGE = 2**25
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,8 @@ def segment(
         if posterior is not None:
             posterior.close()
         raise
+    if labels.size >= LARGE:
+        release_memory()  # before arrays of the scan's size are made of what was found
     return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), posterior)
 
 
