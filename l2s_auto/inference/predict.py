@@ -115,7 +115,7 @@ def predict(
         notes += ("The model was not trained on mirrored scans: --tta changes nothing.",)
     found = find_jobs(Path(input), Path(output), channels=model.plan.input_channels, part=part)
     _check_folder(found.folder)
-    scans = [file for job in found.jobs for path in job.case.images for file in parts_of(path)]
+    scans = [file for job in found.jobs for path in job.case.images for file in files_of(path)]
     with protected(scans):
         outputs, existing = _settle(
             found.jobs, OutputFolder(found.folder, overwrite), skip=skip_existing, probabilities=probabilities

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from l2s_auto.core.allocator import release_memory
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Volume
 from l2s_auto.inference.cascade import context_in
@@ -32,6 +33,8 @@ from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
 
 #: Folder beside the segmentations.
 OVERLAYS = "overlays"
+#: Voxels of a scan from which on memory counts more than the time to give it back.
+LARGE = 2**25
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,8 @@ def segment(
         if posterior is not None:
             posterior.close()
         raise
+    if labels.size >= LARGE:
+        release_memory()  # before arrays of the scan's size are made of what was found
     return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), posterior)
 
 
