@@ -21,8 +21,10 @@ from l2s_auto.io.gunzip import DamagedFile
 from l2s_auto.io.isolated import memory_limit
 from l2s_auto.io.world import lps_affine
 
-#: Tags of DICOM: where a slice's first voxel lies, and its rows' and columns' directions.
-_POSITION, _DIRECTIONS = "0020|0032", "0020|0037"
+#: Tags of DICOM: where a slice's first voxel lies, its rows' and columns' directions, and their distances.
+_POSITION, _DIRECTIONS, _SPACING = "0020|0032", "0020|0037", "0028|0030"
+#: By how much directions (unit vectors) and distances (relative) of slices of one volume may differ.
+_TURNED, _STRETCHED = 1e-3, 1e-3
 #: Fraction of the typical distance of neighbouring slices by which one may differ.
 _UNEVEN = 0.05
 #: Bytes that reading may take, and times the bytes of the voxels.
@@ -115,7 +117,7 @@ def _read_series(folder: Path, sizes: Mapping[Path, DicomSize], checked: str) ->
         _refuse(folder, f"{len(unread)} DICOM files that are no readable slices: {some_of(unread, most=3)}")
     if len({(size.rows, size.columns, size.samples) for size in sizes.values()}) > 1:
         _refuse(folder, "slices of several sizes")
-    if found := _uneven(links, ordered):
+    if found := _misplaced(links, ordered):
         _refuse(folder, found)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
@@ -130,31 +132,57 @@ def _link(path: Path, name: Path) -> None:
         shutil.copyfile(path, name)
 
 
-def _uneven(files: Sequence[str], names: Sequence[str]) -> str:
-    """What is wrong with the distances of the slices; empty if nothing is, or if they have no positions."""
-    sitk = _simple_itk()
-    places = []
+def _misplaced(files: Sequence[str], names: Sequence[str]) -> str:
+    """What is wrong with where the slices lie; empty if nothing is, or if they have no positions."""
+    planes = []
     for file, name in zip(files, names, strict=True):
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(file)
-        reader.SetImageIO("GDCMImageIO")
-        reader.ReadImageInformation()
-        if not reader.HasMetaDataKey(_POSITION) or not reader.HasMetaDataKey(_DIRECTIONS):
+        numbers = _numbers_of(file)
+        if _POSITION not in numbers or _DIRECTIONS not in numbers:
             return ""
-        directions = [float(number) for number in reader.GetMetaData(_DIRECTIONS).split("\\")]
-        position = [float(number) for number in reader.GetMetaData(_POSITION).split("\\")]
-        if len(directions) != 6 or len(position) != 3:
+        if len(numbers[_DIRECTIONS]) != 6 or len(numbers[_POSITION]) != 3:
             return f"the position or the directions of {name}, which are not 3 and 6 numbers"
-        places.append(float(np.cross(directions[:3], directions[3:]) @ position))
-    if len(places) < 3:
+        planes.append(numbers)
+    return _unlike(planes, names) or _uneven(planes, names)
+
+
+def _numbers_of(file: str) -> dict[str, list[float]]:
+    """What a slice says of its position, directions and distances; without what it does not say, or not in numbers."""
+    reader = _simple_itk().ImageFileReader()
+    reader.SetFileName(file)
+    reader.SetImageIO("GDCMImageIO")
+    reader.ReadImageInformation()
+    found = {}
+    for tag in (_POSITION, _DIRECTIONS, _SPACING):
+        if reader.HasMetaDataKey(tag):
+            found[tag] = [float(number) for number in reader.GetMetaData(tag).split("\\")]
+    return found
+
+
+def _unlike(planes: Sequence[Mapping[str, list[float]]], names: Sequence[str]) -> str:
+    """A slice that is turned or scaled against the first; ITK would give all of them the first one's grid."""
+    first = planes[0]
+    for plane, name in zip(planes, names, strict=True):
+        spacing = plane.get(_SPACING, [])
+        same = len(spacing) == len(first.get(_SPACING, [])) and np.allclose(
+            spacing, first.get(_SPACING, []), rtol=_STRETCHED, atol=0
+        )
+        if not same or not np.allclose(plane[_DIRECTIONS], first[_DIRECTIONS], rtol=0, atol=_TURNED):
+            return f"{name} with other directions or another pixel spacing than {names[0]}"
+    return ""
+
+
+def _uneven(planes: Sequence[Mapping[str, list[float]]], names: Sequence[str]) -> str:
+    """Neighbouring slices whose distance is not the typical one."""
+    if len(planes) < 3:
         return ""
+    places = [float(np.cross(plane[_DIRECTIONS][:3], plane[_DIRECTIONS][3:]) @ plane[_POSITION]) for plane in planes]
     order, steps = np.argsort(places, kind="stable"), np.diff(np.sort(places))
-    names, usual = [names[k] for k in order], float(np.median(steps))
-    far = [k for k, step in enumerate(steps) if not abs(step - usual) <= max(_UNEVEN * usual, 1e-3)]
+    names, typical = [names[k] for k in order], float(np.median(steps))
+    far = [k for k, step in enumerate(steps) if not abs(step - typical) <= max(_UNEVEN * typical, 1e-3)]
     pairs = [f"{steps[k]:.2f} mm from {names[k]} to {names[k + 1]}" for k in far]
     if not pairs:
         return ""
-    return f"slices of {usual:.2f} mm distance, but {some_of(pairs, most=3)}: some are missing, or there twice"
+    return f"slices of {typical:.2f} mm distance, but {some_of(pairs, most=3)}: some are missing, or there twice"
 
 
 def _refuse(folder: Path, found: str) -> None:

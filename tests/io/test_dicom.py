@@ -160,3 +160,20 @@ def test_the_header_of_a_series(series):
     assert shape == (20, 16, 4) and channels == 1
     np.testing.assert_array_equal(affine, read_stored(series).affine)
     assert dicom.read(series)[0].dtype == np.int16
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda slice_: setattr(slice_, "ImageOrientationPatient", [0, 1, 0, -1, 0, 0]),
+        lambda slice_: setattr(slice_, "PixelSpacing", [2.0, 0.7]),
+    ],
+    ids=["turned", "scaled"],
+)
+def test_a_slice_that_is_turned_or_scaled_against_the_others_is_named(series, change):
+    path = sorted(series.iterdir())[2]
+    dataset = pydicom.dcmread(path)
+    change(dataset)
+    dataset.save_as(path)
+    with pytest.raises(UserError, match=rf"{path.name} with other directions or another pixel spacing"):
+        read_stored(series)
