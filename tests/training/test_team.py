@@ -38,6 +38,9 @@ def recipes():
 
 
 RECIPES = dict(recipes())
+#: In these a small difference divides, and rounding shows: one process with micro-batches of 1 differs from itself with
+#: the whole batch as much (by 6e-4 of sigma in learn2synth-matched, on a CPU with AMX).
+ROUNDED = ("adam", "learn2synth-matched")
 
 
 @pytest.fixture
@@ -66,7 +69,7 @@ def test_two_processes_are_one_with_the_joint_batch(together, odd_plan, cases):
     for number, (name, recipe) in enumerate(RECIPES.items()):
         alone = train(odd_plan, cases, recipe, ALONE)
         for kind in ("phi", "theta"):
-            close = {"rtol": 2e-3 if name == "adam" else 1e-4, "atol": 1e-5}
+            close = {"rtol": 2e-3 if name in ROUNDED else 1e-4, "atol": 1e-5}
             for key, value in alone[kind].items():
                 ours = first[number][kind][key]
                 assert torch.equal(ours, second[number][kind][key]), (name, key)
