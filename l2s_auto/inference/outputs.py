@@ -149,10 +149,7 @@ class OutputFolder:
             return False
         if is_own(path):
             return True
-        try:
-            return hash_of_file(path) in hashes
-        except OSError:
-            return False
+        return _hash_or_none(path) in hashes
 
     def commit(
         self,
@@ -177,14 +174,21 @@ class OutputFolder:
             written = {n: hashlib.sha256(text.encode()).hexdigest() for n, text in texts.items() if text is not None}
             for name, new in {**written, **staged.hashes}.items():
                 path = self.path / name
-                before = [hash_of_file(path)] if os.path.isfile(path) else []
-                manifest[FILES][name] = list(dict.fromkeys([new, *before]))
+                manifest[FILES][name] = list(dict.fromkeys(filter(None, [new, _hash_or_none(path)])))
             manifest["cases"] = dict(sorted({**manifest["cases"], case: dict(entry)}.items()))
             manifest[FILES] = dict(sorted(manifest[FILES].items()))
             write_json(self.manifest_path, manifest)
             for name, text in texts.items():
                 write_table(self.path / name, text)
             staged.publish()
+
+
+def _hash_or_none(path: Path) -> str | None:
+    """SHA-256 of a file; None where there is none, or no right to read it."""
+    try:
+        return hash_of_file(path) if os.path.isfile(path) else None
+    except OSError:
+        return None
 
 
 def refuse(offences: Sequence[Offence]) -> None:
