@@ -16,7 +16,7 @@ Air that is clipped to one value has no variance, which instance normalisation m
 was trained for minutes finds by rounding alone what is not there. `--scans ct-with-air` does not clip it.
 
 `--scans large --classes 60 --tta no --no-peer --steps 40` measures the memory that our side needs for
-512 x 512 x 800 voxels.
+512 x 512 x 800 voxels; `--scans long --classes 3 --tta no --no-peer --steps 40` for 512 x 512 x 600 and a small model.
 
 A folder of small scans (`--folder`, with a model in nnU-Net's and our form of the same weights) is timed too.
 """
@@ -69,6 +69,7 @@ SCANS = {
     "head": Scan((160, 192, 224), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (64, 64, 64), None),
     "ct": Scan((512, 512, 300), (0.8, 0.8, 2.0), (1.6, 1.6, 2.0), (64, 64, 64), (-500.0, 500.0)),
     "ct-with-air": Scan((512, 512, 300), (0.8, 0.8, 2.0), (1.6, 1.6, 2.0), (64, 64, 64), (-1100.0, 500.0)),
+    "long": Scan((512, 512, 600), (0.8, 0.8, 1.0), (1.6, 1.6, 2.0), (64, 64, 64), (-500.0, 500.0)),
     "large": Scan((512, 512, 800), (0.8, 0.8, 1.0), (1.5, 1.5, 1.5), (96, 96, 96), (-500.0, 500.0)),
 }
 

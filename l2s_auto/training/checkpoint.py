@@ -56,7 +56,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> TrainState:
             # Checkpoints of earlier versions do not tell their order.
             flat = {key: flat[key] for key in json.loads(file.metadata().get("order", json.dumps(list(flat))))}
         return TrainState(**{**{name: {} for name in EMPTY}, **_nest(flat)})
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError.single(
             "The checkpoint cannot be read.",
             where=str(path),
