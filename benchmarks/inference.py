@@ -222,7 +222,7 @@ def agreement(ours: Path, theirs: Path) -> float | None:
 
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
-    options.add_argument("--peer-python", type=Path, required=True, help="Python of nnU-Net's environment")
+    options.add_argument("--peer-python", type=Path, help="Python of nnU-Net's environment; not needed with --no-peer")
     options.add_argument("--scans", nargs="*", choices=tuple(SCANS), default=["head", "ct"])
     options.add_argument("--steps", type=int, default=STEPS, help="updates of each network")
     options.add_argument("--classes", nargs="+", type=int, default=[3, MANY])
@@ -231,6 +231,8 @@ def main() -> None:
     options.add_argument("--most", type=int, default=100, help="of the scans of the folder")
     options.add_argument("--no-peer", action="store_true", help="our side alone")
     args = options.parse_args()
+    if args.peer_python is None and not args.no_peer:
+        options.error("give --peer-python, or --no-peer")
     figures: dict[str, Any] = {"machine": machine(args.device), "cores": os.cpu_count(), "scans": {}}
     with tempfile.TemporaryDirectory() as place:
         for name in args.scans:
