@@ -46,19 +46,19 @@ def mutant(rng: random.Random, source: Path, target: Path) -> str:
         return f"zip: {way}"
     with zipfile.ZipFile(source) as old:
         members = {name: old.read(name) for name in old.namelist()}
-    told = way
+    change = way
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
         if way == "document":
             names = [name for name in members if name.endswith(".json")]
             name = rng.choice(names)
             members[name], what = mutated(rng, json.loads(members[name]))
             members.pop("SHA256SUMS.txt", None)
-            told = f"document {name} {what}"
+            change = f"document {name} {what}"
         for name, data in members.items():
             new.writestr(name, data)
         if way == "member":
             name = rng.choice(NAMES)
-            told += f" {name[:30]!r}"
+            change += f" {name[:30]!r}"
             new.writestr(zipfile.ZipInfo(name) if name else zipfile.ZipInfo(" "), rng.randbytes(rng.randrange(2000)))
         elif way == "link":
             info = zipfile.ZipInfo("fold_1/weights.safetensors")
@@ -76,4 +76,4 @@ def mutant(rng: random.Random, source: Path, target: Path) -> str:
             new.writestr(
                 "fold_1/calibration.json", "{}" * 1000, compress_type=rng.choice((zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
             )
-    return f"zip: {told}"
+    return f"zip: {change}"

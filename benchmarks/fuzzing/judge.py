@@ -24,7 +24,6 @@ from fuzzing.grids import grid_of, same
 from fuzzing.scans import KINDS, Mutant
 from l2s_auto import cli
 from l2s_auto.inference.tables import read_table
-from l2s_auto.inference.volumes import label_columns  # noqa: F401  (loads what a worker needs before the first mutant)
 
 #: Scans that are segmented by one call.
 FOLDER = 8
@@ -95,13 +94,13 @@ def scans(kind: str, rng: random.Random, bench: Bench, place: Path) -> Verdict:
     mutants = {f"s{number}": KINDS[kind](rng, folder, f"s{number}") for number in range(FOLDER)}
     options = rng.sample(["--fast", "--workers=0", "--workers=1"], 1)
     code, shown = call("predict", "-i", folder, "-o", output, "-m", bench.run, "--device", "cpu", *options)
-    told = "; ".join(mutant.way for mutant in mutants.values())
-    verdict.wrong += [f"{kind} folder: {fault} [{told}]" for fault in faults(code, shown, allowed=(0, 1))]
+    change = "; ".join(mutant.way for mutant in mutants.values())
+    verdict.wrong += [f"{kind} folder: {fault} [{change}]" for fault in faults(code, shown, allowed=(0, 1))]
     if not (output / "manifest.json").exists():
-        verdict.wrong.append(f"{kind} folder: nothing was done: {shown[-300:]!r} [{told}]")
+        verdict.wrong.append(f"{kind} folder: nothing was done: {shown[-300:]!r} [{change}]")
         return verdict
     if not (output / "sound.nii.gz").exists():
-        verdict.wrong.append(f"{kind} folder: the sound scan was not segmented [{told}]")
+        verdict.wrong.append(f"{kind} folder: the sound scan was not segmented [{change}]")
     failed = {row["case"]: row for row in read_table(output / "failures.csv")[1]}
     entries = json.loads((output / "manifest.json").read_text(encoding="utf-8"))["cases"]
     for case, mutant in mutants.items():
@@ -155,12 +154,12 @@ def of_model(name: str, rng: random.Random, bench: Bench, place: Path) -> Verdic
     if path.suffix == ".jsonl":
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         pieces = [mutated(rng, line) for line in lines]
-        content, told = b"\n".join(piece[0] for piece in pieces), pieces[0][1]
+        content, change = b"\n".join(piece[0] for piece in pieces), pieces[0][1]
     else:
-        content, told = mutated(rng, json.loads(path.read_text()))
+        content, change = mutated(rng, json.loads(path.read_text()))
     path.write_bytes(content)
     before = _inventory(place)
-    way = f"{name}: {told}"
+    way = f"{name}: {change}"
     command = rng.choice(
         ("predict", "predict", "export", "nnunet", "report") if path.suffix != ".jsonl" else ("report",)
     )
@@ -207,7 +206,7 @@ def _report(run: Path) -> tuple[int, str]:
 def zips(rng: random.Random, bench: Bench, place: Path) -> Verdict:
     """A zip that is a mutant is imported, or predicts."""
     verdict, file = Verdict(), place / "model.zip"
-    told = archives.mutant(rng, bench.zip, file)
+    change = archives.mutant(rng, bench.zip, file)
     command = rng.choice(("import", "predict"))
     if command == "import":
         code, shown = call("import_model", file, "-o", place / "imported")
@@ -222,7 +221,7 @@ def zips(rng: random.Random, bench: Bench, place: Path) -> Verdict:
     if strangers := {path.name for path in place.iterdir()} - expected:
         found.append(f"files elsewhere: {sorted(strangers)[:3]}")
     verdict.count("accepted" if code == 0 else "refused")
-    verdict.wrong += [f"{command}, {told}: {fault}" for fault in found]
+    verdict.wrong += [f"{command}, {change}: {fault}" for fault in found]
     return verdict
 
 
@@ -240,7 +239,7 @@ def datasets(rng: random.Random, bench: Bench, place: Path) -> Verdict:
             (folder / "dataset.json").unlink()
             (folder / "imagesTr").rename(folder / "images")
             (folder / "labelsTr").rename(folder / "labels")
-        content, told = mutated(rng, json.loads(path.read_text()))
+        content, change = mutated(rng, json.loads(path.read_text()))
         path.write_bytes(content)
     else:
         kind = rng.choice(("nifti", "metaimage", "nrrd"))
@@ -248,10 +247,10 @@ def datasets(rng: random.Random, bench: Bench, place: Path) -> Verdict:
         (folder / "dataset.json").unlink()
         victim = sorted(side.iterdir())[0]
         victim.unlink()
-        told = KINDS[kind](rng, side, "c0_0000" if what == "scan" else "c0").way
+        change = KINDS[kind](rng, side, "c0_0000" if what == "scan" else "c0").way
     code, shown = _verified(folder, folder / "splits.json" if what == "splits.json" else None)
     verdict.count("accepted" if code == 0 else "refused")
-    verdict.wrong += [f"{what}, {told}: {fault}" for fault in faults(code, shown, allowed=(0, 2))]
+    verdict.wrong += [f"{what}, {change}: {fault}" for fault in faults(code, shown, allowed=(0, 2))]
     return verdict
 
 

@@ -165,13 +165,13 @@ def metaimage(rng: random.Random, folder: Path, name: str) -> Mutant:
 
 def nrrd(rng: random.Random, folder: Path, name: str) -> Mutant:
     """An .nrrd file."""
-    kind, told = rng.choice(((np.uint8, "uchar"), (np.int16, "short"), (np.float32, "float")))
+    kind, change = rng.choice(((np.uint8, "uchar"), (np.int16, "short"), (np.float32, "float")))
     data = _voxels(rng, kind)
     compressed = rng.random() < 0.5
     voxels = data.tobytes(order="F")
     packed = gzip.compress(voxels) if compressed else voxels
     lines = [
-        "NRRD0004", f"type: {told}", "dimension: 3", "space: left-posterior-superior",
+        "NRRD0004", f"type: {change}", "dimension: 3", "space: left-posterior-superior",
         f"sizes: {' '.join(map(str, data.shape))}", "space directions: (1,0,0) (0,1.5,0) (0,0,2)",
         "kinds: domain domain domain",
         "endian: little", f"encoding: {'gzip' if compressed else 'raw'}", "space origin: (3,-4,5)", "",
@@ -261,7 +261,7 @@ def dicom(rng: random.Random, folder: Path, name: str) -> Mutant:
     data = np.random.default_rng(rng.randrange(2**31)).integers(0, 200, (5, 14, 15)).astype(np.uint16)
     victim = rng.randrange(len(data))
     way = rng.choice(("nothing", "tag", "tag", "tag", "tag", "drop", "bytes", "bytes", "cut", "cut", "swap", "pixels"))
-    told, damaged = way, False
+    change, damaged = way, False
     for number, plane in enumerate(data):
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
@@ -280,11 +280,11 @@ def dicom(rng: random.Random, folder: Path, name: str) -> Mutant:
         slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 16, 15, 0
         slice_.PixelData = plane.tobytes()
         if number == victim and way == "tag":
-            told = _change_tag(rng, slice_)
+            change = _change_tag(rng, slice_)
         elif number == victim and way == "drop":
             key = rng.choice([element.keyword for element in slice_])
             delattr(slice_, key)
-            told += f" {key}"
+            change += f" {key}"
         elif number == victim and way == "pixels":
             slice_.PixelData = slice_.PixelData[: 2 * rng.randrange(len(plane.tobytes()) // 2)]
             damaged = True
@@ -304,7 +304,7 @@ def dicom(rng: random.Random, folder: Path, name: str) -> Mutant:
             content[start : start + 20],
         )
     path.write_bytes(content)
-    return Mutant(place, f"dicom: {told}", damaged)
+    return Mutant(place, f"dicom: {change}", damaged)
 
 
 def _change_tag(rng: random.Random, slice_: object) -> str:
