@@ -14,6 +14,7 @@ from typing import Any
 from l2s_auto import __version__
 from l2s_auto.core.errors import UserError
 from l2s_auto.inference.load import Model
+from l2s_auto.io.folders import require_no_pipe
 
 #: Where the manifest keeps the hashes of what was written.
 FILES = "files"
@@ -51,6 +52,7 @@ def read_manifest(path: Path, *, overwrite: bool = False) -> dict[str, Any]:
     if not os.path.lexists(path):
         return empty
     try:
+        require_no_pipe(path)
         value = json.loads(path.read_text(encoding="utf-8"))
         if _is_manifest(value):
             return {**value, FILES: value.get(FILES, {})}

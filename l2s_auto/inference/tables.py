@@ -12,6 +12,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.io import ownership
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.cells import kept_cell, plain_cell, safe_cell
+from l2s_auto.io.folders import require_no_pipe
 from l2s_auto.io.lock import only_one_writer as locked
 
 __all__ = ["CASE", "Row", "changed_table", "locked", "merge_rows", "read_table", "write_table"]
@@ -88,6 +89,7 @@ def _read_cells(path: Path) -> tuple[list[str], list[Row]]:
     if not path.exists():
         return [], []
     try:
+        require_no_pipe(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="")
             rows = [{name: value for name, value in row.items() if name is not None} for row in reader]

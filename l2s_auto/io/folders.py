@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError
@@ -28,6 +30,13 @@ def files_in(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if os.path.isfile(path))
     except OSError:
         return []
+
+
+def require_no_pipe(path: Path) -> None:
+    """OSError for what is neither a file nor a folder: opening a pipe never ends."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "neither a file nor a folder")
 
 
 def is_closed(folder: Path) -> bool:

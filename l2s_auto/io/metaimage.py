@@ -39,7 +39,7 @@ _USED = {
 def read_header(path: Path) -> Header:
     """What a header says, with the place of the voxels. Raises DamagedFile or OSError."""
     with open(path, "rb") as file:
-        fields = dict(_fields(Lines(file)))
+        fields = dict(_fields(Lines(file, open_end=True)))
         end = file.tell()
     if fields.get("ObjectType", "Image") != "Image":
         raise DamagedFile(f"ObjectType: {shown(fields['ObjectType'])}, but expected Image")

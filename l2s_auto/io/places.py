@@ -146,3 +146,17 @@ def require_outside_of_datasets(path: Path, *, option: str = "-o") -> None:
             expected="a place outside of the dataset's folders of images and labels",
             mend="Name another output.",
         )
+
+
+def require_unicode(path: Path, *, option: str = "-o") -> None:
+    """UserError for an output whose name libraries cannot take: bytes that are not UTF-8, or that the locale lacks."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError.single(
+            "The name of the output cannot be used.",
+            where=f"{option} {path}",
+            found="bytes that are not text in the encoding of this system",
+            expected="a path in UTF-8",
+            mend="Choose another folder, or set a locale of UTF-8, for instance LC_ALL=C.UTF-8.",
+        ) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -14,8 +15,11 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from l2s_auto.io.gunzip import MAX_RATIO, PIECE, DamagedFile, Unpacker
+from l2s_auto.io.text_header import shown
 
 Packing = Literal["raw", "gzip", "zlib", "text"]
+#: Characters of a number that is written as text.
+_LONGEST_WORD = 500
 
 
 @dataclass(frozen=True)
@@ -120,15 +124,31 @@ def _read_text(file: BinaryIO, stored: StoredArray) -> np.ndarray:
         piece = file.read(PIECE)
         words = (begun + piece).split()
         begun = words.pop() if piece and words and not piece[-1:].isspace() else b""
+        if len(begun) > _LONGEST_WORD:
+            raise _no_number(begun)
         if done + len(words) > count:
             raise DamagedFile(f"more numbers than the {count} that the header says")
-        array[done : done + len(words)] = np.fromiter(map(convert, words), dtype=stored.dtype, count=len(words))
+        array[done : done + len(words)] = np.fromiter(_numbers(words, convert), dtype=stored.dtype, count=len(words))
         done += len(words)
         if not piece:
             break
     if done < count:
         raise DamagedFile(f"{done} numbers, but the header says {count}")
     return array.reshape(stored.shape, order="F")
+
+
+def _numbers(words: Iterable[bytes], convert: Callable[[bytes], float]) -> Iterator[float]:
+    for word in words:
+        try:
+            if len(word) > _LONGEST_WORD or b"_" in word:  # Python would take 1_000 for a number
+                raise ValueError
+            yield convert(word)
+        except ValueError:
+            raise _no_number(word) from None
+
+
+def _no_number(word: bytes) -> DamagedFile:
+    return DamagedFile(f"{shown(word[:100].decode('latin-1'))}, but expected a number")
 
 
 def _physical_memory() -> int | None:

@@ -17,10 +17,13 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?|[+-]?nan", re.I
 
 
 class Lines:
-    """The lines of a header, one after the other; DamagedFile where a limit is exceeded or the file ends."""
+    """The lines of a header, one after the other; DamagedFile where a limit is exceeded or the file ends.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._count, self._bytes = file, 0, 0
+    open_end  whether the last line of the file may lack its newline
+    """
+
+    def __init__(self, file: BinaryIO, *, open_end: bool = False) -> None:
+        self._file, self._open_end, self._count, self._bytes = file, open_end, 0, 0
 
     def next(self) -> str:
         """The next line, white space at its end removed. Bytes beyond ASCII are read as Latin-1."""
@@ -36,7 +39,7 @@ class Lines:
             return None
         self._count += 1
         self._bytes += len(line)
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\n") and not (self._open_end and len(line) < MAX_LINE):
             raise DamagedFile("a header line that is too long, or that does not end")
         if self._count > MAX_LINES or self._bytes > MAX_HEADER:
             raise DamagedFile(f"a header of more than {MAX_LINES} lines or {MAX_HEADER} bytes")
@@ -76,7 +79,8 @@ def choice(text: str, name: str, known: dict[str, str]) -> str:
 
 
 def beside(path: Path, name: str) -> Path:
-    """The file of that name in the folder of `path`. DamagedFile for anything but a plain name."""
+    """The file of that name in the folder of `path`, `./` allowed before it. DamagedFile for all but a plain name."""
+    name = name.removeprefix("./")
     if name in ("", ".", "..") or re.search(r"[/\\%\x00-\x1f]", name) or len(name) > 250 or name == path.name:
         raise DamagedFile(f"its voxels are in {shown(name)}, but expected the name of another file in the same folder")
     other = path.with_name(name.encode("latin-1").decode("utf-8", errors="surrogateescape"))

@@ -125,7 +125,7 @@ def files_of(path: PathLike) -> list[Path]:
     path = Path(path)
     if os.path.isdir(path):
         return files_in(path)
-    if volume_suffix(path) in ITK_SUFFIXES:
+    if volume_suffix(path) in ITK_SUFFIXES and os.path.isfile(path):  # a pipe is never opened
         with suppress(*_reading_errors()):
             return list(dict.fromkeys((path, _itk_header(path).stored.path)))
     return [path]

@@ -27,6 +27,7 @@ from l2s_auto.io.places import (
     mark,
     refuse_folder,
     require_outside_of_datasets,
+    require_unicode,
 )
 from l2s_auto.io.recipes import read_recipe
 from l2s_auto.training.checkpoint import has_checkpoint
@@ -180,6 +181,7 @@ class RunFolder:
         if own == home or any(home / name in (own, *own.parents) for name in DATASET_FOLDERS):
             raise self._unusable("a folder of the dataset, which is never written to")
         require_outside_of_datasets(self.path)
+        require_unicode(self.path)
         self._check_owner(folds, overwrite=overwrite)
         trained = [
             name

@@ -17,7 +17,9 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.inference import loop
 from l2s_auto.inference import scan as scan_module
 from l2s_auto.inference.ensemble import windowing_of
+from l2s_auto.inference.manifest import read_manifest
 from l2s_auto.inference.predict import predict
+from l2s_auto.inference.tables import read_table
 from l2s_auto.io import itk
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.content import hash_of
@@ -191,10 +193,20 @@ def test_a_header_and_its_voxels_keep_their_names(tmp_path, threshold_model):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_that_never_ends_fails_alone(scans, tmp_path, threshold_model):
-    os.mkfifo(scans / "pipe.nii.gz")
+@pytest.mark.parametrize("name", ["pipe.nii.gz", "pipe.nii", "pipe.mha", "pipe.mhd", "pipe.nrrd"])
+def test_a_pipe_that_never_ends_fails_alone(scans, tmp_path, threshold_model, name):
+    os.mkfifo(scans / name)
     summary = predict(scans, tmp_path / "out", model=threshold_model, device="cpu")
     assert len(summary.done) == 4 and "neither a file nor a folder" in summary.failures[0].reason
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name", ["manifest.json", "qc.csv"])
+def test_a_pipe_with_the_name_of_an_output_is_never_opened(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    read = read_manifest if name == "manifest.json" else read_table
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        read(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,10 @@ BAD_NRRD = {
     "longer": (nrrd() + b"\0", "1 bytes more"),
     "few numbers": (nrrd(encoding="ascii", data=b"1 2 3   " * 7), "21 numbers"),
     "many numbers": (nrrd(encoding="ascii", data=b"1 2 3 " * 9), "more numbers"),
-    "words": (nrrd(encoding="ascii", data=b"1 2 x " * 8), "invalid literal"),
+    "words": (nrrd(encoding="ascii", data=b"1 2 x " * 8), "'x', but expected a number"),
+    "underscore": (nrrd(encoding="ascii", data=b"1 2 1_0 " * 8), "'1_0', but expected a number"),
+    "endless word": (nrrd(encoding="ascii", data=b"7" * 2_000_000), "but expected a number"),
+    "long word": (nrrd(encoding="ascii", data=b"7" * 1000 + b" 1" * 23), "but expected a number"),
 }
 
 
@@ -215,6 +218,19 @@ def test_a_pair_of_files(tmp_path: Path) -> None:
     data.write_bytes(b"short")
     with pytest.raises(UserError, match="fewer than the 48 bytes"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("name", ["voxels.raw", "./voxels.raw"])
+def test_a_header_may_end_without_a_new_line_and_name_the_folder_that_it_is_in(
+    tmp_path: Path, name: str, end: str
+) -> None:
+    path = tmp_path / "a.mhd"
+    path.write_bytes(mha(data=b"").replace(b"LOCAL\n", f"{name}{end}".encode()))
+    (tmp_path / "voxels.raw").write_bytes(COUNT.tobytes())
+    np.testing.assert_array_equal(read_stored(path).data, by_simple_itk(path)[0])
+    (tmp_path / "a.nrrd").write_bytes(nrrd(f"data file: {name}", data=b""))
+    np.testing.assert_array_equal(read_stored(tmp_path / "a.nrrd").data.ravel(order="F"), COUNT)
 
 
 def test_a_long_line_that_would_crash_the_library_is_read(tmp_path: Path) -> None:

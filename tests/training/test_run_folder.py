@@ -139,3 +139,9 @@ def test_going_on_and_replacing_exclude_each_other(tmp_path):
 def test_a_mark_is_json(tmp_path):
     RunFolder(tmp_path / "run").make()
     assert json.loads((tmp_path / "run" / ".l2s_auto.json").read_text(encoding="utf-8"))["kind"] == "run"
+
+
+def test_a_name_that_is_no_unicode_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(UserError, match="The name of the output cannot be used"):
+        check(tmp_path / "run\udcff")
+    assert not list(tmp_path.iterdir())
