@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import struct
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 Grid = tuple[tuple[int, ...], np.ndarray]
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -57,17 +59,24 @@ def _nrrd(path: Path) -> Grid:
 
 
 def _nifti(path: Path) -> Grid:
-    """By the header's bytes: the s-form where it has a code, else nothing is claimed."""
-    import gzip
-
+    """By the header's bytes: the s-form where it has a code, else the q-form; without either nothing is claimed."""
     opened = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
     with opened(path, "rb") as file:
         content = file.read(352)
-    if struct.unpack_from("<i", content)[0] != 348 or struct.unpack_from("<h", content, 254)[0] <= 0:
-        raise ValueError("no s-form in a little-endian NIfTI-1")
+    quaternion, sform = struct.unpack_from("<2h", content, 252)
+    if struct.unpack_from("<i", content)[0] != 348 or (quaternion <= 0 and sform <= 0):
+        raise ValueError("no orientation in a little-endian NIfTI-1")
     dim = struct.unpack_from("<8h", content, 40)
     shape = tuple((*dim[1 : 1 + dim[0]], 1, 1, 1)[:3])
-    affine = np.vstack([np.reshape(struct.unpack_from("<12f", content, 280), (3, 4)), [0, 0, 0, 1]]).astype(float)
+    affine = np.eye(4)
+    if sform > 0:
+        affine[:3] = np.reshape(struct.unpack_from("<12f", content, 280), (3, 4))
+        return shape, affine
+    b, c, d = struct.unpack_from("<3f", content, 256)
+    handed, x, y, z = struct.unpack_from("<4f", content, 76)
+    rotation = Rotation.from_quat([b, c, d, max(0.0, 1 - b * b - c * c - d * d) ** 0.5]).as_matrix()
+    affine[:3, :3] = rotation * [x, y, z * (-1 if handed < 0 else 1)]
+    affine[:3, 3] = struct.unpack_from("<3f", content, 268)
     return shape, affine
 
 

@@ -47,8 +47,9 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory(prefix="l2s-dicom-") as checked, memory_limit(memory):
         for number, file in enumerate(sizes):
             _link(file.resolve(), Path(checked) / str(number))
+        step = None
         if path.is_dir():
-            image = _read_series(path, sizes, checked)
+            image, step = _read_series(path, sizes, checked)
         else:
             image = _simple_itk().ReadImage(str(Path(checked) / "0"), imageIO="GDCMImageIO")
         array = _simple_itk().GetArrayFromImage(image)
@@ -70,7 +71,10 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if array.shape[1:] != expected:
         raise DamagedFile(f"a volume of shape {array.shape[1:]}, but its header says {expected}")
     spacing, n = np.asarray(image.GetSpacing()), image.GetDimension()
-    return array, lps_affine(np.reshape(image.GetDirection(), (n, n)) * spacing, image.GetOrigin())
+    columns = np.reshape(image.GetDirection(), (n, n)) * spacing
+    if step is not None and n == 3:
+        columns[:, 2] = step
+    return array, lps_affine(columns, image.GetOrigin())
 
 
 def _simple_itk() -> Any:
@@ -95,8 +99,8 @@ def _sizes_in(folder: Path) -> dict[Path, DicomSize]:
     return sizes
 
 
-def _read_series(folder: Path, sizes: Mapping[Path, DicomSize], checked: str) -> Any:
-    """The image of the one series that the files of `sizes` belong to.
+def _read_series(folder: Path, sizes: Mapping[Path, DicomSize], checked: str) -> tuple[Any, np.ndarray | None]:
+    """The image of the one series that the files of `sizes` belong to, and the step from slice to slice (`_step`).
 
     checked  a folder of links to these files, named by their numbers: GDCM sees no other file, and no odd name
     """
@@ -122,7 +126,7 @@ def _read_series(folder: Path, sizes: Mapping[Path, DicomSize], checked: str) ->
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames(links)
-    return reader.Execute()
+    return reader.Execute(), _step(links)
 
 
 def _link(path: Path, name: Path) -> None:
@@ -172,17 +176,32 @@ def _unlike(planes: Sequence[Mapping[str, list[float]]], names: Sequence[str]) -
 
 
 def _uneven(planes: Sequence[Mapping[str, list[float]]], names: Sequence[str]) -> str:
-    """Neighbouring slices whose distance is not the typical one."""
+    """Neighbouring slices whose distance is not the typical one, or that lie beside the line of the others."""
     if len(planes) < 3:
         return ""
     places = [float(np.cross(plane[_DIRECTIONS][:3], plane[_DIRECTIONS][3:]) @ plane[_POSITION]) for plane in planes]
-    order, steps = np.argsort(places, kind="stable"), np.diff(np.sort(places))
-    names, typical = [names[k] for k in order], float(np.median(steps))
-    far = [k for k, step in enumerate(steps) if not abs(step - typical) <= max(_UNEVEN * typical, 1e-3)]
-    pairs = [f"{steps[k]:.2f} mm from {names[k]} to {names[k + 1]}" for k in far]
-    if not pairs:
-        return ""
-    return f"slices of {typical:.2f} mm distance, but {some_of(pairs, most=3)}: some are missing, or there twice"
+    order = np.argsort(places, kind="stable")
+    names, steps = [names[k] for k in order], np.diff(np.array(places)[order])
+    typical = float(np.median(steps))
+    allowed = max(_UNEVEN * typical, 1e-3)
+    far = [k for k, step in enumerate(steps) if not abs(step - typical) <= allowed]
+    if pairs := [f"{steps[k]:.2f} mm from {names[k]} to {names[k + 1]}" for k in far]:
+        return f"slices of {typical:.2f} mm distance, but {some_of(pairs, most=3)}: some are missing, or there twice"
+    moves = np.diff([planes[k][_POSITION] for k in order], axis=0)
+    beside = [k for k, move in enumerate(moves) if not np.linalg.norm(move - np.median(moves, axis=0)) <= allowed]
+    pairs = [f"{names[k]} and {names[k + 1]}" for k in beside]
+    return f"slices that are not in line with the others: {some_of(pairs, most=3)}" if pairs else ""
+
+
+def _step(links: Sequence[str]) -> np.ndarray | None:
+    """LPS mm from one slice of a series to the next, along the patient; None where they have no positions.
+
+    A tilted gantry makes it lean against the slices, which ITK's grid cannot express.
+    """
+    ends = [_numbers_of(links[k]).get(_POSITION) for k in (0, -1)]
+    if len(links) < 2 or ends[0] is None or ends[1] is None:
+        return None
+    return (np.array(ends[1]) - ends[0]) / (len(links) - 1)
 
 
 def _refuse(folder: Path, found: str) -> None:

@@ -177,3 +177,27 @@ def test_a_slice_that_is_turned_or_scaled_against_the_others_is_named(series, ch
     dataset.save_as(path)
     with pytest.raises(UserError, match=rf"{path.name} with other directions or another pixel spacing"):
         read_stored(series)
+
+
+def test_a_slice_beside_the_line_of_the_others_is_named(series):
+    path = sorted(series.iterdir())[1]
+    dataset = pydicom.dcmread(path)
+    x, y, z = dataset.ImagePositionPatient
+    dataset.ImagePositionPatient = [x + 3, y, z]
+    dataset.save_as(path)
+    with pytest.raises(UserError, match=rf"not in line with the others: .*{path.name}"):
+        read_stored(series)
+
+
+def test_a_tilted_gantry_gives_a_sheared_grid(series):
+    """Each voxel lies where its slice says: the position of the first voxel, and steps along rows and columns."""
+    for path in series.iterdir():
+        dataset = pydicom.dcmread(path)
+        x, y, z = dataset.ImagePositionPatient
+        dataset.ImagePositionPatient = [x, y + 0.3 * z, z]
+        dataset.save_as(path)
+    affine = read_stored(series).affine
+    slices = sorted((pydicom.dcmread(path) for path in series.iterdir()), key=lambda one: one.ImagePositionPatient[2])
+    for number, one in enumerate(slices):
+        expected = np.array([-1, -1, 1]) * one.ImagePositionPatient
+        np.testing.assert_allclose((affine @ [0, 0, number, 1])[:3], expected, atol=1e-4)
