@@ -11,6 +11,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 Grid = tuple[tuple[int, ...], np.ndarray]
+#: Of NIfTI, what an affine may be told to lead to; others are errors of the header.
+CODES = range(1, 6)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -64,12 +66,12 @@ def _nifti(path: Path) -> Grid:
     with opened(path, "rb") as file:
         content = file.read(352)
     quaternion, sform = struct.unpack_from("<2h", content, 252)
-    if struct.unpack_from("<i", content)[0] != 348 or (quaternion <= 0 and sform <= 0):
+    if struct.unpack_from("<i", content)[0] != 348 or not (quaternion in CODES or sform in CODES):
         raise ValueError("no orientation in a little-endian NIfTI-1")
     dim = struct.unpack_from("<8h", content, 40)
     shape = tuple((*dim[1 : 1 + dim[0]], 1, 1, 1)[:3])
     affine = np.eye(4)
-    if sform > 0:
+    if sform in CODES:
         affine[:3] = np.reshape(struct.unpack_from("<12f", content, 280), (3, 4))
         return shape, affine
     b, c, d = struct.unpack_from("<3f", content, 256)
