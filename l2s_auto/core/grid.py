@@ -166,6 +166,17 @@ def require_grid(field: str, grid: Grid, *, channels: int) -> None:
         raise wrong(f"{field}early.batch", text)
 
 
+def require_coarser(low: Triple, spacing: Triple) -> None:
+    """ValueError if a cascade's first network has finer voxels than its second, or much finer ones along an axis.
+
+    Both are in mm. A scan could become far larger than it may be on the second network's grid.
+    """
+    ratios = [first / second for first, second in zip(low, spacing, strict=True)]
+    if min(ratios) < 0.5 or math.prod(ratios) < 0.8:  # spacings are rounded
+        text = f"low_resolution.spacing {low} needs to be coarser than spacing {spacing}"
+        raise wrong("low_resolution.spacing", text)
+
+
 def wrong(field: str, text: str) -> PydanticCustomError:
     """The error of a field that several others decide about; `io.json_files` tells its name."""
     return PydanticCustomError("wrong", "{text}", {"field": field, "text": text})

@@ -11,7 +11,18 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from l2s_auto.core.fields import Line, Name, PathPart
-from l2s_auto.core.grid import Batch, Early, LowResolution, Strict, Topology, Triple, Voxels, require_grid, wrong
+from l2s_auto.core.grid import (
+    Batch,
+    Early,
+    LowResolution,
+    Strict,
+    Topology,
+    Triple,
+    Voxels,
+    require_coarser,
+    require_grid,
+    wrong,
+)
 from l2s_auto.core.limits import (
     MAX_CHANNELS,
     MAX_INTENSITY,
@@ -278,6 +289,7 @@ class Plan(Strict):
         require_grid("", self, channels=channels)
         if self.low_resolution is not None:
             require_grid("low_resolution.", self.low_resolution, channels=channels)
+            require_coarser(self.low_resolution.spacing, self.spacing)
         reads = (self.input_channels + self.context_channels) * math.prod(self.topology.kernels[0])
         if self.topology.features[0] * max(reads, len(self.labels)) > MAX_WEIGHTS:
             raise wrong("labels", f"{channels} channels or labels make too many weights")

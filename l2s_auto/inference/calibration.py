@@ -162,7 +162,7 @@ def _mean(of_folds: Sequence[LabelCalibration]) -> LabelCalibration:
     return LabelCalibration(
         excess=mean(one.excess for one in of_folds),
         error=mean(one.error for one in of_folds),
-        cases=sum(one.cases for one in of_folds),
+        cases=min(sum(one.cases for one in of_folds), MAX_COUNT),
         smallest=min(smallest, default=None),
         largest=max(largest, default=None),
         pieces=max(pieces, default=None),

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import torch
 
-from l2s_auto.core.errors import UserError
+from l2s_auto.core.errors import Offence, UserError, shortened
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.trust import trusting
@@ -163,6 +163,7 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
         if files.low_resolution is None:
             _refuse(files.plan.parent, f"a cascade without {LOW_RESOLUTION}/{PLAN}")
         low = _load(files.low_resolution, source=files.low_resolution.plan.parent, device=device)
+        _require_together(plan, low, path=files.low_resolution.plan)
     networks = []
     for weights in files.weights:
         network = network_for(plan, recipe.network, empty=True)
@@ -179,6 +180,24 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
         low_resolution=low,
         calibration=read_calibration(files.calibrations),
     )
+
+
+def _require_together(plan: Plan, low: Model, *, path: Path) -> None:
+    """UserError unless the first network of a cascade reads and finds what the second was trained with."""
+    expected, found = plan.first_stage, low.plan
+    fields = ("label_values", "input_channels", "spacing", "orientation")
+    wrong = [
+        Offence(
+            f"{path}, {name}",
+            shortened(getattr(found, name)),
+            f"{shortened(getattr(expected, name))}, as in the plan of the cascade",
+            "Use the two plans of one training.",
+        )
+        for name in fields
+        if getattr(found, name) != getattr(expected, name)
+    ]
+    if wrong:
+        raise UserError("The two networks of the cascade do not belong together.", wrong)
 
 
 def _frozen(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:

@@ -69,6 +69,8 @@ def _require_counterparts(model: Model) -> None:
         found = "a cascade, whose second network is told what the first finds"
     elif model.plan.padding == "zero":
         found = "a model that nnU-Net trained itself"
+    elif unknown := sorted({norm.scheme for norm in model.plan.normalisation} - set(_NORMALISATIONS)):
+        found = f"the normalisation {', '.join(unknown)}"
     elif model.recipe.missing_share:
         found = "channels that may be missing"
     elif model.recipe.network.name not in PARTS:

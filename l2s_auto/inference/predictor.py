@@ -17,6 +17,7 @@ from l2s_auto.inference.scan import Scan, read_scan, ready_scan, segment, tidied
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.inference.windows import check_overlap
 from l2s_auto.io.ownership import protected, require_free
+from l2s_auto.io.places import require_outside_of_datasets
 from l2s_auto.io.volumes import case_name, files_of_volume, write_label_map
 from l2s_auto.networks.device import AUTO, choose_device
 
@@ -43,8 +44,9 @@ class Segmentation:
         """Write the label map, as NIfTI, NRRD or MetaImage; on a file's own grid to the last bit.
 
         A file that this program did not write since it was started is replaced only with `overwrite`, and the scan
-        never. Raises UserError.
+        never; nor is anything written among the images and labels of a dataset. Raises UserError.
         """
+        require_outside_of_datasets(Path(path), option="save")
         with protected([] if self.like is None else [self.like]):
             require_free(files_of_volume(path), overwrite=overwrite)
             write_label_map(path, self.labels, self.affine, like=self.like)

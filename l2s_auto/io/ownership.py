@@ -138,7 +138,9 @@ def require_free(paths: Iterable[Path], *, overwrite: bool = False) -> None:
             continue
         if overwrite and input_at(path) is None and found != "a folder":
             continue
-        offences.append(Offence(str(path), found, "nothing", "Name another output, or replace it with --overwrite."))
+        never = found == "a folder" or input_at(path) is not None
+        mend = "Name another output." if never else "Name another output, or replace it with --overwrite."
+        offences.append(Offence(str(path), found, "nothing", mend))
     if offences:
         raise UserError("Nothing is replaced without --overwrite.", offences)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from l2s_auto.core.component import Component, build
+from l2s_auto.core.component import Component, build, require
 from l2s_auto.networks.context import OneHotContext
 from l2s_auto.networks.unet import residual_unet, unet
 from l2s_auto.networks.weights import call, call_method, load_weights, parameters, put_weights, save_weights, trainable
@@ -18,8 +18,10 @@ NETWORKS = {"unet": unet, "residual-unet": residual_unet}
 
 
 def build_network(component: Component, *, channels: int, classes: int, topology: Topology) -> torch.nn.Module:
-    """A network with fresh weights, drawn from PyTorch's global generator."""
-    return build(component, NETWORKS, kind="network", channels=channels, classes=classes, topology=topology)
+    """A network with fresh weights, drawn from PyTorch's global generator. UserError for a part that is no network."""
+    network = build(component, NETWORKS, kind="network", channels=channels, classes=classes, topology=topology)
+    require(network, "named_parameters", "register_forward_pre_hook", kind="network", name=component.name)
+    return network
 
 
 def network_for(plan: Plan, component: Component, *, empty: bool = False) -> torch.nn.Module:

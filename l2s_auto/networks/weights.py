@@ -98,7 +98,9 @@ def put_weights(network: torch.nn.Module, loaded: Mapping[str, torch.Tensor], *,
             expected="floating-point numbers",
             mend="Copy the model again, or train it again.",
         )
-    if broken := [name for name in own if not torch.isfinite(loaded[name]).all()]:
+    # As the network has them: numbers of 64 bits may be too large for it, and of 8 bits PyTorch can tell nothing.
+    loaded = {name: loaded[name].to(own[name].dtype) for name in own}
+    if broken := [name for name in own if not loaded[name].isfinite().all()]:
         raise UserError.single(
             "The weights are not numbers.",
             where=str(source),

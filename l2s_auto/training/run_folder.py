@@ -207,6 +207,24 @@ class RunFolder:
                     expected="the splits that the run was begun with",
                     mend="Leave --splits as it was, or choose another folder with -o.",
                 )
+        if resume:
+            self._require_checkpoints(folds)
+
+    def _require_checkpoints(self, folds: Sequence[str]) -> None:
+        """UserError for trained folds that cannot be gone on with, such as imported ones: they would start again."""
+        offences = [
+            Offence(
+                str(run.fold(name)),
+                "weights without a checkpoint",
+                "the checkpoint that a training leaves",
+                "Choose another folder with -o and start from this model with --init, or replace it with --overwrite.",
+            )
+            for run in (self, self.low_resolution)
+            for name in folds
+            if (run.fold(name) / "weights.safetensors").exists() and not run.resumable(name)
+        ]
+        if offences:
+            raise UserError("There is a trained model that cannot be resumed, and it would be overwritten.", offences)
 
     def _check_recipe(self, recipe: Recipe) -> None:
         old, new = (_what_matters(r) for r in (read_recipe(self.recipe), recipe))

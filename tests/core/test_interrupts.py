@@ -1,6 +1,5 @@
 """Signals are noted, raised, held and restored."""
 
-import os
 import signal
 
 import pytest
@@ -9,7 +8,7 @@ from l2s_auto.core import interrupts
 
 
 def send(number=signal.SIGTERM):
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)  # to this thread: another one would be interrupted later
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -98,3 +98,11 @@ def test_a_segmentation_is_saved_over_nothing_of_others(threshold_model, tmp_pat
         with pytest.raises(UserError, match="input"):
             found.save(path, overwrite=True)
     assert hash_of(scan) == before
+    dataset = tmp_path / "dataset"
+    for name in ("images", "labels"):
+        (dataset / name).mkdir(parents=True)
+    (dataset / "labels" / "a.nii.gz").write_bytes(b"mine")
+    for name in ("a", "new"):
+        with pytest.raises(UserError, match="never written to"):
+            found.save(dataset / "labels" / f"{name}.nii.gz", overwrite=True)
+    assert [path.read_bytes() for path in (dataset / "labels").iterdir()] == [b"mine"]

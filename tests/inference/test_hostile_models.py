@@ -14,14 +14,15 @@ from safetensors.torch import load_file, save_file
 
 from l2s_auto import cli
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.trust import trusting
 from l2s_auto.inference.export import export_model, import_model
 from l2s_auto.inference.export_nnunet import dataset_folder
-from l2s_auto.inference.load import load_model
+from l2s_auto.inference.load import load_model, read_plan
 from l2s_auto.inference.predictor import Predictor
 from l2s_auto.inference.written import check_zip
 from l2s_auto.io.json_files import write_json
-from l2s_auto.networks import network_for
+from l2s_auto.networks import network_for, save_weights
 from l2s_auto.networks.unet import unet
 from tests.inference.tiny_models import blocks, make_plan, write_run, write_scan
 
@@ -37,6 +38,11 @@ PAYLOADS = {
 def own_network(**given):
     """A user's own part."""
     return unet(**given)
+
+
+def no_network(**given):
+    """A user's own mistake."""
+    return object()
 
 
 OWN = f"{__name__}:own_network"
@@ -215,6 +221,62 @@ def test_json_of_any_other_kind_is_one_error(run, file, text):
     with pytest.raises(UserError) as refused:
         load_model(run)
     assert len(refused.value.offences) <= 20 and all(line.isprintable() for line in str(refused.value).split("\n"))
+
+
+def test_calibrations_of_many_folds_add_up_within_their_bounds(tmp_path):
+    model = write_run(tmp_path / "run", folds=("fold_0", "fold_1"))
+    for fold in ("fold_0", "fold_1"):
+        write_json(model / fold / "calibration.json", {"labels": {"2": {"excess": 0, "error": 0, "cases": 2**31 - 1}}})
+    assert load_model(model).calibration.knows(2)
+
+
+def test_weights_that_the_network_cannot_hold_are_one_error(run):
+    path = run / "fold_0" / "weights.safetensors"
+    weights = load_file(path)
+    save_file({name: torch.full_like(value, 1e300, dtype=torch.float64) for name, value in weights.items()}, path)
+    with pytest.raises(UserError, match="NaN or infinity"):
+        load_model(run)
+    save_file({name: value.to(torch.float8_e4m3fn) for name, value in weights.items()}, path)
+    assert load_model(run).folds == ("fold_0",)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("labels", 1, "value"), 5),
+        (("spacing",), [1e-4] * 3),
+        (("orientation",), "stored"),
+    ],
+)
+def test_the_networks_of_a_cascade_belong_together(run, place, value):
+    plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    low = {name: plan[name] for name in ("spacing", "patch", "batch", "topology")}
+    edit(run / "plan.json", "low_resolution", value={**low, "spacing": [2.0, 2.0, 2.0]})
+    cascade = read_plan(run / "plan.json")
+    write_run(run / "low_resolution")
+    write_json(run / "low_resolution" / "plan.json", cascade.first_stage)
+    save_weights(network_for(cascade, Recipe().network), run / "fold_0" / "weights.safetensors")
+    assert load_model(run).low_resolution is not None
+    edit(run / "low_resolution" / "plan.json", *place, value=value)
+    with pytest.raises(UserError, match="do not belong together"):
+        load_model(run)
+    edit(run / "plan.json", "low_resolution", "spacing", value=[1e-4, 500.0, 500.0])
+    with pytest.raises(UserError, match="needs to be coarser"):
+        load_model(run)
+
+
+@pytest.mark.parametrize("scheme", ["z-score", "none"])
+def test_what_nnunet_has_no_counterpart_of_is_one_error(run, tmp_path, scheme):
+    edit(run / "plan.json", "normalisation", 0, "scheme", value=scheme)
+    with pytest.raises(UserError, match=f"no counterpart(?s:.*)the normalisation {scheme}"):
+        export_model(run, tmp_path / "out", format="nnunet")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trusted_part_that_is_no_network_is_one_error(run):
+    edit(run / "recipe.json", "network", "name", value=f"{__name__}:no_network")
+    with pytest.raises(UserError, match="The network cannot be used"):
+        load_model(run, trust_code=[f"{__name__}:no_network"])
 
 
 @pytest.mark.parametrize("change", ["integers", "complex numbers", "one more", "one less"])

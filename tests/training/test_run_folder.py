@@ -107,6 +107,16 @@ def test_of_a_folder_of_somebody_else_only_files_of_our_names_go(tmp_path):
     assert left == ["data/plan.json", "log.txt", "thesis.docx"]
 
 
+@pytest.mark.parametrize("place", ["fold_0", "low_resolution/fold_0"])
+def test_a_trained_fold_without_checkpoint_is_not_started_again(tmp_path, place):
+    folder = tmp_path / "run"
+    write_json(folder / "plan.json", make_plan())
+    write(folder, f"{place}/weights.safetensors")
+    with pytest.raises(UserError, match=r"cannot be resumed(?s:.*)without a checkpoint(?s:.*)--init"):
+        check(folder, resume=True)
+    check(folder, overwrite=True)
+
+
 def test_no_old_plan_is_replaced(tmp_path):
     run = RunFolder(tmp_path)
     for name in ("plan.old.json", "plan.old.2.json", "plan.old.3.json"):
