@@ -33,11 +33,16 @@ def map_ahead(function: Callable[[A], B], items: Iterable[A], pool: Executor | N
         for item in items:
             yield item, attempt(lambda item=item: function(item))  # type: ignore[misc]
         return
-    waiting: tuple[A, Future[Outcome[B]]] | None = None
+    waiting: list[tuple[A, Future[Outcome[B]]]] = []
+
+    def taken() -> tuple[A, Outcome[B]]:
+        """The first one; from here on nothing else refers to it, so that its memory goes with the one who uses it."""
+        item, future = waiting.pop(0)
+        return item, future.result()
+
     for item in items:
-        following = (item, pool.submit(attempt, lambda item=item: function(item)))
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
-        waiting = following
-    if waiting is not None:
-        yield waiting[0], waiting[1].result()
+        waiting.append((item, pool.submit(attempt, lambda item=item: function(item))))
+        if len(waiting) > 1:
+            yield taken()
+    if waiting:
+        yield taken()

@@ -119,6 +119,7 @@ def segment_all(
                     continue
                 collect_until(1)  # at most what is written; the lanes are empty when all threads are needed
                 outcome = work(watch)
+                del scan, work  # and with them the image, which takes memory that what is left to do can use
                 if isinstance(outcome, Outcome):
                     collect_until(0)
                     collect(job, outcome)
@@ -163,8 +164,8 @@ def _work(
     )
     if found.value is None:
         return Outcome(error=found.error)
-    values = found.value
-    return lambda: finish(job, ready, values, model, folder=folder)
+    values, seen = found.value, ready.without_image()
+    return lambda: finish(job, seen, values, model, folder=folder)
 
 
 def _record(

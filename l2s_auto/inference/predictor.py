@@ -104,6 +104,7 @@ class Predictor:
             ready = read_scan(Case(id=case_name(files[0]), images=files), self.model)
             like = files[0] if files[0].is_file() else None
         found = segment(ready, self.model, device=self.device, overlap=self.overlap, tta=self.tta)
+        ready = ready.without_image()
         names = label_columns(self.model.plan)
         labels = tidied(found.labels, self.model).labels
         volumes = label_volumes(labels, ready.affine, names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,10 @@ class Scan:
     geometry: Geometry
     picture: np.ndarray
     affine: np.ndarray
+
+    def without_image(self) -> Scan:
+        """What is needed once the network has run; the image of a large scan takes as much memory as all the rest."""
+        return replace(self, image=self.image[:, :0].copy())
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import weakref
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.inference import loop
 from l2s_auto.inference import predict as predict_module
 from l2s_auto.inference.predict import Progress, predict
 from l2s_auto.io.volumes import read_label_map
@@ -324,3 +326,27 @@ def test_an_error_of_the_program_fails_one_case_and_leaves_its_traceback(scans, 
     (failed,) = (failure.case for failure in summary.failures)  # which comes first is open where several are segmented
     assert "out of luck" in "".join(manifest["cases"][failed]["traceback"])
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_image_is_gone_when_what_was_found_is_written(tmp_path, threshold_model, monkeypatch, workers):
+    """Large scans are finished in the memory that their image took."""
+    images, left = [], []
+    read, written = loop.read_scan, loop.finish
+
+    def remember(case, model):
+        scan = read(case, model)
+        images.append(weakref.ref(scan.image))
+        return scan
+
+    def look(*arguments, **options):
+        left.append(images[len(left)]() is not None)
+        return written(*arguments, **options)
+
+    monkeypatch.setattr(loop, "read_scan", remember)
+    monkeypatch.setattr(loop, "finish", look)
+    monkeypatch.setattr(loop, "is_small", lambda scan, plan: False)
+    for name in "ab":
+        write_scan(tmp_path / "in" / f"{name}.nii.gz", blocks())
+    predict(tmp_path / "in", tmp_path / "out", model=threshold_model, device="cpu", workers=workers)
+    assert left == [False, False]
