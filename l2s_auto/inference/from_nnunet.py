@@ -94,7 +94,8 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _mirrors(checkpoint: Mapping[str, Any]) -> bool:
     """Whether the network may be shown mirrored images."""
-    return bool(checkpoint.get("inference_allowed_mirroring_axes"))
+    axes = checkpoint.get("inference_allowed_mirroring_axes")
+    return isinstance(axes, list | tuple) and bool(axes)
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -108,9 +109,11 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
-        raise
+        _refuse(path, "a checkpoint that needs more memory than there is")
     except Exception as error:  # a file that is damaged, or made to harm, ends the reader in any way
         told = (str(error).splitlines() or ["an empty file"])[0][:200]
+        if "weights_only" in str(error):  # PyTorch's advice is to run what the file names
+            told = "it holds more than tensors and plain values"
         _refuse(path, f"a checkpoint that cannot be read safely ({told})")
     wanted = ("network_weights", "init_args")
     if not isinstance(content, dict) or any(not isinstance(content.get(name), dict) for name in wanted):
@@ -124,8 +127,8 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _is_dense(value: torch.Tensor) -> bool:
-    """Whether the file holds each of the tensor's numbers: a view can repeat one of them a thousand million times."""
-    plain = value.layout == torch.strided and not value.is_meta and not value.is_quantized
+    """Whether these are real numbers, and the file holds each: a view can repeat one a thousand million times."""
+    plain = value.layout == torch.strided and not (value.is_meta or value.is_quantized or value.is_complex())
     return plain and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 

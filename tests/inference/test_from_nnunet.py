@@ -198,17 +198,32 @@ def _odd_weights(kind: str, network: nn.Module) -> dict:
         "repeated": torch.zeros(1).expand(10**6, 10**5, 1, 1, 1),
         "sparse": torch.zeros(3, 3).to_sparse(),
         "without memory": torch.zeros(3, device="meta"),
+        "complex": torch.zeros(3, dtype=torch.complex64),
         "a number": 3,
     }
     return {**weights, name: odd[kind]}
 
 
-@pytest.mark.parametrize("kind", ["repeated", "sparse", "without memory", "a number"])
+@pytest.mark.parametrize("kind", ["repeated", "sparse", "without memory", "complex", "a number"])
 def test_tensors_that_the_file_does_not_hold_are_refused(tmp_path, kind):
     network = peer_network("PlainConvUNet", 3)
     folder = write_peer(tmp_path / "peer", network, network_weights=_odd_weights(kind, network))
     with pytest.raises(UserError, match=r"no tensor with all of its numbers|cannot be read safely"):
         load_model(folder)
+
+
+def test_a_checkpoint_that_asks_for_all_memory_is_refused(tmp_path):
+    folder = write_peer(tmp_path / "peer", peer_network("PlainConvUNet", 3))
+    pickled = b"\x80\x02cbuiltins\nbytearray\nq\x00\x8a\x07" + bytes(6) + b"\x40\x85R."  # bytearray(2**54)
+    next(folder.rglob("checkpoint_final.pth")).write_bytes(pickled)
+    with pytest.raises(UserError, match=r"more memory than there is|cannot be read safely"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("axes", [torch.zeros(3), 1, "012"])
+def test_axes_of_another_kind_are_none(tmp_path, axes):
+    folder = write_peer(tmp_path / "peer", peer_network("PlainConvUNet", 3), inference_allowed_mirroring_axes=axes)
+    assert not load_model(folder).plan.flips
 
 
 def test_a_checkpoint_that_unpacks_to_more_is_refused(tmp_path):
