@@ -167,6 +167,7 @@ def run_all(jobs: list[tuple[str, str]], bench: Bench, processes: int) -> tuple[
                     found, amiss = worker.pipe.recv()
                     counts[kind].update(found)
                     wrong += [f"{line}  (seed {seed})" for line in amiss]
+                    print(*wrong[len(wrong) - len(amiss) :], sep="\n", end="\n" if amiss else "", flush=True)
                 except EOFError:
                     fault = f"the process died with {worker.process.exitcode}"
             elif time.monotonic() - worker.since > LONGEST:
@@ -209,8 +210,6 @@ def main() -> None:
             return
         started = time.monotonic()
         counts, wrong, most = run_all(jobs, bench, args.processes)
-    for line in wrong[:60]:
-        print(line)
     figures = {
         "machine": machine("cpu"),
         "seed": args.seed,

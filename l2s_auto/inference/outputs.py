@@ -129,6 +129,8 @@ class OutputFolder:
         folder = path.parent
         if folder != self.path and os.path.lexists(folder) and not os.path.isdir(folder):
             return f"{folder} is a file"
+        if folder != self.path and folder.is_symlink():
+            return f"{folder} is a link to another folder"
         found = what_is_at(path)
         if found is None or (found == "a file" and self.is_known(name, manifest)):
             return None

@@ -53,6 +53,11 @@ class Scores:
             self.add(logits)
             yield planes, logits
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all logits were numbers, none of them infinite: a single one that is not stays in the sums."""
+        return bool(self.all.isfinite().all())
+
     def means(self) -> list[float | None]:
         """K expected Dice in (0, 1], None for a class that no voxel has."""
         return [

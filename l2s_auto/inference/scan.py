@@ -239,6 +239,7 @@ def segment(
     posterior = None if scratch is None else Posterior(scan.geometry, len(plan.labels), scratch)
     try:
         labels = restore_slabs(noted if posterior is None else posterior.noting(noted), scan.geometry, plan, axis=axis)
+        _require_finite(scores, model)
     except BaseException:
         if posterior is not None:
             posterior.close()
@@ -246,6 +247,18 @@ def segment(
     if labels.size >= LARGE:
         release_memory()  # before arrays of the scan's size are made of what was found
     return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), posterior)
+
+
+def _require_finite(scores: Scores, model: Model) -> None:
+    """UserError where the network gave NaN or infinity, of which no segmentation can be made."""
+    if not scores.is_finite:
+        raise UserError.single(
+            "The scan cannot be segmented.",
+            where=str(model.source),
+            found="NaN or infinity in what the network makes of it",
+            expected="numbers",
+            mend="Use another model, or train this one again; if other scans work, check the intensities of this one.",
+        )
 
 
 def tidied(labels: np.ndarray, model: Model) -> Tidy:

@@ -19,6 +19,7 @@ from l2s_auto.core.trust import trusting
 from l2s_auto.inference.export import export_model, import_model
 from l2s_auto.inference.export_nnunet import dataset_folder
 from l2s_auto.inference.load import load_model, read_plan
+from l2s_auto.inference.predict import predict
 from l2s_auto.inference.predictor import Predictor
 from l2s_auto.inference.written import check_zip
 from l2s_auto.io.json_files import write_json
@@ -349,3 +350,12 @@ def test_trust_of_the_call_around_is_kept(run):
     edit(run / "recipe.json", "network", "name", value=OWN)
     with trusting([OWN]):
         assert load_model(run).recipe.network.name == OWN
+
+
+def test_weights_that_give_no_numbers_are_no_segmentation(run, tmp_path):
+    """A score of NaN wins nowhere, so that everything would be background."""
+    path = run / "fold_0" / "weights.safetensors"
+    save_file({name: torch.full_like(value, 3e38) for name, value in load_file(path).items()}, path)
+    write_scan(tmp_path / "scans" / "a.nii.gz", blocks())
+    summary = predict(tmp_path / "scans", tmp_path / "out", model=run, device="cpu", probabilities=True)
+    assert "NaN or infinity" in summary.failures[0].reason and not (tmp_path / "out" / "a.nii.gz").exists()

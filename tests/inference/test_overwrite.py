@@ -235,3 +235,14 @@ def test_after_a_kill_at_any_moment_nothing_of_ours_is_refused(tmp_path, thresho
         predict(scans, out, **call)
     monkeypatch.setattr(ownership, "replace", replace)
     assert predict(scans, out, **call).done == ("case_0", "case_1") and len(rows(out / "volumes.csv")) == 2
+
+
+def test_a_link_in_place_of_a_folder_of_overlays_is_not_followed(tmp_path, threshold_model):
+    write_scan(tmp_path / "in" / "a.nii.gz", blocks())
+    others, out = tmp_path / "others", tmp_path / "out"
+    others.mkdir()
+    out.mkdir()
+    (out / "overlays").symlink_to(others)
+    with pytest.raises(UserError, match="a link to another folder"):
+        predict(tmp_path / "in", out, model=threshold_model, device="cpu")
+    assert not list(others.iterdir())
