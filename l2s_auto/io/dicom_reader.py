@@ -25,6 +25,8 @@ from l2s_auto.io.world import lps_affine
 _POSITION, _DIRECTIONS, _SPACING = "0020|0032", "0020|0037", "0028|0030"
 #: By how much directions (unit vectors) and distances (relative) of slices of one volume may differ.
 _TURNED, _STRETCHED = 1e-3, 1e-3
+#: By how much directions may differ from unit vectors at right angles, in their products.
+_SKEWED = 1e-2
 #: Fraction of the typical distance of neighbouring slices by which one may differ.
 _UNEVEN = 0.05
 #: Bytes that reading may take, and times the bytes of the voxels.
@@ -47,9 +49,9 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory(prefix="l2s-dicom-") as checked, memory_limit(memory):
         for number, file in enumerate(sizes):
             _link(file.resolve(), Path(checked) / str(number))
-        step = None
+        grid = None
         if path.is_dir():
-            image, step = _read_series(path, sizes, checked)
+            image, grid = _read_series(path, sizes, checked)
         else:
             image = _simple_itk().ReadImage(str(Path(checked) / "0"), imageIO="GDCMImageIO")
         array = _simple_itk().GetArrayFromImage(image)
@@ -71,10 +73,9 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if array.shape[1:] != expected:
         raise DamagedFile(f"a volume of shape {array.shape[1:]}, but its header says {expected}")
     spacing, n = np.asarray(image.GetSpacing()), image.GetDimension()
-    columns = np.reshape(image.GetDirection(), (n, n)) * spacing
-    if step is not None and n == 3:
-        columns[:, 2] = step
-    return array, lps_affine(columns, image.GetOrigin())
+    if grid is None:
+        return array, lps_affine(np.reshape(image.GetDirection(), (n, n)) * spacing, image.GetOrigin())
+    return array, lps_affine(*grid)
 
 
 def _simple_itk() -> Any:
@@ -99,8 +100,10 @@ def _sizes_in(folder: Path) -> dict[Path, DicomSize]:
     return sizes
 
 
-def _read_series(folder: Path, sizes: Mapping[Path, DicomSize], checked: str) -> tuple[Any, np.ndarray | None]:
-    """The image of the one series that the files of `sizes` belong to, and the step from slice to slice (`_step`).
+def _read_series(
+    folder: Path, sizes: Mapping[Path, DicomSize], checked: str
+) -> tuple[Any, tuple[np.ndarray, np.ndarray] | None]:
+    """The image of the one series that the files of `sizes` belong to, and where it lies (`_grid`).
 
     checked  a folder of links to these files, named by their numbers: GDCM sees no other file, and no odd name
     """
@@ -126,7 +129,7 @@ def _read_series(folder: Path, sizes: Mapping[Path, DicomSize], checked: str) ->
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames(links)
-    return reader.Execute(), _step(links)
+    return reader.Execute(), _grid(links)
 
 
 def _link(path: Path, name: Path) -> None:
@@ -193,15 +196,26 @@ def _uneven(planes: Sequence[Mapping[str, list[float]]], names: Sequence[str]) -
     return f"slices that are not in line with the others: {some_of(pairs, most=3)}" if pairs else ""
 
 
-def _step(links: Sequence[str]) -> np.ndarray | None:
-    """LPS mm from one slice of a series to the next, along the patient; None where they have no positions.
+def _grid(links: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """(3, 3) steps of the axes and (3,) position of the first voxel in LPS mm; None where the slices do not say.
 
-    A tilted gantry makes it lean against the slices, which ITK's grid cannot express.
+    From the tags themselves (PS3.3 of the standard, C.7.6.2.1.1): GDCM leaves them out for kinds of images that it does
+    not know, and a tilted gantry makes the third axis lean against the slices, which ITK's grid cannot express.
     """
-    ends = [_numbers_of(links[k]).get(_POSITION) for k in (0, -1)]
-    if len(links) < 2 or ends[0] is None or ends[1] is None:
+    first, last = (_numbers_of(links[k]) for k in (0, -1))
+    if len(links) < 2 or not first.keys() >= {_POSITION, _DIRECTIONS, _SPACING} or _POSITION not in last:
         return None
-    return (np.array(ends[1]) - ends[0]) / (len(links) - 1)
+    if [len(first[tag]) for tag in (_POSITION, _DIRECTIONS, _SPACING)] != [3, 6, 2] or len(last[_POSITION]) != 3:
+        raise DamagedFile("a position, directions or a pixel spacing of another length than 3, 6 and 2 numbers")
+    across, down = np.reshape(first[_DIRECTIONS], (2, 3))
+    between_rows, between_columns = first[_SPACING]
+    if not np.allclose([across @ across, down @ down, across @ down], [1, 1, 0], atol=_SKEWED):
+        raise DamagedFile("directions of rows and columns that are no unit vectors at right angles")
+    if not min(between_rows, between_columns) > 0:
+        raise DamagedFile(f"a pixel spacing of {between_rows:g} and {between_columns:g} mm")
+    origin = np.array(first[_POSITION])
+    step = (np.array(last[_POSITION]) - origin) / (len(links) - 1)
+    return np.stack([across * between_columns, down * between_rows, step], axis=1), origin
 
 
 def _refuse(folder: Path, found: str) -> None:

@@ -48,7 +48,7 @@ class Header:
         return np.moveaxis(array, 4, 1).reshape((-1, *self.shape)) if self.size[3] > 1 else array[..., 0]
 
 
-def lps_affine(columns: np.ndarray, origin: Sequence[float]) -> np.ndarray:
+def lps_affine(columns: np.ndarray, origin: Sequence[float] | np.ndarray) -> np.ndarray:
     """(n, n) steps of the axes and origin, LPS -> (4, 4) voxel -> RAS+ mm.
 
     A missing third axis has a spacing of 1 mm; a fourth one is not spatial. DamagedFile where space and other axes mix.

@@ -201,3 +201,27 @@ def test_a_tilted_gantry_gives_a_sheared_grid(series):
     for number, one in enumerate(slices):
         expected = np.array([-1, -1, 1]) * one.ImagePositionPatient
         np.testing.assert_allclose((affine @ [0, 0, number, 1])[:3], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("tag", ["SOPClassUID", "MediaStorageSOPClassUID"])
+def test_a_slice_of_a_kind_that_gdcm_does_not_know_lies_where_its_tags_say(series, tag):
+    before = read_stored(series).affine
+    path = sorted(series.iterdir())[0]
+    dataset = pydicom.dcmread(path)
+    setattr(dataset.file_meta if tag.startswith("Media") else dataset, tag, "1.2.3.4")
+    dataset.save_as(path)
+    np.testing.assert_allclose(read_stored(series).affine, before, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "message"),
+    [
+        ("ImageOrientationPatient", [1, 0, 0, 0.5, 0.5, 0], "unit vectors"),
+        ("PixelSpacing", [0, 1], "pixel spacing"),
+        ("PixelSpacing", [1, -1], "pixel spacing"),
+    ],
+)
+def test_a_series_that_lies_nowhere_is_refused(series, tag, value, message):
+    rewritten(series, lambda slice_: setattr(slice_, tag, value))
+    with pytest.raises(UserError, match=message):
+        read_stored(series)
