@@ -15,6 +15,7 @@ from l2s_auto.core.limits import (
     MAX_ACTIVATIONS,
     MAX_BATCH,
     MAX_CONVOLUTIONS,
+    MAX_EXTENT,
     MAX_FEATURES,
     MAX_PATCH_VOXELS,
     MAX_STAGES,
@@ -152,6 +153,8 @@ def require_grid(field: str, grid: Grid, *, channels: int) -> None:
             text = f"{field}{name} {patch} leaves one voxel in the lowest stage: it needs to be above {divisor}"
             raise wrong(f"{field}{name}", text)
         voxels = math.prod(patch)
+        if max(patch) > MAX_EXTENT:
+            raise wrong(f"{field}{name}", f"{field}{name} {patch} needs to be {MAX_EXTENT} at most along each axis")
         if voxels > MAX_PATCH_VOXELS or voxels * max(channels, grid.topology.features[0]) > MAX_ACTIVATIONS:
             text = (
                 f"{field}{name} {patch} is {voxels:.1e} voxels, at most {MAX_PATCH_VOXELS:.1e}, and times the channels "

@@ -15,6 +15,8 @@ MAX_STAGES = 16
 MAX_CONVOLUTIONS = 64
 #: Weights of a network, as its plan describes it.
 MAX_WEIGHTS = 500_000_000
+#: Voxels of a patch along one axis.
+MAX_EXTENT = 4096
 #: Voxels of a patch, and numbers in the largest of the arrays that one patch needs inside of a network.
 MAX_PATCH_VOXELS = 1 << 25
 MAX_ACTIVATIONS = 1 << 31

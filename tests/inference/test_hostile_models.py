@@ -177,6 +177,7 @@ WIDE = [[3, 3, 3]] * 16
         ("plan.json", ("spacing",), [1e-300, 1.0, 1.0]),
         ("plan.json", ("spacing",), [1e308, 1.0, 1.0]),
         ("plan.json", ("patch",), [4096, 4096, 4096]),
+        ("plan.json", ("patch",), [8, 8, 65536]),
         ("plan.json", ("batch",), 10**9),
         ("plan.json", ("iterations",), 10**18),
         ("plan.json", ("labels",), [{"value": 2**31, "name": "a"}]),
