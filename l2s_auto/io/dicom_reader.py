@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from l2s_auto.core.errors import UserError, some_of
+from l2s_auto.core.types import Volume
 from l2s_auto.io.dicom_header import DicomSize, read_size
 from l2s_auto.io.folders import files_in, is_dicom_file, may_be_dicom
 from l2s_auto.io.gunzip import DamagedFile
@@ -37,13 +38,13 @@ Header = tuple[tuple[int, int, int], int, np.ndarray]
 
 def read_header(path: Path) -> Header:
     """(X, Y, Z) shape, number of channels, affine; a folder is read completely."""
-    data, affine = read(path)
-    x, y, z = data.shape[1:]
-    return (x, y, z), len(data), affine
+    volume = read(path)
+    x, y, z = volume.data.shape[1:]
+    return (x, y, z), len(volume.data), volume.affine
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(C, X, Y, Z) data in the file's type and affine of a file or of a folder with one DICOM series."""
+def read(path: Path) -> Volume:
+    """(C, X, Y, Z) data in the file's type, affine and notes of a file or of a folder with one DICOM series."""
     sizes = _sizes_in(path) if path.is_dir() else {path: read_size(path)}
     memory = _MEMORY + _MEMORY_FACTOR * sum(size.nbytes for size in sizes.values())
     with tempfile.TemporaryDirectory(prefix="l2s-dicom-") as checked, memory_limit(memory):
@@ -74,8 +75,8 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DamagedFile(f"a volume of shape {array.shape[1:]}, but its header says {expected}")
     spacing, n = np.asarray(image.GetSpacing()), image.GetDimension()
     if grid is None:
-        return array, lps_affine(np.reshape(image.GetDirection(), (n, n)) * spacing, image.GetOrigin())
-    return array, lps_affine(*grid)
+        return Volume(array, lps_affine(np.reshape(image.GetDirection(), (n, n)) * spacing, image.GetOrigin()))
+    return Volume(array, lps_affine(*grid))
 
 
 def _simple_itk() -> Any:
