@@ -1,4 +1,4 @@
-"""The elements of a DICOM file that say how many voxels there are, and whether the file holds them all.
+"""The elements of a DICOM file, how many voxels there are, and whether the file holds them all.
 
 DICOM has no checksums, and GDCM fills up with zeros what is missing. So lengths are compared here: PS3.5 of the
 standard, chapters 7 and 8 and annex A. https://dicom.nema.org/medical/dicom/current/output/html/part05.html
@@ -22,8 +22,11 @@ _ITEM, _ITEM_END, _SEQUENCE_END, _PIXELS = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0
 _SYNTAX, _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS = (
     0x00020010, 0x00280002, 0x00280008, 0x00280010, 0x00280011, 0x00280100,
 )  # fmt: skip
+_SIZES = frozenset((_SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS))
 _UNDEFINED = 0xFFFFFFFF
 MAX_DEPTH, MAX_ELEMENTS, MAX_INFLATED = 32, 1_000_000, 1 << 30
+#: Bytes of a value that is looked at, far above what is met.
+_MAX_VALUE = 1 << 17
 #: Bytes of voxels that JPEG can make of one, far above what is met.
 _MAX_RATIO = 10_000
 
@@ -43,46 +46,121 @@ class DicomSize:
         return -(-self.rows * self.columns * self.frames * self.samples * self.bits // 8)
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """The elements of a data set, or of an item of a sequence, that were asked for.
+
+    values     tag -> its bytes
+    sequences  tag -> its items
+    order      "<" or ">": how binary numbers are stored
+    """
+
+    values: dict[int, bytes]
+    sequences: dict[int, list[DataSet]]
+    order: str = "<"
+
+    def text(self, tag: int) -> str:
+        """The value as text without padding; empty where there is none."""
+        return self.values.get(tag, b"").strip(b" \0").decode("utf-8", errors="replace")
+
+    def items(self, tag: int) -> list[DataSet]:
+        return self.sequences.get(tag, [])
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Where the voxels of a file are in its (inflated) stream.
+
+    start      of the first voxel, or of the items that hold compressed voxels
+    length     bytes that are not compressed, or -1
+    end        the byte after them
+    fragments  bytes of each compressed fragment
+    last       the last bytes of the last fragment
+    vr         type of value; empty where elements do not say it
+    """
+
+    start: int
+    length: int
+    end: int
+    fragments: tuple[int, ...] = ()
+    last: bytes = b""
+    vr: bytes = b""
+
+
+@dataclass(frozen=True)
+class Elements:
+    """What a file says; pixels is None where it holds no voxels."""
+
+    data: DataSet
+    pixels: Pixels | None
+    syntax: str
+
+    def size(self) -> DicomSize:
+        """The size of the voxels. DamagedFile or EOFError unless the file holds all of them."""
+        if self.pixels is None:
+            raise DamagedFile("no voxels")
+        size = _size(self.data.values, self.data.order)
+        _check_pixels(size, self.syntax, self.pixels)
+        return size
+
+
 def read_size(path: Path) -> DicomSize:
     """The size of a file that holds all voxels that it says, and whose elements all end within it.
 
     Raises DamagedFile, EOFError or OSError for another: GDCM would reserve gigabytes for an element that says so.
     """
+    return read_elements(path, values=frozenset(), sequences=frozenset()).size()
+
+
+def read_elements(
+    path: Path, *, values: frozenset[int], sequences: frozenset[int], until: int | None = None
+) -> Elements:
+    """The elements of a file with these tags, those of its size always, within these sequences too.
+
+    until  a tag: those from there on are not looked at, and no voxels are found
+    Raises DamagedFile, EOFError or OSError unless all elements end within the file.
+    """
     with open(path, "rb") as file:
         walker = _start(file)
-        values: dict[int, bytes] = {}
-        pixels: tuple[int, list[int], bytes] | None = None
+        data, pixels = DataSet({}, {}, walker.order), None
         while walker.left():
             tag, vr, length = walker.element()
+            if until is not None and tag >= until:
+                break
             if tag == _PIXELS:
-                pixels = _pass_pixels(walker, length)
-            elif tag in (_SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS) and pixels is None:
-                values[tag] = walker.read(length, most=64)
+                if pixels is not None:
+                    raise DamagedFile("voxels twice")
+                pixels = _pass_pixels(walker, vr, length)
+            elif tag in _SIZES and pixels is None:
+                data.values[tag] = walker.read(length, most=64)
             else:
-                walker.skip(vr, length)
-    if pixels is None:
-        raise DamagedFile("no voxels")
-    size = _size(values, "<" if walker.little else ">")
-    _check_pixels(size, walker.syntax, *pixels)
-    return size
+                walker.take(data, tag, vr, length, values=values, sequences=sequences)
+    return Elements(data, pixels, walker.syntax)
 
 
-def _pass_pixels(walker: _Walker, length: int) -> tuple[int, list[int], bytes]:
-    """(bytes that are not compressed, or -1, bytes of each compressed fragment, the last bytes of the last one)"""
+def read_bytes(path: Path, pixels: Pixels) -> bytes:
+    """The bytes of the voxels, or of the items that hold them compressed."""
+    with open(path, "rb") as file:
+        return _start(file).bytes_at(pixels.start, pixels.end - pixels.start)
+
+
+def _pass_pixels(walker: _Walker, vr: bytes, length: int) -> Pixels:
+    start = walker.tell()
     if length != _UNDEFINED:
         if walker.left() < length:
             raise EOFError(f"{walker.left()} of {length} bytes of voxels")
         walker.skip(b"", length)
-        return length, [], b""
+        return Pixels(start, length, walker.tell(), vr=vr)
     walker.item()  # the table of offsets
     fragments, last = [], b""
     while (fragment := walker.item()) is not None:
         fragments.append(len(fragment))
         last = fragment[-64:]
-    return -1, fragments, last
+    return Pixels(start, -1, walker.tell(), tuple(fragments), last, vr)
 
 
-def _check_pixels(size: DicomSize, syntax: str, length: int, fragments: list[int], last: bytes) -> None:
+def _check_pixels(size: DicomSize, syntax: str, pixels: Pixels) -> None:
+    length, fragments, last = pixels.length, pixels.fragments, pixels.last
     if length >= 0:
         if length not in (size.nbytes, size.nbytes + size.nbytes % 2):
             raise DamagedFile(f"{length} bytes of voxels, but its header says {size.nbytes}")
@@ -147,13 +225,20 @@ class _Walker:
 
     def __init__(self, file: BinaryIO, *, explicit: bool, syntax: str, little: bool = True) -> None:
         self._file, self._explicit, self.syntax, self.little = file, explicit, syntax, little
-        self._order, self._count = "<" if little else ">", 0
+        self.order, self._count = "<" if little else ">", 0
         at = file.tell()
         self._end = file.seek(0, io.SEEK_END)
         file.seek(at)
 
     def left(self) -> int:
         return self._end - self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def bytes_at(self, start: int, count: int) -> bytes:
+        self._file.seek(start)
+        return self.read(count)
 
     def read(self, count: int, *, most: int = _UNDEFINED) -> bytes:
         if count > most:
@@ -167,7 +252,7 @@ class _Walker:
         self._count += 1
         if self._count > MAX_ELEMENTS:
             raise DamagedFile(f"more than {MAX_ELEMENTS} elements")
-        group, number = struct.unpack(f"{self._order}HH", self.read(4))
+        group, number = struct.unpack(f"{self.order}HH", self.read(4))
         tag = group << 16 | number
         if group == 0xFFFE or not (self._explicit if explicit is None else explicit):
             return tag, b"", self._length("I", 4)
@@ -204,6 +289,64 @@ class _Walker:
                     break
                 self.skip(kind, size, explicit=inside, depth=depth + 1)
 
+    def take(
+        self,
+        into: DataSet,
+        tag: int,
+        vr: bytes,
+        length: int,
+        *,
+        values: frozenset[int],
+        sequences: frozenset[int],
+        explicit: bool | None = None,
+        depth: int = 0,
+    ) -> None:
+        """Go past a value, and keep it if its tag is one of those."""
+        if tag in sequences:
+            inside = False if vr == b"UN" else explicit
+            into.sequences[tag] = self._items(length, values=values, sequences=sequences, explicit=inside, depth=depth)
+        elif tag in values and length <= _MAX_VALUE:
+            into.values[tag] = self.read(length)
+        else:
+            self.skip(vr, length, explicit=explicit, depth=depth)
+
+    def _items(
+        self, length: int, *, values: frozenset[int], sequences: frozenset[int], explicit: bool | None, depth: int
+    ) -> list[DataSet]:
+        """The items of a sequence, whose value comes next."""
+        if depth > MAX_DEPTH:
+            raise DamagedFile(f"sequences in each other, more than {MAX_DEPTH} deep")
+        end = self._end_of(length)
+        items: list[DataSet] = []
+        while end is None or self.tell() < end:
+            tag, _, size = self.element(explicit=explicit)
+            if tag == _SEQUENCE_END and end is None:
+                return items
+            if tag != _ITEM:
+                raise DamagedFile("a sequence that holds something else than items")
+            item, item_end = DataSet({}, {}, self.order), self._end_of(size)
+            while item_end is None or self.tell() < item_end:
+                tag, vr, size = self.element(explicit=explicit)
+                if tag == _ITEM_END and item_end is None:
+                    break
+                self.take(
+                    item, tag, vr, size, values=values, sequences=sequences, explicit=explicit, depth=depth + 1
+                )  # fmt: skip
+            if item_end is not None and self.tell() != item_end:
+                raise DamagedFile("an element that does not end within its item")
+            items.append(item)
+        if self.tell() != end:
+            raise DamagedFile("an item that does not end within its sequence")
+        return items
+
+    def _end_of(self, length: int) -> int | None:
+        """Where a value ends; None where a delimiter tells."""
+        if length == _UNDEFINED:
+            return None
+        if length > self.left():
+            raise EOFError("the file ends within an element")
+        return self.tell() + length
+
     def item(self) -> bytes | None:
         """The next item of compressed voxels; None at their end."""
         tag, _, length = self.element()
@@ -214,4 +357,4 @@ class _Walker:
         return self.read(length)
 
     def _length(self, form: str, size: int) -> int:
-        return int(struct.unpack(f"{self._order}{form}", self.read(size))[0])
+        return int(struct.unpack(f"{self.order}{form}", self.read(size))[0])
