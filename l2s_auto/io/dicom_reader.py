@@ -15,7 +15,7 @@ from l2s_auto.io.dicom_file import DicomFile
 from l2s_auto.io.dicom_frames import Frame, frames_of, shared_position
 from l2s_auto.io.dicom_grid import Grid, grid_of, refuse
 from l2s_auto.io.dicom_series import require_usable, scan_in, scan_of
-from l2s_auto.io.dicom_voxels import read_voxels
+from l2s_auto.io.dicom_voxels import is_inverted, read_voxels
 from l2s_auto.io.gunzip import DamagedFile
 from l2s_auto.io.isolated import memory_limit
 from l2s_auto.io.world import lps_affine
@@ -54,11 +54,10 @@ def _scan(path: Path) -> tuple[list[DicomFile], Grid]:
         frames = _by_slice_vector(path, files[0], frames)
     start = shared_position(files[0]) if len(files) == 1 else None
     grid = grid_of(path, frames, start=start, signed=nuclear)
-    for tag, note in (
-        (tags.MODALITY_LUT, "its values are stored ones: its table of values (Modality LUT) is not used"),
-    ):
-        if any(file.data.items(tag) for file in files):
-            notes = (*notes, note)
+    if any(file.data.items(tags.MODALITY_LUT) for file in files):
+        notes = (*notes, "its values are stored ones: its table of values (Modality LUT) is not used")
+    if any(map(is_inverted, files)):
+        notes = (*notes, "low values are shown bright (MONOCHROME1); they are inverted, so that bright is high")
     image_types = {file.data.text(tags.IMAGE_TYPE).upper() for file in files}
     if all("LOCALIZER" in kind for kind in image_types):
         notes = (*notes, "it is a localizer (ImageType)")

@@ -38,6 +38,8 @@ def read_voxels(files: Sequence[DicomFile], frames: Sequence[Frame]) -> np.ndarr
         places.setdefault(frame.file, []).append(place)
     for index, of_file in places.items():
         stored = _stored(files[index], forms[index])
+        if is_inverted(files[index]):
+            stored = _inverted(stored, forms[index])
         for place in of_file:
             frame = frames[place]
             plane = stored[frame.number]
@@ -45,6 +47,16 @@ def read_voxels(files: Sequence[DicomFile], frames: Sequence[Frame]) -> np.ndarr
     if dtype.kind == "f" and not np.isfinite(values).all():
         raise DamagedFile("values that are not finite after RescaleSlope and RescaleIntercept")
     return values.T
+
+
+def is_inverted(file: DicomFile) -> bool:
+    """Whether low values are shown bright; they are inverted, as SimpleITK does, so that bright is high."""
+    return file.data.text(tags.PHOTOMETRIC) == "MONOCHROME1"
+
+
+def _inverted(stored: np.ndarray, form: _Form) -> np.ndarray:
+    low, high = form.range
+    return (low + high - stored.astype(np.int64)).astype(form.dtype)
 
 
 class _Form:
@@ -152,7 +164,7 @@ def _by_gdcm(file: DicomFile, items: bytes, form: _Form) -> np.ndarray:
 
 def _voxels_alone(file: DicomFile, items: bytes) -> bytes:
     """A file with compressed voxels and their form (PS3.5 and PS3.10 of the standard)."""
-    size, data = file.size(), file.data
+    size = file.size()
     syntax = file.elements.syntax.encode("ascii", errors="replace")
     form = _Form.of(file)
     described = b"".join(
@@ -163,7 +175,6 @@ def _voxels_alone(file: DicomFile, items: bytes) -> bytes:
             _element(0x00020010, b"UI", syntax),
         )
     )
-    photometric = data.text(tags.PHOTOMETRIC) or "MONOCHROME2"
     return b"".join(
         (
             bytes(128) + b"DICM",
@@ -172,7 +183,7 @@ def _voxels_alone(file: DicomFile, items: bytes) -> bytes:
             _element(0x00080016, b"UI", _CAPTURE),
             _element(0x00080018, b"UI", b"1.2.3"),
             _element(0x00280002, b"US", struct.pack("<H", 1)),
-            _element(tags.PHOTOMETRIC, b"CS", photometric.encode("ascii", errors="replace")),
+            _element(tags.PHOTOMETRIC, b"CS", b"MONOCHROME2"),
             _element(0x00280008, b"IS", str(size.frames).encode()),
             _element(0x00280010, b"US", struct.pack("<H", size.rows)),
             _element(0x00280011, b"US", struct.pack("<H", size.columns)),

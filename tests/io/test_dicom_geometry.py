@@ -319,15 +319,22 @@ def test_compressed_values_are_the_stored_ones(tmp_path, kind, dtype):
     np.testing.assert_array_equal(read_volume(tmp_path / "a.dcm").data[0, :, :, 0], smooth.T)
 
 
-@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("compressed", [False, True])
-def test_stored_values_do_not_depend_on_how_they_are_shown(tmp_path, kind, compressed):
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_that_are_shown_inverted_are_inverted_as_simple_itk_does(tmp_path, compressed, signed):
     def change(data):
-        data.PhotometricInterpretation = kind
+        data.PhotometricInterpretation, data.PixelRepresentation = "MONOCHROME1", int(signed)
+        data.BitsStored, data.HighBit = 12, 11
+        data.RescaleSlope, data.RescaleIntercept = 1, -5
         if compressed:
             data.compress(RLELossless, generate_instance_uid=False)
 
-    check(write_enhanced(tmp_path / "e.dcm", change=change), expected_affine(positions()))
+    volume = read_volume(write_enhanced(tmp_path / "e.dcm", change=change))
+    np.testing.assert_array_equal(volume.data[0], (-1 if signed else 4095) - VOXELS.astype(int) - 5)
+    assert "MONOCHROME1" in volume.notes[0]
+    if not signed:
+        image = sitk.ReadImage(str(tmp_path / "e.dcm"))
+        np.testing.assert_array_equal(volume.data[0], sitk.GetArrayFromImage(image).T)
 
 
 def test_bytes_in_words_of_a_big_endian_file(tmp_path):
