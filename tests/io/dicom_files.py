@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from l2s_auto.core.errors import UserError
+from l2s_auto.io.volumes import read_grid, read_volume
+
 pydicom = pytest.importorskip("pydicom")
 
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
@@ -23,6 +26,14 @@ VOXELS = np.random.default_rng(4).integers(0, 1000, SHAPE).astype(np.uint16)
 #: Directions of rows and columns of an axial and an oblique scan.
 AXIAL = np.array([[1.0, 0, 0], [0, 1, 0]])
 OBLIQUE = np.linalg.qr(np.array([[0.9, 0.1, 0.3], [-0.2, 0.8, 0.4], [0.1, -0.5, 0.7]]))[0][:, :2].T
+MIXED = [*range(1, SHAPE[2], 2), *range(0, SHAPE[2], 2)]
+BACKWARDS = list(range(SHAPE[2]))[::-1]
+PLANES = {
+    "axial": np.eye(3)[:2],
+    "coronal": np.array([[1.0, 0, 0], [0, 0, -1]]),
+    "sagittal": np.array([[0.0, 1, 0], [0, 0, -1]]),
+    "oblique": OBLIQUE,
+}
 
 
 def base(sop: str, modality: str, *, frames: int | None = None, signed: bool = False, **extra: object) -> Dataset:
@@ -139,3 +150,25 @@ def write_frames(path: Path, *, sop: str = CT, modality: str = "CT", change=lamb
     data.PixelData = planes(range(SHAPE[2]))
     change(data)
     return save(path, data)
+
+
+def check(path: Path, affine: np.ndarray, *, notes: int = 0) -> None:
+    """Each voxel of the source lies within 1e-3 mm of where positions put it; `notes`: how many are expected."""
+    volume = read_volume(path)
+    assert volume.data.shape == (1, *SHAPE) and len(volume.notes) == notes, volume.notes
+    voxels = np.stack([*np.indices(SHAPE).reshape(3, -1), np.ones(VOXELS.size)])
+    there = np.rint(np.linalg.inv(volume.affine) @ affine @ voxels).astype(int)
+    assert np.linalg.norm((volume.affine @ there - affine @ voxels)[:3], axis=0).max() < 1e-3
+    np.testing.assert_array_equal(volume.data[0][tuple(there[:3])], VOXELS.ravel())
+    shape, grid = read_grid(path)
+    assert shape == SHAPE
+    np.testing.assert_array_equal(grid, volume.affine)
+
+
+def refused(path: Path, *words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_volume(path)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert len(caught.value.offences) == 1
+    with pytest.raises(UserError):
+        read_grid(path)
