@@ -28,6 +28,8 @@ _TRAITS = (
     ("FrameType", tags.PET_FRAME_TYPE, tags.FRAME_TYPE, "text"),
     ("ImageType", None, tags.IMAGE_TYPE, "text"),
     ("TriggerTime", None, tags.TRIGGER_TIME, "text"),
+    ("FrameReferenceTime", None, tags.REFERENCE_TIME, "text"),
+    ("ConvolutionKernel", None, tags.KERNEL, "text"),
     ("AcquisitionNumber", None, tags.ACQUISITION, "text"),
 )
 

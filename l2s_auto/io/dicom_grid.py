@@ -33,6 +33,7 @@ _VOLUMES = ("StackID", "TemporalPositionIndex", "TemporalPositionIdentifier", "E
             "DiffusionBValue")  # fmt: skip
 _EXPECTED = "the slices of one volume at equal distances"
 _MEND = "Export the series again, or remove what does not belong to it."
+_ORIGINAL = "Export the original series, or convert it to NIfTI with a program that knows the distance of slices."
 _SPLIT = "Save each time point, echo or stack as a volume of its own."
 
 
@@ -143,14 +144,15 @@ def _differences(one: Frame, usual: Frame) -> list[str]:
 def _oriented(where: Path, frames: Sequence[Frame], notes: list[str]) -> Sequence[Frame]:
     if frames[0].directions is not None:
         return frames
-    if len({one.file for one in frames}) > 1:
+    placed = any(one.position is not None for one in frames)
+    if len({one.file for one in frames}) > 1 or (placed and len(frames) > 1):
         refuse(
             where,
             f"{len(frames)} slices without ImageOrientationPatient"
-            + (" and ImagePositionPatient" if all(one.position is None for one in frames) else "")
+            + ("" if placed else " and ImagePositionPatient")
             + ": neither their order nor their distance is known",
             expected="slices that say where they lie",
-            mend="Export the original series, or convert it to NIfTI with a program that knows the distance of slices.",
+            mend=_ORIGINAL,
         )
     notes.append("it has no orientation (ImageOrientationPatient); slices are taken as axial, with the patient's "
                  "right on the left")  # fmt: skip
@@ -184,7 +186,7 @@ def _positioned(
             where,
             f"{len(frames)} slices without ImagePositionPatient: neither their order nor their distance is known",
             expected="slices that say where they lie",
-            mend="Export the original series, or convert it to NIfTI with a program that knows the distance of slices.",
+            mend=_ORIGINAL,
         )
     if start is None:
         notes.append("it has no position (ImagePositionPatient); its first voxel is placed at 0, 0, 0 mm")
@@ -200,7 +202,7 @@ def _positioned(
             f"{len(frames)} frames without positions of their own and without SpacingBetweenSlices"
             + (f" (SliceThickness {thickness:g} is not the distance of slices)" if thickness else ""),
             expected="frames that say where they lie",
-            mend="Export the original series, or convert it to NIfTI with a program that knows the distance of slices.",
+            mend=_ORIGINAL,
         )
     step = between if signed else abs(between)
     if not signed:

@@ -106,5 +106,10 @@ def _is_film(file: DicomFile) -> bool:
     order = "little" if file.data.order == "<" else "big"
     words = [int.from_bytes(pointer[k : k + 2], order) for k in range(0, len(pointer) - 1, 2)]  # type: ignore[arg-type]
     pointed = {words[k] << 16 | words[k + 1] for k in range(0, len(words) - 1, 2)}
-    timed = bool(pointed & {tags.FRAME_TIME, 0x00181065})
-    return timed or tags.FRAME_TIME in file.data.values or file.data.text(tags.MODALITY) in ("US", "XA", "RF", "IVUS")
+    times = {tags.FRAME_TIME, tags.FRAME_TIMES}
+    return bool(times & (pointed | file.data.values.keys())) or file.data.text(tags.MODALITY) in (
+        "US",
+        "XA",
+        "RF",
+        "IVUS",
+    )

@@ -58,17 +58,18 @@ def scan_in(folder: Path) -> tuple[list[DicomFile], tuple[str, ...]]:
 
 
 def scan_of(path: Path) -> tuple[DicomFile, tuple[str, ...]]:
-    """One file that is read alone, and a note if it is a slice of a series. UserError where it is no scan."""
+    """One file that is read alone, and a note if there is more of its series. UserError where it is no scan."""
     file = read_file(path)
     if kind := other_than_scan(file):
         _refuse_kinds(path, [(path, kind)])
-    if file.size().frames > 1 or not (series := file.data.text(tags.SERIES)):
+    if not (series := file.data.text(tags.SERIES)):
         return file, ()
     more = sum(_is_of(other, series) for other in files_in(path.parent)[:_MAX_NEIGHBOURS] if other.name != path.name)
     if not more:
         return file, ()
+    part = "slice" if file.size().frames == 1 else "file"
     found = f"its folder holds {more} more {'files' if more > 1 else 'file'} of the same series"
-    return file, (f"it is one slice of a series: {found}, which are read together if the folder is given",)
+    return file, (f"it is one {part} of a series: {found}, which are read together if the folder is given",)
 
 
 def require_usable(file: DicomFile, *, where: Path) -> None:

@@ -132,7 +132,7 @@ def test_positions_count_more_than_thickness_and_spacing_between_slices(tmp_path
     def other(shared):
         shared.PixelMeasuresSequence[0].SpacingBetweenSlices = 3.0
 
-    path = write_enhanced(tmp_path / "other.dcm", shared_change=other)
+    path = write_enhanced(tmp_path / "other" / "e.dcm", shared_change=other)
     check(path, expected_affine(positions()), notes=1)
     assert "4.25 mm apart by their positions" in read_volume(path).notes[0]
 
@@ -234,3 +234,9 @@ def test_frames_of_nuclear_medicine_are_sorted_by_slice_vector(tmp_path):
 
     path = write_frames(tmp_path / "n.dcm", sop="1.2.840.10008.5.1.4.1.1.20", modality="NM", change=nuclear)
     check(path, expected_affine(positions()))
+
+
+def test_two_halves_of_a_volume_in_two_files(tmp_path):
+    write_enhanced(tmp_path / "s" / "b.dcm", order=[4, 0, 2])
+    write_enhanced(tmp_path / "s" / "a.dcm", order=[5, 1, 3])
+    check(tmp_path / "s", expected_affine(positions()))

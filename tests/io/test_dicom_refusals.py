@@ -41,6 +41,11 @@ def test_a_series_without_positions_is_refused(tmp_path):
     refused(write_series(tmp_path / "c", change=without("ImageOrientationPatient")), "ImageOrientationPatient")
 
 
+def test_frames_with_positions_but_no_orientation_are_refused(tmp_path):
+    path = write_enhanced(tmp_path / "e.dcm", shared_change=without("PlaneOrientationSequence"))
+    refused(path, "6 slices without ImageOrientationPatient")
+
+
 def test_a_missing_pixel_spacing_is_refused(tmp_path):
     refused(write_series(tmp_path / "a", change=without("PixelSpacing")), "no pixel spacing")
     refused(write_series(tmp_path / "b", order=[0], change=without("PixelSpacing")), "no pixel spacing")
@@ -113,6 +118,13 @@ def test_several_volumes_in_one_file_are_refused(tmp_path, trait, values):
                 "frame 1 and frame 7")  # fmt: skip
 
 
+def test_two_files_of_one_series_at_the_same_place_are_named(tmp_path):
+    for name in ("a", "b"):
+        write_enhanced(tmp_path / "s" / f"{name}.dcm")
+    refused(tmp_path / "s", "0.00 mm from a.dcm frame 1 to b.dcm frame 1")
+    assert "it is one file of a series: its folder holds 1 more file" in read_volume(tmp_path / "s" / "a.dcm").notes[0]
+
+
 def test_two_stacks_that_follow_each_other_are_refused(tmp_path):
     def change(frame, number, _):
         frame.FrameContentSequence[0].StackID = "A" if number < 3 else "B"
@@ -126,6 +138,8 @@ def test_two_stacks_that_follow_each_other_are_refused(tmp_path):
         ("EchoTime", (10, 80), "EchoTime 10.0, 80.0"),
         ("TemporalPositionIdentifier", (1, 2), "TemporalPositionIdentifier 1, 2"),
         ("AcquisitionNumber", (1, 2), "AcquisitionNumber 1 and 2"),
+        ("FrameReferenceTime", (500, 1500), "FrameReferenceTime 500.0 and 1500.0"),
+        ("ConvolutionKernel", ("B30f", "B70f"), "ConvolutionKernel B30f and B70f"),
         ("ImageType", (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"]), "PRIMARY\\M"),
     ],
 )
