@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from l2s_auto.io import dicom_file as tags
 from l2s_auto.io.dicom_file import DicomFile, whole
-from l2s_auto.io.dicom_header import DicomSize
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 #: Start of a SOP class -> what it is; none of these is ever a scan. The longest start counts.
@@ -49,6 +48,7 @@ _MODALITIES = {
     "DOC": "an encapsulated document",
     "ECG": "a waveform",
 }
+_COLOURS = ("RGB", "YBR", "PALETTE", "ARGB", "HSV", "CMYK", "XYB")
 _FILM = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7")  # MPEG, HEVC, SMPTE
 
 
@@ -63,15 +63,21 @@ def other_than_scan(file: DicomFile) -> str:
     return _MODALITIES.get(file.data.text(tags.MODALITY).upper(), "")
 
 
-def unusable(file: DicomFile, size: DicomSize) -> tuple[str, str]:
-    """(what an image is that is no stack of slices of one value a voxel, what to do); empty where it may be one."""
+def unusable(file: DicomFile) -> tuple[str, str]:
+    """(what an image is that is no stack of slices of one value a voxel, what to do); empty where it may be one.
+
+    Raises what `DicomFile.size` does.
+    """
     data, modality = file.data, file.data.text(tags.MODALITY)
     image_type = [word.strip().upper() for word in data.text(tags.IMAGE_TYPE).split("\\")]
     colours = data.text(tags.PHOTOMETRIC)
     if file.elements.syntax.startswith(_FILM):
         return "a film", "Choose a scan with slices of one time."
-    if size.samples != 1 or not (colours.startswith("MONOCHROME") or not colours):
-        return f"a colour image ({colours or f'{size.samples} values a pixel'})", "Choose the original scan, in grey."
+    if colours.startswith(_COLOURS):  # whose size follows other rules
+        return f"a colour image ({colours})", "Choose the original scan, in grey."
+    size = file.size()
+    if size.samples != 1:
+        return f"an image of {size.samples} values a pixel", "Choose the original scan, in grey."
     if "MOSAIC" in image_type:
         return (
             "a Siemens mosaic, which holds many slices side by side in one image",

@@ -14,7 +14,7 @@ from l2s_auto.io import dicom_file as tags
 from l2s_auto.io.dicom_file import DicomFile
 from l2s_auto.io.dicom_frames import Frame, frames_of, shared_position
 from l2s_auto.io.dicom_grid import Grid, grid_of, refuse
-from l2s_auto.io.dicom_series import require_usable, scan_in, scan_of
+from l2s_auto.io.dicom_series import scan_in, scan_of
 from l2s_auto.io.dicom_voxels import is_inverted, read_voxels
 from l2s_auto.io.gunzip import DamagedFile
 from l2s_auto.io.isolated import memory_limit
@@ -46,7 +46,6 @@ def _scan(path: Path) -> tuple[list[DicomFile], Grid]:
         files, notes = scan_in(path)
     else:
         file, notes = scan_of(path)
-        require_usable(file, where=path)
         files = [file]
     frames = [frame for index in range(len(files)) for frame in _frames(path, files, index)]
     nuclear = len(files) == 1 and files[0].data.text(tags.MODALITY) == "NM"

@@ -33,9 +33,10 @@ def scan_in(folder: Path) -> tuple[list[DicomFile], tuple[str, ...]]:
             file = read_file(path)
             if kind := other_than_scan(file):
                 others.append((path, kind))
-            else:
+                continue
+            if not unusable(file)[0]:
                 file.size()
-                images.append(file)
+            images.append(file)
         except (DamagedFile, EOFError, OSError) as error:
             damaged.append(f"{path.name} ({getattr(error, 'strerror', None) or error})")
     if damaged:
@@ -48,7 +49,7 @@ def scan_in(folder: Path) -> tuple[list[DicomFile], tuple[str, ...]]:
     if len(series) > 1:
         _refuse_several(folder, series)
     for file in images:
-        require_usable(file, where=folder / file.path.name)
+        require_usable(file, where=file.path)
     return images, tuple(
         f"{len(paths)} files of its folder are not used, since each is {kind}: {some_of(paths, most=3)}"
         if len(paths := [path.name for path, other in others if other == kind]) > 1
@@ -62,6 +63,7 @@ def scan_of(path: Path) -> tuple[DicomFile, tuple[str, ...]]:
     file = read_file(path)
     if kind := other_than_scan(file):
         _refuse_kinds(path, [(path, kind)])
+    require_usable(file, where=path)
     if not (series := file.data.text(tags.SERIES)):
         return file, ()
     more = sum(_is_of(other, series) for other in files_in(path.parent)[:_MAX_NEIGHBOURS] if other.name != path.name)
@@ -74,7 +76,7 @@ def scan_of(path: Path) -> tuple[DicomFile, tuple[str, ...]]:
 
 def require_usable(file: DicomFile, *, where: Path) -> None:
     """UserError for an image that is no stack of slices with one value a voxel."""
-    kind, mend = unusable(file, file.size())
+    kind, mend = unusable(file)
     if kind:
         raise UserError.single(
             "A DICOM file is not a scan that can be used.",
@@ -126,7 +128,7 @@ def _refuse_several(folder: Path, series: dict[str, list[DicomFile]]) -> NoRetur
 
 def _label(files: Sequence[DicomFile]) -> str:
     """Number, description, modality and slices of a series, e.g. 'series 3 "T1" (MR): 40 slices'."""
-    data, slices = files[0].data, sum(file.size().frames for file in files)
+    data, slices = files[0].data, sum(1 if unusable(file)[0] else file.size().frames for file in files)
     words = ["series", data.text(tags.SERIES_NUMBER) or "without number"]
     if description := data.text(tags.DESCRIPTION):
         words.append(f'"{shortened(description, limit=64, quoted=False)}"')

@@ -204,6 +204,16 @@ def test_several_series_are_listed(tmp_path):
     )
 
 
+def test_a_screenshot_beside_a_series_is_listed(tmp_path):
+    def screenshot(data, _):
+        colour(data)
+        data.SeriesInstanceUID, data.SeriesNumber, data.SeriesDescription = "1.2.7", 99, "dose report"
+
+    write_series(tmp_path / "s")
+    write_series(tmp_path / "s", order=[0], change=screenshot, prefix="x", sop=CAPTURE, modality="OT")
+    refused(tmp_path / "s", 'series 99 "dose report" OT, 1 slice')
+
+
 def test_slices_with_a_series_each_are_explained(tmp_path):
     path = write_series(tmp_path / "s", change=lambda data, k: setattr(data, "SeriesInstanceUID", f"1.2.{k + 1}"))
     refused(path, "6 DICOM series", "UID 1.2.1", "export it again with one SeriesInstanceUID")
