@@ -6,13 +6,15 @@ What a frame says of itself counts first, then what its file says of all frames,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from l2s_auto.io import dicom_file as tags
 from l2s_auto.io.dicom_file import DicomFile, double, numbers, whole
 from l2s_auto.io.dicom_header import DataSet
 from l2s_auto.io.gunzip import DamagedFile
 
+#: Of one file, far above what is met.
+MAX_FRAMES = 65_536
 #: What tells frames at one place apart: (name, sequence of the functional group or None, tag, form of its value).
 _TRAITS = (
     ("StackID", tags.FRAME_CONTENT, tags.STACK, "text"),
@@ -72,10 +74,15 @@ def frames_of(file: DicomFile, *, index: int, name: str) -> list[Frame]:
     index  the number of the file; name: how messages call it, empty for a file that is read alone
     """
     size = file.size()
+    if size.frames > MAX_FRAMES:
+        raise DamagedFile(f"{size.frames} frames, but expected at most {MAX_FRAMES}")
     groups = _Groups(file.data, size.frames)
     single = size.frames == 1
-    frames = []
+    frames: list[Frame] = []
     for number in range(size.frames):
+        if frames and not groups.has_own:
+            frames.append(replace(frames[0], number=number, name=_name(name, number, size.frames)))
+            continue
         frame = groups.of(number)
         spacing, spacing_from = _spacing(frame)
         position = frame.numbers(tags.PLANE_POSITION, tags.POSITION, "a position", 3, top=single)
@@ -140,6 +147,11 @@ class _Groups:
         self._shared = data.items(tags.SHARED)[:1]
         if self._own and len(self._own) != frames:
             raise DamagedFile(f"functional groups of {len(self._own)} frames, but its header says {frames}")
+
+    @property
+    def has_own(self) -> bool:
+        """Whether frames say something of themselves."""
+        return bool(self._own)
 
     def of(self, number: int) -> _FrameData:
         return _FrameData(self._own[number : number + 1], self._shared, self._data)

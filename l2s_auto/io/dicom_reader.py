@@ -28,14 +28,16 @@ Header = tuple[tuple[int, int, int], int, np.ndarray]
 
 def read_header(path: Path) -> Header:
     """(X, Y, Z) shape, number of channels, affine; voxels are not decoded."""
-    _, grid = _scan(path)
+    with memory_limit(_MEMORY):
+        _, grid = _scan(path)
     columns, rows = grid.frames[0].size
     return (columns, rows, len(grid.frames)), 1, lps_affine(grid.columns, grid.origin)
 
 
 def read(path: Path) -> Volume:
     """(1, X, Y, Z) data, affine and notes of a file or of a folder with one DICOM series."""
-    files, grid = _scan(path)
+    with memory_limit(_MEMORY):
+        files, grid = _scan(path)
     with memory_limit(_MEMORY + _MEMORY_FACTOR * sum(file.size().nbytes for file in files)):
         data = read_voxels(files, grid.frames)
     return Volume(data[np.newaxis], lps_affine(grid.columns, grid.origin), grid.notes)

@@ -302,3 +302,11 @@ def test_a_pixel_spacing_that_is_none_is_shown(tmp_path, value):
 
 def test_a_slope_of_zero_is_refused(tmp_path):
     refused(write_series(tmp_path / "s", change=lambda data, _: setattr(data, "RescaleSlope", 0)), "RescaleSlope 0")
+
+
+def test_millions_of_frames_are_refused_at_once(tmp_path):
+    def change(data):
+        data.Rows = data.Columns = 1
+        data.NumberOfFrames, data.PixelData = 4_000_000, bytes(8_000_000)
+
+    refused(write_frames(tmp_path / "f.dcm", change=change), "4000000 frames, but expected at most 65536")
