@@ -15,7 +15,7 @@ _SECONDS, _SECONDS_PER_GB = 60.0, 600.0
 
 
 def read_header(path: Path) -> dicom_reader.Header:
-    """(X, Y, Z) shape, number of channels, affine; a folder is read completely."""
+    """(X, Y, Z) shape, number of channels, affine; voxels are not decoded."""
     return call_isolated(dicom_reader.read_header, path, seconds=_limit(path))
 
 

@@ -74,9 +74,10 @@ def grid_of(
     _check_alike(where, frames)
     frames = _oriented(where, frames, notes)
     across, down = _directions(frames[0])
-    frames = _positioned(where, frames, np.cross(across, down), start, signed, notes)
+    normal = np.cross(across, down) / np.linalg.norm(np.cross(across, down))
+    frames = _positioned(where, frames, normal, start, signed, notes)
     _check_one_volume(where, frames)
-    order, step = _ordered(where, frames, np.cross(across, down), notes)
+    order, step = _ordered(where, frames, normal, notes)
     first = order[0]
     if first.spacing_from != "PixelSpacing":
         notes.append(f"the pixel spacing is {first.spacing_from}, since PixelSpacing is missing")
@@ -116,16 +117,15 @@ def _check_alike(where: Path, frames: Sequence[Frame]) -> None:
 
 def _usual(frames: Sequence[Frame]) -> Frame:
     """A slice that is like most of them."""
-    kinds = Counter((one.size, one.spacing, one.directions and tuple(np.round(one.directions, 2))) for one in frames)
-    usual = kinds.most_common(1)[0][0]
-    return next(
-        one for one in frames if (one.size, one.spacing, one.directions and tuple(np.round(one.directions, 2))) == usual
-    )
+    kinds = [(one.size, one.spacing, tuple(round(x, 2) for x in one.directions or ())) for one in frames]
+    return frames[kinds.index(Counter(kinds).most_common(1)[0][0])]
 
 
 def _differences(one: Frame, usual: Frame) -> list[str]:
     """What would make both slices of different grids; ITK would give all slices the first one's."""
     assert one.spacing is not None and usual.spacing is not None
+    if (one.directions, one.size, one.spacing) == (usual.directions, usual.size, usual.spacing):
+        return []
     ways = []
     if one.directions != usual.directions:
         turned = np.subtract(one.directions or np.zeros(6), usual.directions or np.zeros(6))
