@@ -14,14 +14,17 @@ NO_GRID: Grid = ((0, 0, 0), np.eye(4))
 
 
 def dicom_grid(path: Path) -> Grid:
-    """(shape, affine to RAS mm). KeyError, AttributeError, … where a file does not say where all its slices lie.
+    """(shape, affine to RAS mm). ValueError where a file does not say where all its slices lie.
 
     NO_GRID where they say it, and lie on no grid: at one place, or 0.3 mm and more beside equal steps.
     """
     import pydicom
 
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    slices = [slice_ for file in files for slice_ in _slices(pydicom.dcmread(file, force=True))]
+    try:
+        slices = [slice_ for file in files for slice_ in _slices(pydicom.dcmread(file, force=True))]
+    except Exception as error:  # pydicom raises nearly anything on damaged files
+        raise ValueError("where the slices lie") from error
     places = np.array([place for place, *_ in slices])
     directions = np.array([directions for _, directions, *_ in slices])
     spacings = np.array([spacing for _, _, spacing, _ in slices])
