@@ -110,8 +110,8 @@ def _refuse_kinds(where: Path, others: Sequence[tuple[Path, str]]) -> NoReturn:
 def _refuse_several(folder: Path, series: dict[str, list[DicomFile]]) -> NoReturn:
     labels = [_label(files) for files in series.values()]
     listed = [
-        f"{label}, UID {shortened(uid, limit=64, quoted=False) or 'missing'}" if labels.count(label) > 1 else label
-        for label, uid in zip(labels, series, strict=True)
+        f"{label}{f', UID {shortened(uid, limit=64, quoted=False)}' * (labels.count(label) > 1)}, {_slices(files)}"
+        for label, (uid, files) in zip(labels, series.items(), strict=True)
     ]
     mend = "Put each series into a folder of its own."
     if all(len(files) == 1 for files in series.values()):
@@ -127,11 +127,16 @@ def _refuse_several(folder: Path, series: dict[str, list[DicomFile]]) -> NoRetur
 
 
 def _label(files: Sequence[DicomFile]) -> str:
-    """Number, description, modality and slices of a series, e.g. 'series 3 "T1" (MR): 40 slices'."""
-    data, slices = files[0].data, sum(1 if unusable(file)[0] else file.size().frames for file in files)
+    """Number, description and modality of a series, e.g. 'series 3 "T1" MR'."""
+    data = files[0].data
     words = ["series", data.text(tags.SERIES_NUMBER) or "without number"]
     if description := data.text(tags.DESCRIPTION):
         words.append(f'"{shortened(description, limit=64, quoted=False)}"')
     if modality := data.text(tags.MODALITY):
         words.append(modality)
-    return f"{' '.join(words)}, {slices} {'slices' if slices > 1 else 'slice'}"
+    return " ".join(words)
+
+
+def _slices(files: Sequence[DicomFile]) -> str:
+    count = sum(1 if unusable(file)[0] else file.size().frames for file in files)
+    return f"{count} {'slices' if count > 1 else 'slice'}"

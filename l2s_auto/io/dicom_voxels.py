@@ -77,9 +77,12 @@ class _Form:
         high = whole(file.data, tags.HIGH_BIT)
         high = bits - 1 if high is None else high
         if signed > 1 or not 1 <= bits <= allocated or not bits - 1 <= high < allocated:
-            raise DamagedFile(f"{bits} bits up to bit {high} of {allocated}, sign {signed}")
+            raise DamagedFile(
+                f"{file.path.name}: BitsStored {bits}, HighBit {high}, PixelRepresentation {signed} in voxels of "
+                f"{allocated} bits"
+            )
         if allocated not in (1, 8, 16, 32):
-            raise DamagedFile(f"voxels of {allocated} bits, but expected 8, 16 or 32")
+            raise DamagedFile(f"{file.path.name}: voxels of {allocated} bits, but expected 8, 16 or 32")
         return cls(np.dtype(f"{'i' if signed else 'u'}{max(1, allocated // 8)}"), bits, high)
 
     @property
@@ -158,7 +161,9 @@ def _by_gdcm(file: DicomFile, items: bytes, form: _Form) -> np.ndarray:
     array = SimpleITK.GetArrayFromImage(image)
     stored = array.astype(form.dtype, copy=False)
     if array.size != expected or not np.array_equal(stored, array):
-        raise DamagedFile(f"{array.size} voxels of {array.dtype}, but its header says {expected} of {form.dtype}")
+        raise DamagedFile(
+            f"{file.path.name}: {array.size} voxels of {array.dtype}, but its header says {expected} of {form.dtype}"
+        )
     return stored
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from l2s_auto.core.errors import UserError
 from l2s_auto.io.volumes import read_volume
 
 pydicom = pytest.importorskip("pydicom")
@@ -310,3 +311,16 @@ def test_millions_of_frames_are_refused_at_once(tmp_path):
         data.NumberOfFrames, data.PixelData = 4_000_000, bytes(8_000_000)
 
     refused(write_frames(tmp_path / "f.dcm", change=change), "4000000 frames, but expected at most 65536")
+
+
+def test_series_that_are_told_apart_by_their_number_alone_show_it(tmp_path):
+    write_series(tmp_path / "s", change=lambda data, k: k == 2 and setattr(data, "SeriesInstanceUID", "1.2.77"))
+    refused(tmp_path / "s", "2 DICOM series", "series 3 MR, UID 1.2.77, 1 slice", "UID 1.2.3, 5 slices")
+
+
+def test_bits_that_contradict_each_other_are_shown(tmp_path):
+    path = write_series(tmp_path / "s", change=lambda data, k: k == 2 and setattr(data, "BitsStored", 33))
+    with pytest.raises(
+        UserError, match=r"IM0002.dcm: BitsStored 33, HighBit 15, PixelRepresentation 0 in voxels of 16"
+    ):
+        read_volume(path)
