@@ -17,7 +17,8 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.io import dicom_file as tags
 from l2s_auto.io.dicom_file import DicomFile, whole
 from l2s_auto.io.dicom_frames import Frame
-from l2s_auto.io.dicom_header import read_bytes
+from l2s_auto.io.dicom_header import RLE, read_bytes
+from l2s_auto.io.dicom_rle import decode_rle
 from l2s_auto.io.gunzip import DamagedFile
 
 #: Secondary capture, which GDCM never rescales.
@@ -151,6 +152,11 @@ def _by_gdcm(file: DicomFile, items: bytes, form: _Form) -> np.ndarray:
         try:
             image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
         except RuntimeError as error:
+            if file.elements.syntax == RLE:
+                try:
+                    return decode_rle(items, frames=size.frames, pixels=size.rows * size.columns, dtype=form.dtype)
+                except DamagedFile as damage:
+                    raise DamagedFile(f"{file.path.name}: {damage}") from None
             raise UserError.single(
                 "A file cannot be read.",
                 where=str(file.path),

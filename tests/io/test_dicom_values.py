@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from l2s_auto.io.dicom_rle import decode_rle
+from l2s_auto.io.gunzip import DamagedFile
 from l2s_auto.io.volumes import read_volume
 
 pydicom = pytest.importorskip("pydicom")
@@ -21,6 +23,7 @@ from tests.io.dicom_files import (  # noqa: E402
     MIXED,
     SHAPE,
     VOXELS,
+    base,
     write_enhanced,
     write_series,
 )
@@ -105,3 +108,32 @@ def test_bytes_in_words_of_a_big_endian_file(tmp_path):
     for big in (False, True):
         volume = read_volume(write_series(tmp_path / str(big), change=change))
         np.testing.assert_array_equal(volume.data[0], VOXELS[:-1] % 256)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_run_lengths_of_an_odd_number_of_pixels(tmp_path, bits):
+    def change(data, slice_):
+        if bits == 8:
+            data.BitsAllocated, data.BitsStored, data.HighBit = 8, 8, 7
+            data.PixelData = (VOXELS[:, :, slice_].T % 3).astype(np.uint8).tobytes() + b"\0"
+        data.compress(RLELossless, generate_instance_uid=False)
+
+    volume = read_volume(write_series(tmp_path / "s", change=change))
+    np.testing.assert_array_equal(volume.data[0], VOXELS % 3 if bits == 8 else VOXELS)
+
+
+def test_run_lengths_are_decoded_as_pydicom_does():
+    rng = np.random.default_rng(3)
+    for dtype in (np.uint8, np.int16, np.uint16):
+        values = np.repeat(rng.integers(-100 if np.dtype(dtype).kind == "i" else 0, 100, 60), rng.integers(1, 300, 60))
+        data = base(CT, "CT", Rows=1, Columns=len(values), BitsAllocated=8 * np.dtype(dtype).itemsize)
+        data.BitsStored, data.HighBit = data.BitsAllocated, data.BitsAllocated - 1
+        data.PixelRepresentation = int(np.dtype(dtype).kind == "i")
+        data.PixelData = values.astype(dtype).tobytes() + b"\0" * (len(values) * np.dtype(dtype).itemsize % 2)
+        data.compress(RLELossless, generate_instance_uid=False)
+        items = data.PixelData
+        found = decode_rle(items, frames=1, pixels=len(values), dtype=np.dtype(dtype))
+        np.testing.assert_array_equal(found, values)
+        for spoilt in (items[:60], items[: len(items) // 2], items[:8] + items[8:].replace(b"\x40\0\0\0", bytes(4), 1)):
+            with pytest.raises(DamagedFile):
+                decode_rle(spoilt, frames=1, pixels=len(values), dtype=np.dtype(dtype))
