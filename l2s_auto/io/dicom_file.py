@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from l2s_auto.core.errors import shortened
-from l2s_auto.io.dicom_header import DataSet, DicomSize, Elements, read_elements
+from l2s_auto.io.dicom_elements import DataSet
+from l2s_auto.io.dicom_header import DicomSize, Elements, read_elements
 from l2s_auto.io.gunzip import DamagedFile
 
 IMAGE_TYPE, SOP_CLASS, MODALITY, DESCRIPTION = 0x00080008, 0x00080016, 0x00080060, 0x0008103E

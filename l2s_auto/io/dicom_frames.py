@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from l2s_auto.io import dicom_file as tags
+from l2s_auto.io.dicom_elements import DataSet
 from l2s_auto.io.dicom_file import DicomFile, double, numbers, whole
-from l2s_auto.io.dicom_header import DataSet
 from l2s_auto.io.gunzip import DamagedFile
 
 #: Of one file, far above what is met.

@@ -15,9 +15,10 @@ import numpy as np
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.io import dicom_file as tags
+from l2s_auto.io.dicom_elements import RLE
 from l2s_auto.io.dicom_file import DicomFile, whole
 from l2s_auto.io.dicom_frames import Frame
-from l2s_auto.io.dicom_header import RLE, read_bytes
+from l2s_auto.io.dicom_header import read_bytes
 from l2s_auto.io.dicom_rle import decode_rle
 from l2s_auto.io.gunzip import DamagedFile
 
