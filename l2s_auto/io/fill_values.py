@@ -14,7 +14,8 @@ MIN_FRACTION = 1e-3  # of the voxels: fewer with an extreme value are not outsid
 MIN_NOT_FINITE = 1e-2  # of the voxels: fewer that are NaN or infinite are damage
 CONNECTED = 0.5  # fraction of the NaN that has to be connected with the border
 MIN_DISTINCT = 20  # values that the rest has to have: fewer are a label map, or a drawing
-TAIL = 0.05  # voxels on the way to an extreme value, per voxel that has it: more are a tail of the image
+TAIL = 0.1  # voxels on the way to an extreme value, per voxel that has it: more are a tail of the image
+FAR, TAILS = 1.5, 10.0  # in ranges of the rest: how far away a fill value is, and what is an image all the same
 AIR = (-1024.0, -1000.0)  # in Hounsfield units: never a fill value, however little of it is in the scan
 SAMPLED = 1_000_000  # voxels that are looked at
 _BACKGROUND = 0.0  # what masks leave outside, which preprocessing knows
@@ -41,7 +42,7 @@ class Fill:
         """(*S) where `channel` is outside."""
         if np.isnan(self.value):
             return ~np.isfinite(channel)
-        return channel < self.below if self.below > -np.inf else channel > self.above
+        return _beyond(channel, self.below, self.above)
 
     @property
     def level(self) -> float:
@@ -79,68 +80,73 @@ def fill_values(channel: np.ndarray) -> list[Fill]:
     """Fill values of (X, Y, Z): at most the smallest and the largest value. Numbers that are not finite are ignored.
 
     One is a fill value if many voxels have exactly it, at the border of the volume more than elsewhere, and if it is
-    further away from all others than they are from each other (from their 1st to their 99th percentile).
+    far away from all others, compared with what these differ by (from their 10th to their 90th percentile).
     """
-    sample = sampled(channel)
-    lattice = sample.astype(np.float64)
-    good = np.isfinite(lattice)
-    values = lattice[good]
+    lattice = sampled(channel).astype(np.float64)
+    values = lattice[np.isfinite(lattice)]
     if values.size == 0:
         return []
-    found = []
-    for extreme in (float(values.min()), float(values.max())):
-        limits = _limits(values[values != extreme], extreme, int((values == extreme).sum()), values.size)
-        if limits is None or not _at_border(lattice == extreme):
-            continue
-        outside = Fill(extreme, 0, 0.0, 0.0, *limits)
-        mask = outside.mask(channel)
-        rest = channel[~mask]
-        if channel.dtype.kind == "f":
-            rest = rest[np.isfinite(rest)]
-        if rest.size:
-            count = int(np.count_nonzero(mask))
-            found.append(Fill(extreme, count, float(rest.min()), float(rest.max()), *limits))
-    if len(found) == 2:  # the range of neither holds the other
-        both = [f.mask(channel) for f in found]
-        rest = channel[~(both[0] | both[1])]
-        rest = rest[np.isfinite(rest)] if channel.dtype.kind == "f" else rest
-        if rest.size:
-            lowest, highest = float(rest.min()), float(rest.max())
-            found = [Fill(f.value, f.count, lowest, highest, f.below, f.above) for f in found]
-    return found
+    limits = [_limits(values, extreme) for extreme in (float(values.min()), float(values.max()))]
+    found = [limit for limit in limits if limit is not None and _at_border(lattice == limit[0])]
+    if not found:
+        return []
+    masks = [_beyond(channel, below, above) for _, below, above in found]
+    rest = channel[~np.logical_or.reduce(masks)]
+    rest = rest[np.isfinite(rest)] if channel.dtype.kind == "f" else rest
+    if rest.size == 0:
+        return []
+    counts, lowest, highest = [int(np.count_nonzero(mask)) for mask in masks], float(rest.min()), float(rest.max())
+    return [Fill(limit[0], count, lowest, highest, *limit[1:]) for limit, count in zip(found, counts, strict=True)]
 
 
-def _limits(rest: np.ndarray, extreme: float, count: int, size: int) -> tuple[float, float] | None:
-    """(below, above), as of a Fill, that tell a fill value from (N,) `rest`; None if it is none."""
-    if count < MIN_FRACTION * size or rest.size == 0 or extreme == _BACKGROUND or AIR[0] <= extreme <= AIR[1]:
-        return None
-    # Another fill value at the other end would widen the range: the percentiles are those of the middle.
-    lowest, highest = float(rest.min()), float(rest.max())
-    middle = rest
-    for other in (lowest, highest):
-        share = float(np.mean(middle == other)) if middle.size else 0.0
-        kept = middle[middle != other]
-        if share >= MIN_FRACTION and kept.size and _apart(kept, other):
-            middle = kept
-    if np.unique(middle[:: max(1, middle.size // 50_000)]).size < MIN_DISTINCT:
-        return None
-    low, high = (float(p) for p in np.percentile(middle, [1, 99]))
-    range_ = high - low
-    if extreme == -1 and lowest >= 0:  # no intensity: what a program writes where there is none
-        return -0.5, np.inf
-    if not _apart(middle, extreme):
-        return None
-    below = extreme < low
-    way = (extreme + low) / 2 if below else (extreme + high) / 2
-    if np.count_nonzero((rest < way) if below else (rest > way) & (rest < np.inf)) > TAIL * count:
-        return None
-    return (low - range_, np.inf) if below else (-np.inf, high + range_)
+def _beyond(channel: np.ndarray, below: float, above: float) -> np.ndarray:
+    return channel < below if below > -np.inf else channel > above
 
 
-def _apart(values: np.ndarray, extreme: float) -> bool:
-    """Whether a value is further away from (N,) values than they are from each other."""
-    low, high = (float(p) for p in np.percentile(values, [1, 99]))
-    return high > low and max(low - extreme, extreme - high) > high - low
+def _limits(values: np.ndarray, extreme: float) -> tuple[float, float, float] | None:
+    """(extreme, below, above), as of a Fill, if the smallest or largest of (N,) values may be one."""
+    at = values == extreme
+    rest = values[~at]
+    if _is_usual(extreme) or np.count_nonzero(at) < MIN_FRACTION * at.size or rest.size == 0:
+        return None
+    low_end = extreme < float(rest.min())
+    opposite = float(rest.max() if low_end else rest.min())
+    others = rest[rest != opposite]
+    if others.size and not _is_usual(opposite) and _apart(others, opposite) is not None:
+        rest = others  # there may be a fill value at each end
+    if np.unique(rest[:: max(1, rest.size // 50_000)]).size < MIN_DISTINCT:
+        return None
+    if extreme == -1 and low_end and opposite > 0 and float(rest.min()) >= 0:
+        return extreme, -0.5, np.inf  # what programs write where there is no intensity
+    range_ = _apart(rest, extreme)
+    if range_ is None:
+        return None
+    low, high = range_
+    middle = (extreme + low) / 2 if low_end else (extreme + high) / 2
+    if np.count_nonzero(rest < middle if low_end else rest > middle) > TAIL * np.count_nonzero(at):
+        return None
+    reach = TAILS * (high - low)  # tails of the image stay, though most of it is within its percentiles
+    return (extreme, max(middle, low - reach), np.inf) if low_end else (extreme, -np.inf, min(middle, high + reach))
+
+
+def _is_usual(value: float) -> bool:
+    """Whether it is background by itself: what masks leave outside, or air."""
+    return value == _BACKGROUND or AIR[0] <= value <= AIR[1]
+
+
+def _apart(values: np.ndarray, extreme: float) -> tuple[float, float] | None:
+    """The range of (N,) values, if one at an end is further away from them than `FAR` times that range.
+
+    From their 10th to their 90th percentile, so that what interpolation made at the border of a fill value does not
+    count; zeros, which may be nearly all, are in it.
+    """
+    tissue = values[values != _BACKGROUND]
+    if tissue.size == 0:
+        return None
+    low, high = (float(p) for p in np.percentile(tissue, [10, 90]))
+    if tissue.size < values.size:
+        low, high = min(low, _BACKGROUND), max(high, _BACKGROUND)
+    return (low, high) if high > low and max(low - extreme, extreme - high) > FAR * (high - low) else None
 
 
 def _at_border(mask: np.ndarray) -> bool:

@@ -12,7 +12,6 @@ from l2s_auto.io.fill_values import sampled
 CT = "CT"
 #: What a channel that is called CT is called where none of its scans is in Hounsfield units.
 OTHER_CT = "CT (other units)"
-#: A CT's name, in any spelling of its letters.
 OFFSETS = (1024, 1000)  # raw numbers of scanners, less these, are Hounsfield units
 EXPECTED = "Hounsfield units (air -1000, water 0)"
 
@@ -22,6 +21,9 @@ _NARROW = 20.0  # the whole range of a CT is wider: noise alone is
 _WIDEST = 32767.0  # beyond it, numbers below 0 were stored without their sign
 _TISSUE = (-150, 200)  # Hounsfield units of fat, water, soft tissue
 _SOME = 0.1  # of the voxels: soft tissue, where a scan has any
+_LITTLE = 0.005  # of the voxels: the least of a body in a field of view
+_BODY = 0.4  # of the voxels: a body, where what was taken for soft tissue is air
+_LOWEST = -4096.0  # what the 12 bits of a scanner reach
 _FEW = 1e-3  # of the voxels: negative numbers that interpolation leaves
 
 
@@ -64,6 +66,8 @@ def units_of(channel: np.ndarray) -> Units:
     values = sampled(channel).ravel().astype(np.float64)
     lowest, highest = float(channel.min()), float(channel.max())
     kind, offset = _kind(values[np.isfinite(values)], lowest, highest)
+    if kind == "clipped" and channel.dtype == np.uint8:  # of 8 bits are pictures, which are windowed
+        kind = "other"
     return Units(kind, lowest, highest, offset)
 
 
@@ -71,11 +75,11 @@ def _kind(values: np.ndarray, lowest: float, highest: float) -> tuple[Kind, int]
     def share(low: float, high: float) -> float:
         return float(np.mean((values >= low) & (values <= high)))
 
-    if highest - lowest < _NARROW or (highest > _WIDEST and lowest >= 0):
+    if highest - lowest < _NARROW or (highest > _WIDEST and lowest >= 0) or share(-np.inf, _LOWEST) > 0.01:
         return "other", 0
     if share(-np.inf, -100) < 0.01:  # raw numbers may go a little below 0, where they were interpolated
         tissue = share(1024 + _TISSUE[0], 1024 + _TISSUE[1])
-        if tissue >= _SOME and tissue > 3 * share(350, 700):
+        if tissue >= max(_LITTLE, 3 * share(350, 700), 0.5 * share(600, np.inf)):
             return "offset", _offset(values)
     if share(-np.inf, -0.5) >= _FEW or lowest <= -_NARROW:
         twice = lowest <= -1500 and share(-1024 + _TISSUE[0], -1024 + _TISSUE[1]) >= _SOME
@@ -88,11 +92,39 @@ def _without_negative(values: np.ndarray, lowest: float, highest: float) -> Kind
     inside = values[(values > lowest) & (values < highest)]
     if inside.size == 0:
         return "other"
-    soft = float(np.mean((inside >= 5) & (inside <= 110)))
+    soft = float(np.mean((inside >= 10) & (inside <= 120)))
+    if _has_peak_above(inside):
+        return "other"
     if highest in (255.0, 65535.0) or (highest <= 255 and soft < 0.5):
         return "other"
+    mode = _mode(inside)
+    if 25 <= mode <= 120 and soft >= 3 * _SOME:
+        return "clipped"
+    cut = float(np.mean(values == lowest))
+    if cut >= 0.02:
+        return "clipped" if 10 <= mode <= 120 and soft >= _SOME else "other"
     air = float(np.mean(values <= lowest + 5))
-    return "clipped" if soft >= _SOME or air < 0.01 else "other"
+    return "clipped" if air < 0.01 else "other"
+
+
+def _has_peak_above(values: np.ndarray) -> bool:
+    """Whether much of (N,) numbers lies around a peak above soft tissue, with next to nothing in between."""
+    above = values[values > 150]
+    if above.size < _BODY * values.size or above.size > 0.95 * values.size:
+        return False
+    bins = np.linspace(0, float(np.percentile(above, 99)), 41)
+    counts = np.histogram(values, bins=bins)[0]
+    first = int(np.searchsorted(bins, 150))
+    peak = first + int(np.argmax(counts[first:])) if first < len(counts) else 0
+    start = int(np.argmax(counts[: max(1, first)]))
+    return peak > start + 1 and 3 * int(counts[start + 1 : peak].min()) < int(counts[peak])
+
+
+def _mode(values: np.ndarray) -> float:
+    """The usual one of (N,) numbers, within 2."""
+    lowest, highest = float(np.floor(values.min())), float(values.max())
+    counts, edges = np.histogram(values, bins=np.arange(lowest, min(highest, lowest + 40_000) + 5, 4))
+    return float(edges[int(np.argmax(counts))]) + 2
 
 
 def _offset(values: np.ndarray) -> int:
@@ -100,6 +132,4 @@ def _offset(values: np.ndarray) -> int:
     air = values[(values < 100) & (values != values.min())]
     if air.size < 0.02 * values.size:
         return OFFSETS[0]
-    counts, edges = np.histogram(air, bins=np.arange(np.floor(air.min()), 101, 4))
-    mode = float(edges[int(np.argmax(counts))]) + 2
-    return OFFSETS[1] if mode < 8 else OFFSETS[0]
+    return OFFSETS[1] if _mode(air) < 8 else OFFSETS[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from l2s_auto.core.errors import Offence, some_of
 from l2s_auto.core.types import Volume
+from l2s_auto.io.fill_values import sampled
 from l2s_auto.io.hounsfield import CT, EXPECTED, OTHER_CT, Units, is_ct
 from l2s_auto.io.label_like import look_of
 from l2s_auto.io.repair import repair
@@ -31,11 +33,17 @@ class Impression:
 
 @dataclass(frozen=True)
 class Looked:
-    """What looking at a file gave: what is wrong, what training will assume, and what decides together with others."""
+    """What looking at the images of a case gave: what is wrong, and what the other cases decide together with it.
+
+    notes    what training repairs of them
+    content  hashes of the first image's voxels, and of the label map's; empty where there are none
+    """
 
     offences: tuple[Offence, ...] = ()
     notes: tuple[str, ...] = ()
     impressions: tuple[Impression, ...] = ()
+    case: str = ""
+    content: tuple[str, str] = ("", "")
 
 
 def look_at(path: Path, volume: Volume, names: Sequence[str]) -> Looked:
@@ -74,6 +82,31 @@ def is_copy(volume: Volume, labels: np.ndarray) -> bool:
     return bool(np.array_equal(volume.data[0], labels)) and look_of(labels).is_label_map
 
 
+def content_of(image: np.ndarray | None, labels: np.ndarray | None) -> tuple[str, str]:
+    """Hashes of some of the voxels of each, for `Looked.content`."""
+    if image is None or labels is None:
+        return "", ""
+    image_hash, label_hash = (
+        hashlib.sha256(repr(array.shape).encode() + np.ascontiguousarray(sampled(array), np.float64).tobytes())
+        for array in (image, labels)
+    )
+    return image_hash.hexdigest(), label_hash.hexdigest()
+
+
+def same_images(looks: Sequence[Looked]) -> list[str]:
+    """A sentence for each image that several cases have, with label maps that differ."""
+    by_image: dict[str, list[Looked]] = {}
+    for look in looks:
+        if look.content[0]:
+            by_image.setdefault(look.content[0], []).append(look)
+    return [
+        f"{some_of([look.case for look in cases])} have the same image, and different label maps. Correct them, or, "
+        "if several people drew them, give the cases the same subject."
+        for cases in by_image.values()
+        if len({look.content[1] for look in cases}) > 1
+    ]
+
+
 def copy_offence(path: Path, label: Path) -> Offence:
     """Of an image that is its label map."""
     return Offence(
@@ -83,7 +116,7 @@ def copy_offence(path: Path, label: Path) -> Offence:
 
 def compared(impressions: Sequence[Impression]) -> tuple[list[Offence], list[str]]:
     """(what is wrong with some images compared with the others, sentences about all of them)."""
-    offences = _mixed_units(impressions)
+    offences = _mixed_units(impressions)  # but for label maps, which are named anyway
     drawn = [i for i in impressions if i.values]
     if drawn and len(drawn) == len(impressions):
         some = some_of(list(dict.fromkeys(i.path.name for i in drawn)), most=3)
@@ -107,7 +140,7 @@ def _mixed_units(impressions: Sequence[Impression]) -> list[Offence]:
     """Offences of scans whose numbers are of another kind than Hounsfield units, while others' are."""
     offences = []
     for name in dict.fromkeys(i.channel for i in impressions if i.units is not None):
-        known = [(i, i.units) for i in impressions if i.channel == name and i.units is not None]
+        known = [(i, i.units) for i in impressions if i.channel == name and i.units is not None and not i.values]
         kinds = {units.kind for _, units in known}
         if name == OTHER_CT:
             strange = [(i, units) for i, units in known if units.kind != "other"] if "other" in kinds else []

@@ -49,11 +49,11 @@ def repair(channel: np.ndarray, *, ct: bool) -> Repaired:
         level = AIR + offset if ct else fill.level
         mask = fill.mask(channel)
         channel = _replaced(channel, mask, level)
-        notes.append(_told(fill, level - offset, channel.size))
+        notes.append(_told(fill, level - offset))
     if offset:
         channel = channel.astype(np.float32) - np.float32(offset)
         notes.append(
-            f"its intensities are {offset} above Hounsfield units, as a scanner's raw numbers; {offset} was subtracted."
+            f"intensities are {offset} above Hounsfield units, as a scanner's raw numbers; {offset} was subtracted."
         )
     if units is not None and units.kind == "clipped":
         notes.append("a CT without intensities below 0; taken as Hounsfield units that were clipped at 0.")
@@ -78,11 +78,12 @@ def _replaced(channel: np.ndarray, mask: np.ndarray, level: float) -> np.ndarray
     return copy
 
 
-def _told(fill: Fill, level: float, size: int) -> str:
-    percent = f"{max(1, round(100 * fill.count / size))} % of the voxels"
+def _told(fill: Fill, level: float) -> str:
+    """The same words for all scans of a kind, so that they are said once."""
+    to = "0" if level == 0 else "air" if level == AIR else "the smallest of the others"
     if np.isnan(fill.value):
-        return f"NaN or infinity in {percent}, around the image: taken as outside of it, and set to {level:g}."
+        return f"NaN or infinity around the image was taken as outside of it, and set to {to}."
     return (
-        f"the value {fill.value:g} in {percent}, far from all others ({fill.lowest:g} to {fill.highest:g}): "
-        f"taken as outside of the field of view, and set to {level:g}."
+        f"voxels with the value {fill.value:g}, apart from all others, were taken as outside of the field of view, "
+        f"and set to {to}."
     )

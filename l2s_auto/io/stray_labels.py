@@ -60,5 +60,6 @@ def _offence(path: Path, value: int, count: int) -> Offence:
         str(path),
         f"the label value {value} in {voxels}, e.g. {place_of(read_label_map(path)[0], value)}",
         "values that other label maps have too, or that are declared",
-        f'Correct the label map; if {value} is a structure, declare it in labels.json: {{"its name": {value}}}.',
+        f"Correct the label map; or, if it is a structure, declare it under labels in dataset.json, "
+        f'or in labels.json: {{"its name": {value}}}.',
     )

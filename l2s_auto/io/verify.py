@@ -20,7 +20,7 @@ from l2s_auto.io.label_like import look_of
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.notes import Note, sentences
 from l2s_auto.io.parallel import Progress, map_cases
-from l2s_auto.io.plausible import Impression, Looked, compared, copy_offence, is_copy, look_at
+from l2s_auto.io.plausible import Looked, compared, content_of, copy_offence, is_copy, look_at, same_images
 from l2s_auto.io.stray_labels import place_of
 
 LOGGER = logging.getLogger("l2s_auto")
@@ -78,17 +78,20 @@ def verify_and_look(
     )
     seen, labelled = [], False
     notes: list[Note] = []
-    impressions: list[Impression] = []
+    repairs: list[Note] = []
+    looks: list[Looked] = []
     jobs = list(enumerate(dataset.cases))
     for looked, assumed, anything, of_case in map_cases(check, jobs, name=_name, workers=workers, progress=progress):
         offences.extend(looked.offences)
-        impressions.extend(looked.impressions)
+        looks.append(looked)
+        repairs.extend((looked.case, note) for note in looked.notes)
         notes.extend(assumed)
         labelled = labelled or anything
         seen.append(of_case)
-    strange, about_all = compared(impressions)
+    strange, about_all = compared([impression for looked in looks for impression in looked.impressions])
     offences.extend(strange)
-    for sentence in (*sentences(notes), *about_all):
+    about_all += same_images(looks)
+    for sentence in (*sentences(notes), *(() if offences else (*sentences(repairs), *about_all))):
         LOGGER.warning("%s", sentence)
     if not offences and not labelled:
         folder, mend = dataset.cases[0].label or dataset.folder, "Draw the structures in some of them."
@@ -117,7 +120,6 @@ def _check_and_look(
     files = CaseReader()
     looked = check_case(case, channels=channels, values=values, tolerance_mm=tolerance_mm, files=files, names=names)
     notes = [(path.name, note) for path, assumed in files.notes.items() for note in assumed]
-    notes += [(case.id, note) for note in looked.notes]
     if looked.offences:
         return looked, notes, False, None
     assert case.label is not None, "a case without a label map is an offence"
@@ -201,6 +203,8 @@ def check_case(
         tuple(offences),
         tuple(dict.fromkeys(note for look in looks for note in look.notes)),
         tuple(impression for look in looks for impression in look.impressions),
+        case=case.id,
+        content=content_of(images[0][1].data[0] if images else None, labels),
     )
 
 
