@@ -15,8 +15,10 @@ MIN_NOT_FINITE = 1e-2  # of the voxels: fewer that are NaN or infinite are damag
 CONNECTED = 0.5  # fraction of the NaN that has to be connected with the border
 MIN_DISTINCT = 20  # values that the rest has to have: fewer are a label map, or a drawing
 TAIL = 0.1  # voxels on the way to an extreme value, per voxel that has it: more are a tail of the image
-FAR, TAILS = 1.5, 10.0  # in ranges of the rest: how far away a fill value is, and what is an image all the same
+FAR = 2.0  # ranges of the rest that a fill value is away from it
+DARK, BRIGHT = 4.0, 15.0  # ranges of the rest that its own tails reach
 AIR = (-1024.0, -1000.0)  # in Hounsfield units: never a fill value, however little of it is in the scan
+MANY = 0.25  # of the voxels: zeros that do not count in normalisation
 SAMPLED = 1_000_000  # voxels that are looked at
 _BACKGROUND = 0.0  # what masks leave outside, which preprocessing knows
 
@@ -27,12 +29,14 @@ class Fill:
 
     value    that they have; NaN for those that are NaN or infinite
     count    how many they are
+    size     how many voxels there are in all
     lowest, highest  the range of all others
     below, above     voxels beyond these are outside: the value, and what interpolation made of it at its border
     """
 
     value: float
     count: int
+    size: int
     lowest: float
     highest: float
     below: float = -np.inf
@@ -46,8 +50,12 @@ class Fill:
 
     @property
     def level(self) -> float:
-        """What the outside is to be: 0, as masks leave it, where the image has no values below; else its minimum."""
-        return 0.0 if 0 <= self.lowest <= self.highest - self.lowest else self.lowest
+        """What the outside is to be: 0, as masks leave it, where the image has no values below; else its minimum.
+
+        The minimum too where 0 is far from the image, and so few voxels are outside that normalisation counts them.
+        """
+        near = self.lowest <= self.highest - self.lowest or self.count >= MANY * self.size
+        return 0.0 if self.lowest >= 0 and near else self.lowest
 
 
 def sampled(channel: np.ndarray) -> np.ndarray:
@@ -67,7 +75,7 @@ def not_finite(channel: np.ndarray) -> Fill | None:
     if np.count_nonzero(_connected_with_border(bad)) < CONNECTED * count:
         return None
     good = channel[~bad]
-    return Fill(value=np.nan, count=count, lowest=float(good.min()), highest=float(good.max()))
+    return Fill(np.nan, count, bad.size, lowest=float(good.min()), highest=float(good.max()))
 
 
 def _connected_with_border(mask: np.ndarray) -> np.ndarray:
@@ -80,7 +88,7 @@ def fill_values(channel: np.ndarray) -> list[Fill]:
     """Fill values of (X, Y, Z): at most the smallest and the largest value. Numbers that are not finite are ignored.
 
     One is a fill value if many voxels have exactly it, at the border of the volume more than elsewhere, and if it is
-    far away from all others, compared with what these differ by (from their 10th to their 90th percentile).
+    far away from all others, compared with what these differ by (from their 15th to their 85th percentile).
     """
     lattice = sampled(channel).astype(np.float64)
     values = lattice[np.isfinite(lattice)]
@@ -96,7 +104,10 @@ def fill_values(channel: np.ndarray) -> list[Fill]:
     if rest.size == 0:
         return []
     counts, lowest, highest = [int(np.count_nonzero(mask)) for mask in masks], float(rest.min()), float(rest.max())
-    return [Fill(limit[0], count, lowest, highest, *limit[1:]) for limit, count in zip(found, counts, strict=True)]
+    return [
+        Fill(extreme, count, channel.size, lowest, highest, below, above)
+        for (extreme, below, above), count in zip(found, counts, strict=True)
+    ]
 
 
 def _beyond(channel: np.ndarray, below: float, above: float) -> np.ndarray:
@@ -125,8 +136,9 @@ def _limits(values: np.ndarray, extreme: float) -> tuple[float, float, float] | 
     middle = (extreme + low) / 2 if low_end else (extreme + high) / 2
     if np.count_nonzero(rest < middle if low_end else rest > middle) > TAIL * np.count_nonzero(at):
         return None
-    reach = TAILS * (high - low)  # tails of the image stay, though most of it is within its percentiles
-    return (extreme, max(middle, low - reach), np.inf) if low_end else (extreme, -np.inf, min(middle, high + reach))
+    if low_end:
+        return extreme, max(middle, low - DARK * (high - low)), np.inf
+    return extreme, -np.inf, min(middle, high + BRIGHT * (high - low))
 
 
 def _is_usual(value: float) -> bool:
@@ -137,13 +149,13 @@ def _is_usual(value: float) -> bool:
 def _apart(values: np.ndarray, extreme: float) -> tuple[float, float] | None:
     """The range of (N,) values, if one at an end is further away from them than `FAR` times that range.
 
-    From their 10th to their 90th percentile, so that what interpolation made at the border of a fill value does not
+    From their 15th to their 85th percentile, so that what interpolation made at the border of a fill value does not
     count; zeros, which may be nearly all, are in it.
     """
     tissue = values[values != _BACKGROUND]
     if tissue.size == 0:
         return None
-    low, high = (float(p) for p in np.percentile(tissue, [10, 90]))
+    low, high = (float(p) for p in np.percentile(tissue, [15, 85]))
     if tissue.size < values.size:
         low, high = min(low, _BACKGROUND), max(high, _BACKGROUND)
     return (low, high) if high > low and max(low - extreme, extreme - high) > FAR * (high - low) else None

@@ -23,6 +23,7 @@ _TISSUE = (-150, 200)  # Hounsfield units of fat, water, soft tissue
 _SOME = 0.1  # of the voxels: soft tissue, where a scan has any
 _LITTLE = 0.005  # of the voxels: the least of a body in a field of view
 _BODY = 0.4  # of the voxels: a body, where what was taken for soft tissue is air
+_PADDED = -1100.0  # below air and its noise
 _LOWEST = -4096.0  # what the 12 bits of a scanner reach
 _FEW = 1e-3  # of the voxels: negative numbers that interpolation leaves
 
@@ -65,6 +66,9 @@ def units_of(channel: np.ndarray) -> Units:
     """
     values = sampled(channel).ravel().astype(np.float64)
     lowest, highest = float(channel.min()), float(channel.max())
+    if lowest < _PADDED and (values != lowest).any():  # what scanners write outside of the circle that they image
+        values = values[values != lowest]
+        lowest = float(values.min())
     kind, offset = _kind(values[np.isfinite(values)], lowest, highest)
     if kind == "clipped" and channel.dtype == np.uint8:  # of 8 bits are pictures, which are windowed
         kind = "other"
