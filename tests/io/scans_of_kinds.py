@@ -55,5 +55,5 @@ def regions(count: int, *, shape: tuple[int, int, int] = (48, 48, 48), largest: 
     seeds.flat[flat] = False
     nearest = ndimage.distance_transform_edt(seeds, return_distances=False, return_indices=True)
     values = np.zeros(shape, np.int32)
-    values.flat[flat] = [*rng.choice(np.arange(1, largest), size=count - 1, replace=False).tolist(), largest]
+    values.flat[flat] = [*(1 + rng.choice(largest - 1, size=count - 1, replace=False)).tolist(), largest]
     return values[tuple(nearest)]
