@@ -56,17 +56,11 @@ def checked(where: Path | str, volume: Volume, known: Known) -> tuple[Volume, li
     for channel in channels:
         if (found := _broken(channel.data)) is not None:
             offences.append(Offence(str(where), *found))
+        elif not known.flat and (look := look_of(channel.data)).is_label_map:
+            seen = f"a label map: {look.values} integer values, each in connected regions"
+            offences.append(Offence(str(where), seen, "a scan", "Give the image that these labels were drawn on."))
         elif channel.units is not None and channel.units.kind == "other":
             offences.append(_not_hounsfield(where, channel.units))
-        elif not known.flat and (look := look_of(channel.data)).is_label_map:
-            offences.append(
-                Offence(
-                    str(where),
-                    f"a label map: {look.values} integer values, each in connected regions",
-                    "a scan",
-                    "Give the image that these labels were drawn on.",
-                )
-            )
     return joined(volume, channels), offences
 
 
