@@ -25,6 +25,7 @@ _LITTLE = 0.005  # of the voxels: the least of a body in a field of view
 _BODY = 0.4  # of the voxels: a body, where what was taken for soft tissue is air
 _PADDED = -1100.0  # below air and its noise
 _LOWEST = -4096.0  # what the 12 bits of a scanner reach
+_DENSE = 1000.0  # Hounsfield units of compact bone: most of a scan is less dense
 _FEW = 1e-3  # of the voxels: negative numbers that interpolation leaves
 
 
@@ -108,7 +109,7 @@ def _without_negative(values: np.ndarray, lowest: float, highest: float) -> Kind
     if cut >= 0.02:
         return "clipped" if 10 <= mode <= 120 and soft >= _SOME else "other"
     air = float(np.mean(values <= lowest + 5))
-    return "clipped" if air < 0.01 else "other"
+    return "clipped" if air < 0.01 and float(np.percentile(values, 75)) < _DENSE else "other"
 
 
 def _has_peak_above(values: np.ndarray) -> bool:
