@@ -23,26 +23,26 @@ class Known:
     """What a model knows of intensities.
 
     schemes  how each channel is normalised
-    flat     whether it was trained on images that are of one intensity in each class, as label maps are
+    flat     of each channel, whether the training images are of one intensity in each class, as label maps are
     """
 
     schemes: tuple[Normalisation, ...]
-    flat: bool
+    flat: tuple[bool, ...]
 
     def of(self, channels: Sequence[int]) -> Known:
         """The same of some channels."""
-        return Known(tuple(self.schemes[n] for n in channels), self.flat)
+        return Known(tuple(self.schemes[n] for n in channels), tuple(self.flat[n] for n in channels))
 
 
 def known_by(plan: Plan) -> Known:
     """What a model with that plan knows; it has all of its channels."""
     schemes = plan.normalisation or (Normalisation(scheme="percentile", lower=0.5, upper=99.5),)
-    return Known(schemes, _is_flat(plan))
+    return Known(schemes, tuple(_is_flat(plan, number) for number in range(len(schemes))))
 
 
-def _is_flat(plan: Plan) -> bool:
+def _is_flat(plan: Plan, channel: int) -> bool:
     priors = plan.generation.priors
-    return bool(priors) and all(max(prior.noise or prior.std, default=1.0) < _FLAT for prior in priors)
+    return bool(priors) and all((prior.noise or prior.std)[channel] < _FLAT for prior in priors)
 
 
 def checked(where: Path | str, volume: Volume, known: Known) -> tuple[Volume, list[Offence]]:
@@ -53,10 +53,10 @@ def checked(where: Path | str, volume: Volume, known: Known) -> tuple[Volume, li
     """
     channels = repaired_channels(volume, known.schemes)
     offences = []
-    for channel in channels:
+    for channel, flat in zip(channels, known.flat, strict=True):
         if (found := _broken(channel.data)) is not None:
             offences.append(Offence(str(where), *found))
-        elif not known.flat and (look := look_of(channel.data)).is_label_map:
+        elif not flat and (look := look_of(channel.data)).is_label_map:
             seen = f"a label map: {look.values} integer values, each in connected regions"
             offences.append(Offence(str(where), seen, "a scan", "Give the image that these labels were drawn on."))
         elif channel.units is not None and channel.units.kind == "other":

@@ -56,7 +56,8 @@ def look_at(path: Path, volume: Volume, names: Sequence[str]) -> Looked:
     impressions: list[Impression] = []
     for number, channel in enumerate(volume.data):
         name = names[number] if number < len(names) else ""
-        repaired = repair(channel, ct=is_ct(name) or name == OTHER_CT)
+        repaired = repair(channel, ct=is_ct(name))
+        units = repair(channel, ct=True).units if name == OTHER_CT else repaired.units
         data = repaired.data
         finite = np.isfinite(data) if data.dtype.kind == "f" else None
         if finite is not None and not finite.all():
@@ -69,9 +70,8 @@ def look_at(path: Path, volume: Volume, names: Sequence[str]) -> Looked:
             continue
         look = look_of(data)
         values = look.values if look.is_label_map else 0
-        impressions.append(Impression(path, name, repaired.units, values))
-        if name != OTHER_CT:
-            notes += repaired.notes
+        impressions.append(Impression(path, name, units, values))
+        notes += repaired.notes
     return Looked(tuple(offences), tuple(notes), tuple(impressions))
 
 
@@ -116,28 +116,35 @@ def copy_offence(path: Path, label: Path) -> Offence:
 
 def compared(impressions: Sequence[Impression]) -> tuple[list[Offence], list[str]]:
     """(what is wrong with some images compared with the others, sentences about all of them)."""
-    offences = _mixed_units(impressions)  # but for label maps, which are named anyway
-    drawn = [i for i in impressions if i.values]
-    if drawn and len(drawn) == len(impressions):
-        some = some_of(list(dict.fromkeys(i.path.name for i in drawn)), most=3)
-        return offences, [
-            f"all images look like label maps: a few integer values in connected regions ({some}). "
-            "If they are not what you want to segment, put the scans into the folder of the images."
-        ]
-    offences += [
-        Offence(
-            str(i.path),
-            f"a label map: {i.values} integer values, each in connected regions",
-            "a scan, as in the other cases",
-            "Put the scan of this case there, or remove the case.",
-        )
-        for i in drawn
-    ]
-    return offences, []
+    offences, sentences = _mixed_units(impressions), []
+    for name in dict.fromkeys(i.channel for i in impressions):
+        of_channel = [i for i in impressions if i.channel == name]
+        drawn = [i for i in of_channel if i.values]
+        if drawn and len(drawn) == len(of_channel):
+            some = some_of([i.path.name for i in drawn], most=3)
+            sentences.append(
+                f"all images look like label maps: a few integer values in connected regions ({some}). "
+                "If they are not what you want to segment, put the scans into the folder of the images."
+            )
+        else:
+            offences += [_drawn(i) for i in drawn]
+    return offences, sentences
+
+
+def _drawn(impression: Impression) -> Offence:
+    return Offence(
+        str(impression.path),
+        f"a label map: {impression.values} integer values, each in connected regions",
+        "a scan, as in the other cases",
+        "Put the scan of this case there, or remove the case.",
+    )
 
 
 def _mixed_units(impressions: Sequence[Impression]) -> list[Offence]:
-    """Offences of scans whose numbers are of another kind than Hounsfield units, while others' are."""
+    """Offences of scans whose numbers are of another kind than Hounsfield units, while others' are.
+
+    Label maps are named anyway.
+    """
     offences = []
     for name in dict.fromkeys(i.channel for i in impressions if i.units is not None):
         known = [(i, i.units) for i in impressions if i.channel == name and i.units is not None and not i.values]

@@ -113,3 +113,14 @@ def test_one_image_with_two_label_maps(tmp_path: Path, caplog: pytest.LogCapture
         labels=lambda n: np.roll(organs(), n, axis=0),
     )
     assert "c1, c2 have the same image, and different label maps" in said and len(caplog.records) == 1
+
+
+def test_a_channel_that_is_a_mask_in_all_cases_passes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _dataset(tmp_path, mri, channel="MR")
+    for case in range(6):
+        mask = nibabel.Nifti1Image((organs() > 0).astype(np.uint8), np.eye(4))
+        nibabel.save(mask, tmp_path / "imagesTr" / f"c{case}_0001.nii.gz")
+    declared = {"channel_names": {"0": "MR", "1": "mask"}, "labels": {"background": 0, "organ": 1, "spine": 2}}
+    write_json(tmp_path / "dataset.json", {**declared, "file_ending": ".nii.gz"})
+    verify_dataset(find_dataset(tmp_path))
+    assert "all images look like label maps" in caplog.text and len(caplog.records) == 1
