@@ -16,6 +16,7 @@ from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Volume
 from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.ensemble import windowing_of
+from l2s_auto.inference.intensities import Known, checked, known_by
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.load import Model
 from l2s_auto.inference.outputs import NOTHING, Staged
@@ -107,8 +108,7 @@ class Result:
 
 def read_scan(case: Case, model: Model) -> Scan:
     """All channels of a case, preprocessed. UserError if it does not fit the model."""
-    channels = model.plan.input_channels
-    volume, there = read_channels(case, channels=channels, may_lack=model.recipe.missing_share > 0)
+    volume, there = read_channels(case, known_by(model.plan), may_lack=model.recipe.missing_share > 0)
     return _prepared(volume, model, there)
 
 
@@ -123,7 +123,8 @@ def ready_scan(volume: Volume, model: Model) -> Scan:
     if len(volume.data) != channels:
         found, mend = f"{len(volume.data)} channels", "Give the channels in the order of training."
         offences.append(Offence("the volume", found, f"{channels}, as the model was trained with", mend))
-    offences += _offences_of("the volume", volume, volume)
+    if not offences:
+        volume, offences = checked("the volume", volume, known_by(model.plan))
     if offences:
         raise UserError("The scan cannot be segmented.", offences)
     return _prepared(volume, model, list(range(channels)))
@@ -136,15 +137,16 @@ def _prepared(volume: Volume, model: Model, there: list[int]) -> Scan:
     return Scan(prepared.image, prepared.geometry, volume.data[there[0]], volume.affine, volume.notes)
 
 
-def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple[Volume, list[int]]:
-    """The files of a case -> one Volume with `channels` channels on one grid, and which of them are there.
+def read_channels(case: Case, model_knows: Known, *, may_lack: bool = False) -> tuple[Volume, list[int]]:
+    """The files of a case -> one Volume with the model's channels on one grid, and which of them are there.
 
     Its type is the file's where nothing is scaled, which takes half the memory of float32, or less.
 
-    What is there has finite, not constant, numbers; what is not is 0.
+    What is there has finite, not constant, numbers, of the kind that the model knows; what is not is 0.
 
     may_lack  whether channels may be missing; then files have nnU-Net's channel numbers
     """
+    channels = len(model_knows.schemes)
     known = [channels_of(path) for path in case.images]
     counts = [count for count in known if count is not None]
     if len(counts) == len(known):  # before voxels are read: a long series may be larger than the memory
@@ -152,11 +154,17 @@ def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple
     volumes = [read_stored(path) for path in case.images]
     there = _present(case, sum(len(volume.data) for volume in volumes), channels=channels, may_lack=may_lack)
     first = volumes[0]
-    offences = []
-    for path, volume in zip(case.images, volumes, strict=True):
-        offences += _offences_of(path, volume, first)
+    offences, start = [], 0
+    for number, (path, volume) in enumerate(zip(case.images, volumes, strict=True)):
+        own = model_knows.of(there[start : start + len(volume.data)])
+        start += len(volume.data)
+        if elsewhere := _elsewhere(path, volume, first):
+            offences.append(elsewhere)
+        volumes[number], wrong = checked(path, volume, own)
+        offences += wrong
     if offences:
         raise UserError("The scan cannot be segmented.", offences)
+    first = volumes[0]
     notes = tuple(dict.fromkeys(note for volume in volumes for note in volume.notes))
     if len(there) == channels:
         joined = first if len(volumes) == 1 else Volume(np.concatenate([v.data for v in volumes]), first.affine, notes)
@@ -200,18 +208,12 @@ def numbers_of(case: Case, *, channels: int) -> list[int]:
     return [number for number in numbers if number is not None]
 
 
-def _offences_of(path: Path | str, volume: Volume, first: Volume) -> list[Offence]:
-    offences = []
-    if volume.data.shape[1:] != first.data.shape[1:] or not np.allclose(volume.affine, first.affine, atol=1e-2):
-        found = f"shape {volume.data.shape[1:]} or affine other than the first channel's, {first.data.shape[1:]}"
-        offences.append(Offence(str(path), found, "all channels on one grid", "Resample to the first channel's grid."))
-    if not np.isfinite(volume.data).all():
-        count = int(np.count_nonzero(~np.isfinite(volume.data)))
-        offences.append(Offence(str(path), f"{count} NaN or infinite voxels", "numbers", "Repair the scan."))
-    elif volume.data.min() == volume.data.max():
-        found = f"the value {volume.data.flat[0]:g} everywhere"
-        offences.append(Offence(str(path), found, "an image", "Check how the scan was exported."))
-    return offences
+def _elsewhere(path: Path, volume: Volume, first: Volume) -> Offence | None:
+    """What is wrong if a channel is on another grid than the first."""
+    if volume.data.shape[1:] == first.data.shape[1:] and np.allclose(volume.affine, first.affine, atol=1e-2):
+        return None
+    found = f"shape {volume.data.shape[1:]} or affine other than the first channel's, {first.data.shape[1:]}"
+    return Offence(str(path), found, "all channels on one grid", "Resample to the first channel's grid.")
 
 
 def segment(

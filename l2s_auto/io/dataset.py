@@ -12,11 +12,13 @@ from l2s_auto.core.names import path_part
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.case_files import group_by_label, group_by_number, list_scans, require_distinct
 from l2s_auto.io.dataset_json import Declared, Labels, parse_labels, read_dataset_json
+from l2s_auto.io.exchanged import require_not_exchanged
 from l2s_auto.io.folders import entries
 from l2s_auto.io.json_files import read_json
-from l2s_auto.io.labels import values_of
+from l2s_auto.io.label_like import look_of
 from l2s_auto.io.parallel import Progress, map_cases
 from l2s_auto.io.scans import find_scans
+from l2s_auto.io.stray_labels import counted, require_no_stray
 from l2s_auto.io.subjects import read_subjects, subject_of
 from l2s_auto.io.verify import verify_and_look, verify_dataset
 from l2s_auto.io.volumes import case_name, read_header, read_label_map
@@ -50,6 +52,7 @@ def find_dataset(folder: str | os.PathLike[str], *, workers: int = 0, progress: 
         raise _no_labels(folder / labels_name, ending)
     require_distinct(label_paths)
     require_distinct(image_paths)
+    require_not_exchanged(label_paths, image_paths)
     cases = _cases(folder, image_paths, label_paths)
     if nnunet:
         assert declared.labels is not None, "a complete dataset.json has labels"
@@ -129,17 +132,21 @@ def _declared_labels(folder: Path, declared: Declared) -> Labels:
 def _found_labels(paths: list[Path], known: Labels, *, workers: int, progress: Progress | None) -> dict[int, str]:
     """Value -> name for the values that the label maps hold; files that cannot be read are left to verify_dataset."""
     found = map_cases(_values_in_file, paths, name=case_name, workers=workers, progress=progress)
+    declared = {*known.names, *(value for values in known.regions.values() for value in values), known.ignore}
+    require_no_stray(paths, found, {value for value in declared if value is not None})
     of_regions = {value for values in known.regions.values() for value in values}
     values = sorted({0}.union(of_regions, *found) - {known.ignore})
     names = known.names
     return {value: names.get(value, "background" if value == 0 else f"label {value}") for value in values}
 
 
-def _values_in_file(path: Path) -> list[int]:
+def _values_in_file(path: Path) -> dict[int, int]:
+    """Value -> voxels; none of an image, which the verification names."""
     try:
-        return values_of(read_label_map(path)[0])
+        labels = read_label_map(path)[0]
     except UserError:
-        return []
+        return {}
+    return {} if look_of(labels).is_image else counted(labels)
 
 
 def _channel_names(cases: Iterable[Case], declared: Declared) -> tuple[str, ...]:

@@ -11,16 +11,20 @@ from typing import TypeVar
 import numpy as np
 
 from l2s_auto.core.errors import Offence, UserError
-from l2s_auto.core.types import Case, Dataset
+from l2s_auto.core.types import Case, Dataset, Volume
 from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.case_reader import CaseReader
 from l2s_auto.io.content import copies
 from l2s_auto.io.geometry import corner_offset, default_tolerance
+from l2s_auto.io.label_like import look_of
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.notes import Note, sentences
 from l2s_auto.io.parallel import Progress, map_cases
+from l2s_auto.io.plausible import Looked, compared, content_of, copy_offence, is_copy, look_at, same_images
+from l2s_auto.io.stray_labels import place_of
 
 LOGGER = logging.getLogger("l2s_auto")
+MANY_VALUES = 60  # label maps with more are looked at: whether they are images
 MINIMUM_CASES = 2  # one to train with, one to hold out
 
 Shape = tuple[int, ...]
@@ -70,16 +74,24 @@ def verify_and_look(
         channels=len(dataset.channels) if expects_images else 0,
         values=frozenset({*dataset.labels, *([] if dataset.ignore is None else [dataset.ignore])}),
         tolerance_mm=tolerance_mm,
+        names=dataset.channels,
     )
     seen, labelled = [], False
     notes: list[Note] = []
+    repairs: list[Note] = []
+    looks: list[Looked] = []
     jobs = list(enumerate(dataset.cases))
-    for found, assumed, anything, of_case in map_cases(check, jobs, name=_name, workers=workers, progress=progress):
-        offences.extend(found)
+    for looked, assumed, anything, of_case in map_cases(check, jobs, name=_name, workers=workers, progress=progress):
+        offences.extend(looked.offences)
+        looks.append(looked)
+        repairs.extend((looked.case, note) for note in looked.notes)
         notes.extend(assumed)
         labelled = labelled or anything
         seen.append(of_case)
-    for sentence in sentences(notes):
+    strange, about_all = compared([impression for looked in looks for impression in looked.impressions])
+    offences.extend(strange)
+    about_all += same_images(looks)
+    for sentence in (*sentences(notes), *(() if offences else (*sentences(repairs), *about_all))):
         LOGGER.warning("%s", sentence)
     if not offences and not labelled:
         folder, mend = dataset.cases[0].label or dataset.folder, "Draw the structures in some of them."
@@ -101,16 +113,17 @@ def _check_and_look(
     channels: int,
     values: frozenset[int],
     tolerance_mm: float | None,
-) -> tuple[list[Offence], list[Note], bool, Found | None]:
+    names: tuple[str, ...],
+) -> tuple[Looked, list[Note], bool, Found | None]:
     """What is wrong with a case, what was assumed of its files, whether it has labelled voxels, and what was seen."""
     number, case = job
     files = CaseReader()
-    offences = check_case(case, channels=channels, values=values, tolerance_mm=tolerance_mm, files=files)
+    looked = check_case(case, channels=channels, values=values, tolerance_mm=tolerance_mm, files=files, names=names)
     notes = [(path.name, note) for path, assumed in files.notes.items() for note in assumed]
-    if offences:
-        return offences, notes, False, None
+    if looked.offences:
+        return looked, notes, False, None
     assert case.label is not None, "a case without a label map is an offence"
-    return [], notes, bool(files.label_map(case.label)[0].any()), look(number, case, files)
+    return looked, notes, bool(files.label_map(case.label)[0].any()), look(number, case, files)
 
 
 def _name(job: tuple[int, Case]) -> str:
@@ -151,10 +164,17 @@ def check_case(
     values: frozenset[int],
     files: CaseReader,
     tolerance_mm: float | None = None,
-) -> list[Offence]:
-    """Everything that is wrong with one case; channels = 0 where the dataset has no images."""
+    names: tuple[str, ...] = (),
+) -> Looked:
+    """Everything that is wrong with one case, and what its images look like.
+
+    channels  0 where the dataset has no images
+    names     of the channels
+    """
     offences = _missing_files(case, channels=channels)
     grids: list[tuple[Path, Grid]] = []
+    images: list[tuple[Path, Volume]] = []
+    looks: list[Looked] = []
     for path in _of_right_channels(case, channels, offences, files):
         try:
             volume = files.image(path)
@@ -162,22 +182,36 @@ def check_case(
             offences.extend(error.offences)
             continue
         grids.append((path, (volume.data.shape[1:], volume.affine)))
-        finite = np.isfinite(volume.data) if volume.data.dtype.kind == "f" else None
-        if finite is not None and not finite.all():
-            found = f"NaN or infinity in {int((~finite).sum())} voxels"
-            offences.append(_offence(path, found, "numbers", "Replace these voxels, or remove the case."))
-        elif volume.data.min() == volume.data.max():
-            found = f"the value {volume.data.flat[0]:g} everywhere"
-            offences.append(_offence(path, found, "an image", "Export the scan again, or remove the case."))
+        images.append((path, volume))
+    labels: np.ndarray | None = None
     if case.label is not None:
         grid = _check_label(case.label, values, offences, files)
         if grid is not None:
             grids.append((case.label, grid))
+            labels = files.label_map(case.label)[0]
+    for path, volume in images:
+        if case.label is not None and labels is not None and is_copy(volume, labels):
+            looks.append(Looked((copy_offence(path, case.label),)))
+        else:
+            looks.append(look_at(path, volume, _names_in(path, case, names)))
+    offences.extend(offence for look in looks for offence in look.offences)
     if grids:
         reference, first = grids[0]
         for path, grid in grids[1:]:
             offences.extend(_compare(path, grid, reference, first, tolerance_mm))
-    return offences
+    return Looked(
+        tuple(offences),
+        tuple(dict.fromkeys(note for look in looks for note in look.notes)),
+        tuple(impression for look in looks for impression in look.impressions),
+        case=case.id,
+        content=content_of(images[0][1].data[0] if images else None, labels),
+    )
+
+
+def _names_in(path: Path, case: Case, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of a file's channels, for a case with one file a channel, or with one file."""
+    number = channel_of(path)[1] if _numbered(case) else case.images.index(path)
+    return names[number or 0 :]
 
 
 def _of_right_channels(case: Case, channels: int, offences: list[Offence], files: CaseReader) -> list[Path]:
@@ -245,11 +279,17 @@ def _check_label(path: Path, values: frozenset[int], offences: list[Offence], fi
         offences.extend(error.offences)
         return None
     found = values_of(labels)
+    if len(found) > MANY_VALUES and look_of(labels).is_image:
+        mend = "Put the label map of this case there; if folders are exchanged, exchange their names."
+        seen = f"an image: {len(found):,} values, scattered over the voxels"
+        offences.append(_offence(path, seen, "a label map", mend))
+        return labels.shape, affine
     unknown = [value for value in found if value not in values and value != 0]
     if unknown:
         counts = ", ".join(f"{value} ({int((labels == value).sum())} voxels)" for value in unknown[:10])
         declared = ", ".join(map(str, sorted(values)[:20])) + (", …" if len(values) > 20 else "")
-        mend = "Declare the value under labels in dataset.json, or correct the label map."
+        mend = "Declare the value under labels in dataset.json, or correct the label map"
+        mend += f" (value {unknown[0]}: e.g. {place_of(labels, unknown[0])})."
         offences.append(_offence(path, f"the label value {counts}", f"the declared values {declared}", mend))
     return labels.shape, affine
 

@@ -9,10 +9,11 @@ from scipy import ndimage
 
 from l2s_auto.core.contiguous import contiguous
 from l2s_auto.core.plan import Normalisation
+from l2s_auto.io.fill_values import MANY
 
 LOWEST, HIGHEST = -0.5, 1.5  # normalised intensities are clipped to this range
 _TINY = 1e-8  # a smaller deviation or range is none
-_MANY_ZEROS = 0.25  # from this share of exact zeros on, the zeros are air or a mask and do not count
+_MANY_ZEROS = MANY  # from this share of exact zeros on, the zeros are air or a mask and do not count
 _ENOUGH = 4_000_000  # voxels that percentiles are taken of; more changes them by less than noise does
 
 

@@ -16,6 +16,7 @@ from l2s_auto.preprocessing.crop import crop, nonzero_box
 from l2s_auto.preprocessing.geometry import Geometry, geometry_of
 from l2s_auto.preprocessing.normalise import HIGHEST, LOWEST, finite, normalise
 from l2s_auto.preprocessing.orient import AS_STORED, orientation_of, to_canonical
+from l2s_auto.preprocessing.repair import repaired
 from l2s_auto.preprocessing.resample import coarse_axes, resample_image, resample_labels
 from l2s_auto.preprocessing.restore import restore_logits, restore_slabs
 from l2s_auto.preprocessing.spline import resample_by_splines, slice_axis
@@ -106,7 +107,10 @@ def prepare_native(
 
     in_place  the image in original units is not wanted: both are the normalised one, and memory is saved
     stored    whether the axes stay as the file has them
+
+    What lies outside of the field of view, and a CT with a scanner's offset, are repaired before.
     """
+    volume = repaired(volume, schemes)
     canonical = to_canonical(finite(volume.data), AS_STORED if stored else orientation_of(volume.affine))
     box = nonzero_box(canonical)
     x, y, z = volume.data.shape[1:]

@@ -29,7 +29,7 @@ from l2s_auto.preprocessing.places import Places, as_table, from_table, some_vox
 from l2s_auto.preprocessing.read import read_image
 
 LOGGER = logging.getLogger("l2s_auto")
-FORMAT = 7  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
+FORMAT = 8  # raise it when preprocessing or enrichment itself changes, so that older stores are made again
 
 IMAGE, ENRICHED, PLACES = "image.b2nd", "enriched.b2nd", "places.npy"
 ABOUT, KEY = "about.json", "key.json"

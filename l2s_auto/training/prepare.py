@@ -13,6 +13,7 @@ from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
 from l2s_auto.io.dataset import verify_and_look, verify_dataset
+from l2s_auto.io.hounsfield import OTHER_CT
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.verify import MINIMUM_CASES
 from l2s_auto.planning.measured import with_measured_clusters
@@ -89,8 +90,16 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
 def named_by_intensity(found: Dataset) -> Dataset:
     """Channels without a telling name are called CT where their intensities are Hounsfield units."""
     named = with_named_channels(found, read=read_image)
-    if named.channels != found.channels:
+    renamed = [names for names in zip(found.channels, named.channels, strict=True) if names[0] != names[1]]
+    if any(new != OTHER_CT for _, new in renamed):
         LOGGER.info("By their intensities, the scans are CT in Hounsfield units: %s", ", ".join(named.channels))
+    for old, new in renamed:
+        if new == OTHER_CT:
+            LOGGER.warning(
+                "Warning: the channel %s is not in Hounsfield units. Each scan is normalised by its own percentiles,\n"
+                "and the model is for scans with the same kind of intensities. Better: export the scans again.",
+                old,
+            )
     return named
 
 

@@ -34,6 +34,7 @@ from l2s_auto.networks import call
 from l2s_auto.networks.precision import keep_first_block_precise
 from l2s_auto.preprocessing.pipeline import prepare, restore_slabs
 from l2s_auto.preprocessing.read import read_image
+from l2s_auto.preprocessing.repair import repaired
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.training.build import Parts
@@ -151,7 +152,7 @@ def segment_and_compare(
     """
     plan = parts.plan
     assert case.label is not None
-    volume = read_image(case)
+    volume = repaired(read_image(case), plan.normalisation)  # before its appearance is changed
     volume = replace(volume, data=changed(volume.data, appearance))
     prepared = prepare(volume, plan)
     image, windowing = shown(parts, prepared.image)
