@@ -12,6 +12,7 @@ from l2s_auto.evaluation.recommendation import Scores, recommendation
 from l2s_auto.io.json_files import read_json
 from l2s_auto.report.run_data import RunData
 from l2s_auto.report.sections import number, paragraph, section, table
+from l2s_auto.report.verdict import SYNTHETIC
 
 NOT_LOOKED_AT = (
     "Every fold is trained, but not looked at under changes of appearance, which a recommendation rests on: the same "
@@ -23,7 +24,9 @@ def choice_section(run: RunData) -> str:
     """The recommendation, and the figures that it rests on; empty where not all folds are trained."""
     own = cross_validated(run.path)
     if own is None:
-        return section("Which method for these data?", paragraph(NOT_LOOKED_AT)) if all_folds(run.path) else ""
+        imagined = any(fold.metrics and fold.metrics.get("images") == SYNTHETIC for fold in run.folds)
+        missing = all_folds(run.path) and not imagined  # changes of appearance are of real scans
+        return section("Which method for these data?", paragraph(NOT_LOOKED_AT)) if missing else ""
     methods = {**own, **beside(run.path, taken=own)}
     rows = [[name, number(score.own), number(score.changed)] for name, score in methods.items()]
     sentence = recommendation(methods)
