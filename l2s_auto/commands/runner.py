@@ -74,7 +74,7 @@ def report(error: BaseException, *, command: str, log: Path | None = None, advic
         return USER_ERROR
     if isinstance(error, ProcessLost):
         _log_traceback(error, log, command=command)
-        _say(f"{command}: {error}. {advised(advice)}".rstrip())
+        sys.stderr.write(f"{command}: {error}. {advised(advice)}".rstrip() + "\n")  # one line of each process
         return INTERNAL_ERROR
     # Whatever else went wrong becomes a log entry and an exit code.
     if disk_is_full(error):
@@ -86,15 +86,18 @@ def report(error: BaseException, *, command: str, log: Path | None = None, advic
         return USER_ERROR
     written = _log_traceback(error, log, command=command)
     line = f"{type(error).__name__}: {error}".splitlines()[0]
-    _say(f"{command}: internal error ({line}). The full report is in {written}")
+    sys.stderr.write(f"{command}: internal error ({line}). The full report is in {written}\n")  # in one line
     return INTERNAL_ERROR
 
 
 def _say(text: str, *, whole: Iterable[object] = ()) -> None:
-    """A message, written at once: another process may write to the same terminal.
+    """A message, written at once: another process may write to the same terminal. Of a team each has one line.
 
     whole  what is not folded, such as paths
     """
+    if "RANK" in os.environ:
+        sys.stderr.write(f"{text}\n")
+        return
     sys.stderr.write(f"{folded(text, whole=map(printable, whole))}\n")
 
 

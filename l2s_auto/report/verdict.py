@@ -25,7 +25,7 @@ POINTS = 3
 SYNTHETIC = "synthetic"
 #: Field of metrics.json in exported models: how many cases there were, whose names and figures are left out.
 LEFT_OUT = "cases_left_out"
-LONGER = "Train longer (--time-budget or --iterations, with --resume)"
+LONGER = "Train longer: --resume with a longer --time-budget or more --iterations (report.html has the command)."
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,19 @@ class Verdict:
         return self.dice is not None and self.dice < ALMOST_NOTHING
 
     @property
+    def poor(self) -> bool:
+        """Whether the model finds little, or nothing."""
+        return self.dice is not None and self.dice < POOR
+
+    @property
     def measured(self) -> str:
         """The Dice and what it was measured on, for a sentence."""
         if self.dice is None:
             return "not measured"
-        what = "synthetic images of " if self.synthetic else ""
-        kind = "label map" if self.synthetic else "case"
+        kind = "label map" if self.synthetic else "validation case"
         count = f"{self.cases} " if self.cases else ""  # an export of an earlier version does not tell it
-        return f"{self.dice:.3f} on {what}{count}validation {kind}{'s' * (self.cases != 1)}"
+        what = "synthetic images of " if self.synthetic else ""
+        return f"{self.dice:.3f} on {what}{count}{kind}{'s' * (self.cases != 1)}"
 
 
 def judge(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ()) -> Verdict:
@@ -75,19 +80,20 @@ def judge(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ())
         return Verdict(None, cases, synthetic, notes=(note,))
     where = "the synthetic images of the validation label maps" if synthetic else "the validation cases"
     warnings, notes = [], []
-    rising = still_rising(history)
     lost = [str(name) for name, row in _mapping(metrics.get("labels")).items() if _is_lost(row)]
     if dice < ALMOST_NOTHING:
         warnings.append(
-            f"The model finds (almost) nothing on {where}: mean Dice {dice:.3f}. Do not use it. {LONGER}, and look at "
-            "preview.png of --dry-run: do images and labels fit together?"
+            f"The model finds (almost) nothing on {where}: mean Dice {dice:.3f}. Do not use it. If it does not get "
+            "better, look whether images and labels fit together (preview.png of --dry-run)."
         )
     elif lost:
-        warnings.append(f"The model finds (almost) nothing of {some_of(lost)}: Dice below {ALMOST_NOTHING}. {LONGER}.")
+        warnings.append(f"The model finds (almost) nothing of {some_of(lost)}: Dice below {ALMOST_NOTHING}.")
     if ALMOST_NOTHING <= dice < POOR:
-        warnings.append(f"The model is poor: mean Dice {dice:.3f} on {where}. {LONGER}.")
-    if rising and dice >= POOR:
-        warnings.append(f"Dice was still rising when the training ended. {LONGER}.")
+        warnings.append(f"The model is poor: mean Dice {dice:.3f} on {where}.")
+    if still_rising(history):
+        warnings.append("Dice on the validation cases was still rising when the training ended.")
+    if warnings:
+        warnings[-1] += f" {LONGER}"
     if 0 < cases < FEW:
         plural = "s" * (cases != 1)
         kind = f"label map{plural}" if synthetic else f"case{plural}"

@@ -24,8 +24,7 @@ def tell_fold(name: str, folder: Path, *, cascade: bool = False) -> None:
         return
     what = f"Fold {name}, first of two networks" if cascade else f"Fold {name}"
     if verdict.dice is not None:
-        level = logging.WARNING if verdict.useless else logging.INFO
-        start = "Warning: " if verdict.useless else ""
+        level, start = (logging.WARNING, "Warning: ") if verdict.useless else (logging.INFO, "")
         LOGGER.log(level, "%s%s: mean Dice %s", start, what, verdict.measured)
     for warning in verdict.warnings:
         LOGGER.warning("Warning: %s: %s", what, warning)
@@ -36,13 +35,14 @@ def tell_fold(name: str, folder: Path, *, cascade: bool = False) -> None:
 def last_words(run: Path, folds: list[str]) -> None:
     """The last lines of the log: where the report is, and once more which folds are not to be used."""
     LOGGER.info("Report: %s", run / "report.html")
-    found = {name: verdict_of(run / f"fold_{name}") for name in folds}
-    bad = [name for name, verdict in found.items() if verdict is not None and verdict.useless]
-    if bad:
-        LOGGER.warning(
-            "Warning: the training has ended, and %s (almost) nothing on the validation cases. Do not use it.",
-            "the model finds" if len(folds) == 1 else f"the model of fold {', '.join(bad)} finds",
-        )
+    found = [(name, verdict) for name in folds if (verdict := verdict_of(run / f"fold_{name}")) is not None]
+    useless = [name for name, verdict in found if verdict.useless]
+    poor = [name for name, verdict in found if verdict.poor and not verdict.useless]
+    nothing = "finds (almost) nothing on the validation cases. Do not use it."
+    for what, names in ((nothing, useless), ("is poor.", poor)):
+        if names:
+            which = "the model" if len(folds) == 1 else f"the model of fold {', '.join(names)}"
+            LOGGER.warning("Warning: the training has ended, but %s %s", which, what)
 
 
 def tell_length(recipe: Recipe, plan: Plan, *, folds: int, cascade: bool) -> None:

@@ -13,6 +13,7 @@ from l2s_auto import cli
 from l2s_auto.commands.labels import read_labels
 from l2s_auto.commands.tables import format_metrics
 from l2s_auto.core.errors import UserError
+from l2s_auto.inference.last_model import Choice
 
 METRICS = {
     "mean": {"dice": 0.75, "hd95_mm": None},
@@ -49,7 +50,7 @@ def predictions(monkeypatch) -> dict:
         )
 
     stand_in(monkeypatch, "l2s_auto.inference.predict", predict=predict, PredictionSummary=None, Progress=None)
-    stand_in(monkeypatch, "l2s_auto.inference.load", last_model=lambda: Path("runs/last"))
+    monkeypatch.setattr("l2s_auto.inference.last_model.choose_model", lambda: Choice(Path("runs/last")))
     monkeypatch.delitem(sys.modules, "l2s_auto.commands.prediction", raising=False)
     yield state
     sys.modules.pop("l2s_auto.commands.prediction", None)  # it was imported with the stand-ins
