@@ -156,7 +156,7 @@ def predict(arguments: Arguments = None) -> int:
         return INTERNAL_ERROR if summary.failures else DONE
 
     def advice() -> str:
-        return f"What is written is whole. {go_on('l2s_predict', arguments, add='--skip-existing')}"
+        return f"What is written is whole.{go_on('l2s_predict', arguments, add='--skip-existing')}"
 
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_predict", advice=advice)
 
@@ -268,7 +268,7 @@ def experiment(arguments: Arguments = None) -> int:
         say(f"Figure: {figure}", whole=[figure])
 
     def advice() -> str:
-        return f"What is trained so far is kept. {go_on('l2s_experiment', arguments)}"
+        return f"What is trained so far is kept.{go_on('l2s_experiment', arguments)}"
 
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_experiment", advice=advice)
 

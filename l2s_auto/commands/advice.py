@@ -32,10 +32,10 @@ def after_training(arguments: Sequence[str] | None, log: Path) -> str:
     if folds := trained_folds(run):
         said = f"What is trained so far predicts ({', '.join(folds)})."
     elif folds := trained_folds(run / _LOW_RESOLUTION):
-        said = f"Only the first network of the cascade predicts so far:\n  {_predict(run / _LOW_RESOLUTION)}\n"
+        said = f"Only the first network of the cascade predicts so far:\n  {_predict(run / _LOW_RESOLUTION)}"
     else:
         said = "Nothing is trained yet that could be used."
-    return f"{said} {go_on('l2s_plan_and_train', arguments, add='--resume', leave_out=('--overwrite',))}"
+    return f"{said}{go_on('l2s_plan_and_train', arguments, add='--resume', leave_out=('--overwrite',))}"
 
 
 def trained_folds(run: Path) -> list[str]:
@@ -49,12 +49,12 @@ def trained_folds(run: Path) -> list[str]:
 def go_on(
     command: str, arguments: Sequence[str] | None, *, add: str | None = None, leave_out: Sequence[str] = ()
 ) -> str:
-    """The whole command, on a line of its own; of torchrun, whose options are not known here, in words."""
+    """To append: the whole command, on a line of its own; of torchrun, whose options are not known here, in words."""
     if "RANK" in os.environ:
-        return f"Go on with the same command{f' and {add}' if add else ''}."
+        return f" Go on with the same command{f' and {add}' if add else ''}."
     given = [word for word in (sys.argv[1:] if arguments is None else arguments) if word not in leave_out]
     extra = [add] if add is not None and add not in given else []
-    return f"To go on:\n  {command_line([command, *given, *extra])}"
+    return f"\nTo go on:\n  {command_line([command, *given, *extra])}"
 
 
 def _predict(model: Path) -> str:

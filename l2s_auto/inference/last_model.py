@@ -102,6 +102,8 @@ def _remembered(notes: Sequence[str]) -> Choice:
     """The model that the state file names. UserError if there is none, or if it is gone or cannot be used."""
     try:
         path = _noted()
+    except UserError:
+        raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             "No model was named, and none that was trained on this machine is known.",

@@ -33,14 +33,15 @@ class Progress:
         self._began = self._last = time.monotonic()
         self._due = list(SAID_AFTER)
         stream = bar_stream()
+        self._terminal = stream.isatty()
         self.bar = tqdm(
             desc=title,
             file=stream,
             disable=not shown,
             total=100.0,
             initial=100.0 * min(progress, 1.0),
-            mininterval=0.5 if stream.isatty() else 30.0,
-            ncols=_columns() if stream.isatty() else WIDTH,
+            mininterval=0.5 if self._terminal else 30.0,
+            ncols=_columns() if self._terminal else WIDTH,
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} elapsed{postfix}",
         )
 
@@ -55,7 +56,8 @@ class Progress:
                 return
             self._due = [due for due in self._due if now - self._began <= due]
             if self._shown and left[1] > SOON:
-                self.bar.clear()
+                if self._terminal:
+                    self.bar.clear()
                 LOGGER.info("%s: %s remaining", self._title, told_range(left))
 
     def validated(self, seconds: float) -> None:
