@@ -59,6 +59,19 @@ def train_longer(run: RunData, again: Again | None = None) -> list[str]:
     return [command_line([*start, *which, *end]) for which in _folds(names, run.path)]
 
 
+def same_again(run: RunData, again: Again | None = None) -> str:
+    """The command of a cross-validation with --resume, which trains nothing again."""
+    again = again or Again()
+    dataset = "DATASET" if again.dataset is None else os.path.abspath(again.dataset)
+    length: list[str] = []
+    if run.recipe is not None:
+        length += [] if run.recipe.iterations is None else ["--iterations", str(run.recipe.iterations)]
+        length += [] if run.recipe.time_budget is None else ["--time-budget", f"{run.recipe.time_budget:.3f}s"]
+    own = options_of(run.recipe) if run.recipe is not None else []
+    words = ["l2s_plan_and_train", dataset, "-o", os.path.abspath(run.path), *own, *again.options, *length]
+    return command_line([*words, "--cv", "--resume"])
+
+
 def longer(recipe: Recipe | None) -> str:
     """A time budget that is longer than that of the recipe, as a user types it."""
     hours = 0.0 if recipe is None or recipe.time_budget is None else recipe.time_budget / 3600

@@ -54,7 +54,7 @@ def write_report(run_folder: Path | str, *, again: Again | None = None) -> Path:
         sections.dataset_section(run),
         sections.plan_section(run),
         sections.preview_section(run),
-        choice_section(run),
+        choice_section(run, again),
         *(sections.training_section(fold) for fold in run.folds),
         *(sections.validation_section(fold) for fold in run.folds),
         sections.next_section(run, again),

@@ -168,3 +168,11 @@ def test_labels_in_every_form(label_file, content: object) -> None:
 def test_labels_that_are_none(label_file, content: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_labels(model=None, file=label_file(content))
+
+
+def test_tables_of_metrics_fit_a_terminal() -> None:
+    name = "left inferior lateral ventricle with a choroid plexus, of the second observer"
+    row = {"dice": 0.5, "hd95_mm": 1234.5, "nsd_1mm": 0.9, "volume_error": 0.1, "nsd": 0.3, "tolerance_mm": 2.5}
+    text = format_metrics({"mean": row, "labels": {name: row, "short": row}, "notes": []})
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert text.splitlines()[1] == name and text.splitlines()[2].split() == [f"{value:.3f}" for value in row.values()]
