@@ -7,11 +7,14 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from l2s_auto.core.folding import say
+from l2s_auto.core.folding import WIDTH, say
 from l2s_auto.core.printable import printable
 from l2s_auto.core.streams import bar_stream
 from l2s_auto.inference.predict import PredictionSummary, Progress
 from l2s_auto.report.verdict import Verdict
+
+#: What the bar shows.
+FORM = "{l_bar}{bar}| {elapsed} elapsed"
 
 
 @contextmanager
@@ -19,7 +22,7 @@ def prediction_bar(*, shown: bool = True) -> Iterator[Callable[[Progress], None]
     """While it is open, the callable draws how far the prediction is; nothing where no terminal watches."""
     stream = bar_stream()
     disable = not shown or not stream.isatty()
-    with tqdm(total=1.0, leave=False, disable=disable, bar_format="{l_bar}{bar}| {elapsed}", file=stream) as bar:
+    with tqdm(total=1.0, leave=False, disable=disable, bar_format=FORM, file=stream, ncols=WIDTH) as bar:
 
         def show(progress: Progress) -> None:
             bar.total = max(1, progress.total)

@@ -28,7 +28,8 @@ def nameless_metrics(path: Path) -> dict[str, Any] | None:
     left = f"over {count} case{'s' * (count > 1)}, whose names and figures are left out"
     notes = [left] if count else metrics.get("notes", [])
     kept = {"mean": metrics.get("mean", {}), "labels": metrics.get("labels", {}), "cases": [], "notes": notes}
-    kept |= {LEFT_OUT: count} if count else {}
+    before = metrics.get(LEFT_OUT)  # of a model that was imported
+    kept |= {LEFT_OUT: count or before} if count or isinstance(before, int) else {}
     return kept | ({"images": SYNTHETIC} if metrics.get("images") == SYNTHETIC else {})
 
 

@@ -17,8 +17,8 @@ from l2s_auto.report.sections import number, paragraph, section, table
 from l2s_auto.report.verdict import SYNTHETIC
 
 NOT_LOOKED_AT = (
-    "Every fold is trained, but not looked at under changes of appearance, which a recommendation rests on. This command "
-    "does that, and trains nothing again:"
+    "Every fold is trained, but not looked at under changes of appearance, which a recommendation rests on. This "
+    "command does that, and trains nothing again:"
 )
 
 

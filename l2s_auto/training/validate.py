@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -44,6 +45,8 @@ from l2s_auto.training.imagined import IMAGES, ImaginedCase, imagined
 
 #: Cases that are looked at while training goes on; all of them are at the end.
 LOOKED_AT = 12
+#: Voxels of the synthetic images that are drawn for a look, at most: drawing takes longer than a look should.
+VOXELS_DRAWN = 40_000_000
 
 #: Value of a label -> the Dice that the network expects of it, and the one that it reaches.
 Expected = dict[int, tuple[float | None, float | None]]
@@ -78,7 +81,10 @@ def shown(parts: Parts, image: np.ndarray) -> tuple[torch.Tensor, Windowing]:
 
 def to_check(parts: Parts, held_out: Sequence[StoredCase]) -> list[StoredCase | ImaginedCase]:
     """What Dice is measured on during training: held-out cases, and synthetic images of label maps without images."""
-    return [*(case for case in held_out if case.image is not None), *imagined(parts, held_out)]
+    drawn = imagined(parts, held_out)
+    largest = max((math.prod(case.enriched.shape) for case in held_out), default=1)
+    few = evenly(drawn, max(IMAGES, VOXELS_DRAWN // largest))
+    return [*(case for case in held_out if case.image is not None), *few]
 
 
 def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase | ImaginedCase]) -> float | None:
