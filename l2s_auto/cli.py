@@ -5,14 +5,18 @@ from l2s_auto.commands import early  # noqa: F401  first: it decides where the o
 # isort: split
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from l2s_auto.commands import parsers
+from l2s_auto.commands.advice import after_training, go_on
 from l2s_auto.commands.runner import DONE, INTERNAL_ERROR, is_first_process, run_command
 from l2s_auto.commands.start import command
 from l2s_auto.core.allocator import keep_blocks, share_memory, spare_memory, start_without_cache
+from l2s_auto.core.folding import say
 from l2s_auto.core.interrupts import loading_done
+from l2s_auto.core.shell import command_line
 
 Arguments = Sequence[str] | None
 #: Of the training images that lack channels, where scans may lack some.
@@ -29,6 +33,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
         start_without_cache()
 
     def body() -> None:
+        begin("l2s_plan_and_train", f"reading {args.dataset}", whole=[args.dataset])
         if args.micro_batch or args.checkpointing:
             spare_memory()
         from l2s_auto.io.processes import warm_up
@@ -38,6 +43,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
         from l2s_auto.core.component import Component
         from l2s_auto.core.recipe import Recipe
         from l2s_auto.planning.choices import Choices
+        from l2s_auto.report.verdict import finds_nothing
         from l2s_auto.training.run import plan_and_train
 
         loading_done()
@@ -84,16 +90,20 @@ def plan_and_train(arguments: Arguments = None) -> int:
             dry_run=args.dry_run,
             **wishes(args),
         )
-        if is_first_process():
-            print(f"Plan: {run / 'plan.json'}" if args.dry_run else f"Segment with: l2s_predict -i IN -o OUT -m {run}")
+        if not is_first_process():
+            return
+        if args.dry_run:
+            say(f"Plan: {run / 'plan.json'}", whole=[run / "plan.json"])
+        elif not finds_nothing(run):
+            say(f"Segment with:\n  {command_line(['l2s_predict', '-i', 'IN', '-o', 'OUT', '-m', run])}")
 
-    advice = "What is trained so far predicts; go on with the same command and --resume."
+    log = _run_log(args)
     return run_command(
         _trusting(args, body),
         leaves=arguments is None,
         command="l2s_plan_and_train",
-        log=_run_log(args),
-        advice=advice,
+        log=log,
+        advice=partial(after_training, arguments, log),
     )
 
 
@@ -104,10 +114,12 @@ def predict(arguments: Arguments = None) -> int:
 
     def body() -> int:
         share_memory()
-        from l2s_auto.commands.prediction import prediction_bar, print_summary
+        from l2s_auto.commands.default_model import named_model
+
+        chosen = named_model(args.model, shown=is_first_process())  # before PyTorch is loaded, which takes a while
+        from l2s_auto.commands.prediction import prediction_bar, print_summary, warn_of_model
         from l2s_auto.commands.together import in_parts, part_of
         from l2s_auto.inference.ensemble import logits_of_a_window
-        from l2s_auto.inference.load import last_model
         from l2s_auto.inference.predict import PredictionSummary, predict
         from l2s_auto.training.team import team_from_environment
 
@@ -116,16 +128,15 @@ def predict(arguments: Arguments = None) -> int:
 
         def keep_room(model: Any) -> None:
             keep_blocks(logits_of_a_window(model.plan))
+            if team.leader:
+                warn_of_model(model.verdict)
 
         def work() -> PredictionSummary:
-            model = args.model or last_model()
-            if team.leader:
-                print(f"Model: {model}", flush=True)
             with prediction_bar(shown=team.leader) as progress:
                 return predict(
                     args.input,
                     args.output,
-                    model=model,
+                    model=chosen,
                     device=device,
                     tta=args.tta,
                     overlap=args.overlap,
@@ -144,7 +155,9 @@ def predict(arguments: Arguments = None) -> int:
             print_summary(summary)
         return INTERNAL_ERROR if summary.failures else DONE
 
-    advice = "What is written is whole; go on with the same command and --skip-existing."
+    def advice() -> str:
+        return f"What is written is whole.{go_on('l2s_predict', arguments, add='--skip-existing')}"
+
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_predict", advice=advice)
 
 
@@ -154,6 +167,7 @@ def evaluate(arguments: Arguments = None) -> int:
     args = parsers.evaluate().parse(arguments)
 
     def body() -> None:
+        begin("l2s_evaluate", f"reading {args.predictions}", whole=[args.predictions])
         from l2s_auto.commands.evaluation import files_read, metrics_path
         from l2s_auto.commands.labels import read_labels
         from l2s_auto.commands.tables import format_metrics
@@ -169,7 +183,7 @@ def evaluate(arguments: Arguments = None) -> int:
                 args.predictions, args.references, labels.names, regions=labels.regions, ignore=labels.ignore
             )
             write_json(output, metrics)
-        print(f"{format_metrics(metrics)}\nMetrics: {output}")
+        say(f"{format_metrics(metrics)}\nMetrics: {output}", whole=[output])
 
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_evaluate")
 
@@ -182,6 +196,7 @@ def demo(arguments: Arguments = None) -> int:
         start_without_cache()
 
     def body() -> None:
+        begin("l2s_demo", f"making phantoms in {args.output}", whole=[args.output])
         from l2s_auto.experiments.demo import TRAINING_SECONDS, run_demo
 
         loading_done()
@@ -197,12 +212,14 @@ def export_model(arguments: Arguments = None) -> int:
     args = parsers.export_model().parse(arguments)
 
     def body() -> None:
+        begin("l2s_export", f"reading {args.model}", whole=[args.model])
         from l2s_auto.inference.export import export_model
 
         loading_done()
-        print(f"Written: {export_model(args.model, args.output, format=args.format, **wishes(args))}")
+        written = export_model(args.model, args.output, format=args.format, **wishes(args))
+        say(f"Written: {written}", whole=[written])
         if args.format == "nnunet":
-            print("README.txt there says how to use it, and where nnU-Net's results with it differ.")
+            say("README.txt there says how to use it, and where nnU-Net's results with it differ.")
 
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_export")
 
@@ -213,6 +230,7 @@ def import_model(arguments: Arguments = None) -> int:
     args = parsers.import_model().parse(arguments)
 
     def body() -> None:
+        begin("l2s_import", f"reading {args.file}", whole=[args.file])
         from l2s_auto.core.names import path_part
         from l2s_auto.inference.export import import_model
         from l2s_auto.inference.last_model import remember_model
@@ -221,7 +239,7 @@ def import_model(arguments: Arguments = None) -> int:
         name = path_part(args.file.stem, default="model")
         folder = import_model(args.file, args.output or Path("l2s_runs") / name, **wishes(args))
         remember_model(folder)
-        print(f"Model: {folder}")
+        say(f"Model: {folder}", whole=[folder])
 
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_import")
 
@@ -234,6 +252,7 @@ def experiment(arguments: Arguments = None) -> int:
         start_without_cache()
 
     def body() -> None:
+        begin("l2s_experiment", args.name)
         from l2s_auto.experiments import find_experiment
 
         run = find_experiment(args.name)
@@ -246,9 +265,11 @@ def experiment(arguments: Arguments = None) -> int:
         if "part" in options:
             options["part"] = (args.part.index, args.part.count)
         figure = run(place, **options)
-        print(f"Figure: {figure}")
+        say(f"Figure: {figure}", whole=[figure])
 
-    advice = "What is trained so far is kept; go on with the same command."
+    def advice() -> str:
+        return f"What is trained so far is kept.{go_on('l2s_experiment', arguments)}"
+
     return run_command(_trusting(args, body), leaves=arguments is None, command="l2s_experiment", advice=advice)
 
 
@@ -278,6 +299,14 @@ def _trusting(args: Namespace, body: Callable[[], int | None]) -> Callable[[], i
 def wishes(args: Namespace) -> dict[str, Any]:
     """What the user has to wish for expressly."""
     return {"overwrite": True} if args.overwrite else {}
+
+
+def begin(command: str, what: str, *, whole: Sequence[object] = ()) -> None:
+    """The first line that a user sees, before anything heavy is imported."""
+    from l2s_auto import __version__
+
+    if is_first_process():
+        say(f"{command} {__version__}: {what}", whole=whole)
 
 
 def _run_log(args: Namespace) -> Path:

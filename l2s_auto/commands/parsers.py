@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import shutil
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from l2s_auto import __version__
 from l2s_auto.commands import values
+from l2s_auto.core.folding import WIDTH, folded
 from l2s_auto.core.registered import METHODS
 
 DIRECTIONS = ("update", "scale-free", "implicit")
@@ -34,7 +37,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             description=textwrap.fill(description, 80),
             epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=_width()),
             allow_abbrev=False,
         )
         self.color = False  # no escape codes: of Python 3.14, whose help would have them
@@ -53,7 +56,12 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
+        self.exit(2, f"{folded(f'{self.prog}: {message}')}\nTry: {self.prog} --help\n")
+
+
+def _width() -> int:
+    """Columns of the help: those of the terminal, 80 at most."""
+    return min(WIDTH, max(40, shutil.get_terminal_size().columns - 2))
 
 
 def plan_and_train() -> Parser:
@@ -64,7 +72,8 @@ def plan_and_train() -> Parser:
         examples="""
         l2s_plan_and_train Dataset004_Hippocampus
         l2s_plan_and_train my_dataset -o runs/first --time-budget 2h --device cuda
-        l2s_plan_and_train my_dataset --dry-run            plan, and preview synthetic images
+        # plan, and preview synthetic images
+        l2s_plan_and_train my_dataset --dry-run
         l2s_plan_and_train my_dataset -o runs/first --resume
         l2s_plan_and_train label_maps_only --method synthseg
         """,
@@ -119,7 +128,10 @@ def plan_and_train() -> Parser:
     checkpointing = "compute activations again: somewhat less memory for a third more time"
     add("--checkpointing", action="store_true", help=checkpointing)
     add("--iterations", type=values.count, metavar="N", help="updates of the network (default: the plan's)")
-    budget = "longest training time, e.g. 90s, 10m, 2h; the run always ends with a usable model"
+    budget = (
+        "longest training time of a fold, e.g. 90s, 10m, 2h; with --cv each of the 5 folds has it; the two networks of "
+        "--cascade share it. Planning, preprocessing and validation come on top. Training always ends with a model"
+    )
     add("--time-budget", type=values.duration, metavar="T", help=budget)
     folds = parser.add_mutually_exclusive_group()
     fold_help = "fold of 5 that is held out, or all to train on every case (default: 0)"
@@ -154,7 +166,8 @@ def predict() -> Parser:
         examples="""
         l2s_predict -i scan.nii.gz -o segmentation.nii.gz
         l2s_predict -i scans -o segmentations -m l2s_runs/my_dataset
-        l2s_predict -i scans -o segmentations -m model.zip --part 1/4     first quarter of the scans
+        # first quarter of the scans
+        l2s_predict -i scans -o segmentations -m model.zip --part 1/4
         """,
     )
     add = parser.add_argument
@@ -165,7 +178,7 @@ def predict() -> Parser:
         "--model",
         type=values.path,
         metavar="MODEL",
-        help="run, fold, exported zip, or nnU-Net's model folder (default: the last)",
+        help="run, fold, exported zip, or nnU-Net's model folder (default: the newest in l2s_runs, else your last)",
     )
     _add_device(parser)
     tta = "also look at the scan mirrored, if the model was trained on such: slower, slightly better"
@@ -232,7 +245,8 @@ def demo() -> Parser:
     add = parser.add_argument
     folder = "folder (default: %(default)s)"
     add("-o", "--output", type=values.path, default=Path("l2s_demo"), metavar="DIR", help=folder)
-    add("--time-budget", type=values.duration, metavar="T", help="training time, e.g. 4m (default: 7 minutes)")
+    budget = "training time in all, e.g. 90s, 4m, 1h (default: 7m); phantoms, planning and prediction come on top"
+    add("--time-budget", type=values.duration, metavar="T", help=budget)
     add("--seed", type=values.count_or_zero, default=0, metavar="N", help="seed of phantoms and training (default: 0)")
     _add_device(parser)
     _add_overwrite(parser, "an earlier demo in DIR")
@@ -289,12 +303,15 @@ def experiment() -> Parser:
         "l2s_experiment",
         description=f"Run an experiment of the method's paper ({', '.join(EXPERIMENTS)}): a table, a JSON, a figure.",
         examples="""
-        l2s_experiment recovery                                     on phantoms, in slices
+        # on phantoms, in slices
+        l2s_experiment recovery
         l2s_experiment recovery --data label_maps -o experiments/recovery
         l2s_experiment recovery --data label_maps --presets "sigma 0.1" "exponents 1 0 0" --dimensions 3
-        l2s_experiment methods --data my_dataset --seeds 0 1 2      which method is best for my scans?
+        # which method is best for my scans?
+        l2s_experiment methods --data my_dataset --seeds 0 1 2
         l2s_experiment methods --data my_dataset --methods learn2synth supervised --cases 2,5,10,all
-        l2s_experiment contrast --data label_maps --seeds 0 1 2     from MPRAGE to FLASH, simulated
+        # from MPRAGE to FLASH, simulated
+        l2s_experiment contrast --data label_maps --seeds 0 1 2
         """,
     )
     add = parser.add_argument
@@ -326,7 +343,7 @@ def experiment() -> Parser:
         metavar="N",
         help="updates of the network each (default of recovery: 3000, in 3D 800)",
     )
-    budget = "training time each, in place of iterations (default of methods: 10m)"
+    budget = "time of each training, e.g. 90s, 10m, 2h, in place of iterations (default of methods: 10m)"
     add("--time-budget", type=values.duration, metavar="T", help=budget)
     add("--seeds", nargs="+", type=values.count_or_zero, metavar="N", help="a training each (default: 0)")
     add("--part", type=values.part, metavar="I/N", help="this job's share of the trainings, e.g. 1/4")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from l2s_auto.core.folding import WIDTH, say
 from l2s_auto.core.printable import printable
 from l2s_auto.core.streams import bar_stream
 from l2s_auto.inference.predict import PredictionSummary, Progress
+from l2s_auto.report.verdict import Verdict
+
+#: What the bar shows.
+FORM = "{l_bar}{bar}| {elapsed} elapsed"
 
 
 @contextmanager
@@ -18,7 +22,7 @@ def prediction_bar(*, shown: bool = True) -> Iterator[Callable[[Progress], None]
     """While it is open, the callable draws how far the prediction is; nothing where no terminal watches."""
     stream = bar_stream()
     disable = not shown or not stream.isatty()
-    with tqdm(total=1.0, leave=False, disable=disable, bar_format="{l_bar}{bar}| {elapsed}", file=stream) as bar:
+    with tqdm(total=1.0, leave=False, disable=disable, bar_format=FORM, file=stream, ncols=WIDTH) as bar:
 
         def show(progress: Progress) -> None:
             bar.total = max(1, progress.total)
@@ -29,19 +33,27 @@ def prediction_bar(*, shown: bool = True) -> Iterator[Callable[[Progress], None]
         yield show
 
 
+def warn_of_model(verdict: Verdict | None) -> None:
+    """Say once, before the first scan, that a model finds nothing."""
+    if verdict is not None and verdict.useless:
+        say(f"Warning: this model finds (almost) nothing: mean Dice {verdict.measured}. Do not use it.", error=True)
+
+
 def print_summary(summary: PredictionSummary) -> None:
     """What was done, what failed and why, what to look at."""
     for note in summary.notes:
-        print(f"Note: {note}")
+        say(f"Note: {note}")
     skipped = f", {len(summary.skipped)} were there already" if summary.skipped else ""
     done = f"{_scans(len(summary.done))} segmented in {summary.seconds:.0f} s{skipped}"
-    print(f"{done}. Folder: {printable(summary.folder)}")
+    say(f"{done}. Folder: {printable(summary.folder)}", whole=[printable(summary.folder)])
     if summary.flagged:
-        print(f"Look at {', '.join(map(printable, summary.flagged))}: qc.csv says why.")
+        flagged = [printable(name) for name in summary.flagged]
+        say(f"Look at {', '.join(flagged)}: qc.csv says why.", whole=flagged)
     for failure in summary.failures:
-        print(f"Failed: {printable(failure.file)}: {printable(failure.reason)}", file=sys.stderr)
+        file = printable(failure.file)
+        say(f"Failed: {file}: {printable(failure.reason)}", whole=[file], error=True)
     if summary.failures:
-        print(f"{_scans(len(summary.failures))} failed; they are listed in failures.csv.", file=sys.stderr)
+        say(f"{_scans(len(summary.failures))} failed; they are listed in failures.csv.", error=True)
 
 
 def _scans(count: int) -> str:

@@ -11,31 +11,33 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from l2s_auto import __version__
+from l2s_auto.commands.advice import Advice, advised
 from l2s_auto.commands.messages import messages_shown
 from l2s_auto.commands.start import INTERRUPTED, end_at_once, end_workers, is_first_process
 from l2s_auto.commands.streams import safe_streams
 from l2s_auto.core.errors import ProcessLost, UserError, disk_is_full
+from l2s_auto.core.folding import folded
 from l2s_auto.core.interrupts import check_interrupt, end_at_signal, handled_signals, interrupted, only_note_signals
-from l2s_auto.core.printable import printable_lines
+from l2s_auto.core.printable import printable, printable_lines
 
 DONE, INTERNAL_ERROR, USER_ERROR = 0, 1, 2
 
 
 def run_command(
-    body: Callable[[], int | None], *, command: str, log: Path | None = None, advice: str = "", leaves: bool = False
+    body: Callable[[], int | None], *, command: str, log: Path | None = None, advice: Advice = "", leaves: bool = False
 ) -> int:
     """Call `body` and return the exit code; a number that `body` returns is the exit code.
 
     log     file that a traceback is appended to; None, or where it cannot be written: `l2s_error.log` in the working
             folder, else in the folder for temporary files
-    advice  what to do after an interruption, or where another process has ended, for the terminal
+    advice  what to do after an interruption, or where another process has ended, for the terminal; or what says it then
     leaves  whether the process ends with the command, instead of a return
     """
     with handled_signals(), safe_streams(), messages_shown():
@@ -48,7 +50,7 @@ def run_command(
         return code
 
 
-def _call(body: Callable[[], int | None], *, command: str, log: Path | None, advice: str) -> int:
+def _call(body: Callable[[], int | None], *, command: str, log: Path | None, advice: Advice) -> int:
     try:
         code = body() or DONE
         check_interrupt()
@@ -58,25 +60,25 @@ def _call(body: Callable[[], int | None], *, command: str, log: Path | None, adv
         return report(error, command=command, log=log, advice=advice)
 
 
-def report(error: BaseException, *, command: str, log: Path | None = None, advice: str = "") -> int:
+def report(error: BaseException, *, command: str, log: Path | None = None, advice: Advice = "") -> int:
     """Say in one message why a command ends -> its exit code. What is said is not cut short by a signal."""
     stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, ProcessLost))
     only_note_signals()
     if stopped:  # whatever it was that the interruption led to
         end_workers()
         if is_first_process():
-            _say(f"{command}: interrupted. {advice}".rstrip())
+            _say(f"{command}: interrupted. {advised(advice)}".rstrip())
         return INTERRUPTED
     if isinstance(error, UserError):
-        _say(f"{command}: {error}")
+        _say(f"{command}: {error}", whole=[part for one in error.offences for part in (one.where, one.found)])
         return USER_ERROR
     if isinstance(error, ProcessLost):
         _log_traceback(error, log, command=command)
-        _say(f"{command}: {error}. {advice}".rstrip())
+        sys.stderr.write(f"{command}: {error}. {advised(advice)}".rstrip() + "\n")  # one line of each process
         return INTERNAL_ERROR
     # Whatever else went wrong becomes a log entry and an exit code.
     if disk_is_full(error):
-        _say(f"{command}: The disk is full. Free some of it, or choose another folder. {advice}")
+        _say(f"{command}: The disk is full. Free some of it, or choose another folder. {advised(advice)}".rstrip())
         return USER_ERROR
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
@@ -84,13 +86,19 @@ def report(error: BaseException, *, command: str, log: Path | None = None, advic
         return USER_ERROR
     written = _log_traceback(error, log, command=command)
     line = f"{type(error).__name__}: {error}".splitlines()[0]
-    _say(f"{command}: internal error ({line}). The full report is in {written}")
+    sys.stderr.write(f"{command}: internal error ({line}). The full report is in {written}\n")  # in one line
     return INTERNAL_ERROR
 
 
-def _say(text: str) -> None:
-    """A line, written at once: another process may write to the same terminal."""
-    sys.stderr.write(f"{text}\n")
+def _say(text: str, *, whole: Iterable[object] = ()) -> None:
+    """A message, written at once: another process may write to the same terminal. Of a team each has one line.
+
+    whole  what is not folded, such as paths
+    """
+    if "RANK" in os.environ:
+        sys.stderr.write(f"{text}\n")
+        return
+    sys.stderr.write(f"{folded(text, whole=map(printable, whole))}\n")
 
 
 def leave(code: int) -> NoReturn:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from l2s_auto.core.folding import WIDTH
+
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:
     """A row a label and the mean last, a column a metric; an undefined metric is a dash, notes stand below.
@@ -13,10 +15,16 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
     """
     columns = list(metrics["mean"])
     rows = [*metrics["labels"].items(), ("mean", metrics["mean"])]
-    width = max(len(name) for name in ["label", *(name for name, _ in rows)])
-    lines = ["label".ljust(width) + "".join(f"  {column:>12}" for column in columns)]
+    cells = {column: max(len(column), *(len(_number(row.get(column))) for _, row in rows)) for column in columns}
+    room = WIDTH - sum(cells.values()) - 2 * len(columns)
+    names = ["label", *(name for name, _ in rows)]
+    width = min(max(map(len, names)), max(room, len("label")))
+    lines = ["label".ljust(width) + "".join(f"  {column:>{cells[column]}}" for column in columns)]
     for name, row in rows:
-        lines.append(name.ljust(width) + "".join(f"  {_number(row.get(column)):>12}" for column in columns))
+        numbers = "".join(f"  {_number(row.get(column)):>{cells[column]}}" for column in columns)
+        if len(name) > width:  # a long name has a line of its own
+            lines.append(name)
+        lines.append((name if len(name) <= width else "").ljust(width) + numbers)
     return "\n".join([*lines, *(f"Note: {note}" for note in metrics.get("notes", ()))])
 
 

@@ -13,7 +13,7 @@ from l2s_auto.core.limits import MAX_SECONDS, MOST_FEATURES, WIDEST
 
 #: Largest whole number that every library takes as a seed or a count.
 MOST = 2**31 - 1
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,15 @@ def path(text: str) -> Path:
 
 
 def duration(text: str) -> float:
-    """Seconds in `90`, `90s`, `10m`, `1.5h` or `1h30m`; more than zero."""
+    """Seconds in `90s`, `10m`, `1.5h` or `1h30m`; more than zero. A number without a unit is asked about."""
     compact = text.strip().lower().replace(" ", "")
-    terms = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", compact)
-    alone = len(terms) == 1
-    if not terms or "".join(n + u for n, u in terms) != compact or not (alone or all(u for _, u in terms)):
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", compact):
+        shown = compact if len(compact) <= 20 else f"{compact[:19]}…"
+        raise argparse.ArgumentTypeError(
+            f"found {shown!r}, a time without a unit; expected a duration such as 10m. {shown}s, {shown}m or {shown}h?"
+        )
+    terms = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smh])", compact)
+    if not terms or "".join(n + u for n, u in terms) != compact:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a duration such as 90s, 10m, 1.5h or 1h30m")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in terms)
     if seconds > MAX_SECONDS:
@@ -73,12 +77,13 @@ def part(text: str) -> Part:
 
 
 def fold(text: str) -> int | str:
-    """`all`, or the number of a fold, counted from 0."""
-    if text == "all":
-        return text
-    if not text.isdecimal():
+    """`all`, or the number of a fold, counted from 0; with `fold_` before it, as its folder is called, too."""
+    name = text.removeprefix("fold_")
+    if name == "all":
+        return name
+    if not name.isdecimal():
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a fold number (0, 1, 2, …) or all")
-    return int(text)
+    return int(name)
 
 
 def counts(text: str) -> list[int | None]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from l2s_auto.core.folding import folded, paths_in
 from l2s_auto.core.printable import printable, printable_lines
 from l2s_auto.core.streams import safe_stream
 
@@ -26,7 +27,7 @@ class SafeFormatter(logging.Formatter):
 
 
 class TerminalHandler(logging.Handler):
-    """Messages on what is the standard output when they are written.
+    """Messages on what is the standard output when they are written, folded to the width of a terminal.
 
     warnings_apart  whether warnings go to the standard error
     """
@@ -42,7 +43,8 @@ class TerminalHandler(logging.Handler):
         if terminal is None or terminal.closed:
             return
         stream = safe_stream(terminal)
-        stream.write(f"{self.format(record)}\n")
+        paths = (printable(path) for path in paths_in(record.args))
+        stream.write(f"{folded(self.format(record), whole=paths)}\n")
         stream.flush()
 
 

@@ -25,6 +25,7 @@ from l2s_auto.io.recipes import read_recipe
 from l2s_auto.networks import load_weights, network_for, put_weights
 from l2s_auto.networks.device import choose_device
 from l2s_auto.networks.precision import keep_first_block_precise
+from l2s_auto.report.verdict import Verdict, verdict_of_all
 
 KNOWN_VERSION = Plan.model_fields["version"].default
 #: Runs that are named to who named a folder around them.
@@ -69,6 +70,7 @@ class Model:
     notes   what a user should know, such as folds without weights
     low_resolution  the first networks of a cascade, of the same folds; None: there is no cascade
     calibration  what the networks were found to be like on the cases that they were validated on
+    verdict      how good they were on these; None where that is not known
     """
 
     plan: Plan
@@ -80,6 +82,7 @@ class Model:
     notes: tuple[str, ...] = ()
     low_resolution: Model | None = None
     calibration: Calibration = field(default_factory=Calibration)
+    verdict: Verdict | None = None
 
 
 def load_model(path: Path | str, device: torch.device | str = "cpu", *, trust_code: Iterable[str] = ()) -> Model:
@@ -179,6 +182,7 @@ def _load(files: ModelFiles, *, source: Path, device: torch.device) -> Model:
         notes=files.notes,
         low_resolution=low,
         calibration=read_calibration(files.calibrations),
+        verdict=verdict_of_all([weights.parent for weights in files.weights]),
     )
 
 

@@ -13,6 +13,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.inference.load import ModelFiles
 from l2s_auto.inference.model_zip import METRICS, SUMS
 from l2s_auto.io.run_files import read_metrics
+from l2s_auto.report.verdict import LEFT_OUT, SYNTHETIC
 
 #: Metrics of the table, and its headings.
 SHOWN = {"dice": "Dice", "hd95_mm": "HD95 mm", "nsd_1mm": "NSD 1 mm", "volume_error": "volume error"}
@@ -26,7 +27,10 @@ def nameless_metrics(path: Path) -> dict[str, Any] | None:
     count = len(metrics.get("cases", []))
     left = f"over {count} case{'s' * (count > 1)}, whose names and figures are left out"
     notes = [left] if count else metrics.get("notes", [])
-    return {"mean": metrics.get("mean", {}), "labels": metrics.get("labels", {}), "cases": [], "notes": notes}
+    kept = {"mean": metrics.get("mean", {}), "labels": metrics.get("labels", {}), "cases": [], "notes": notes}
+    before = metrics.get(LEFT_OUT)  # of a model that was imported
+    kept |= {LEFT_OUT: count or before} if count or isinstance(before, int) else {}
+    return kept | ({"images": SYNTHETIC} if metrics.get("images") == SYNTHETIC else {})
 
 
 def model_card(plan: Plan, recipe: Recipe, files: ModelFiles) -> str:
@@ -75,7 +79,8 @@ def _reached(folds: Sequence[Mapping[str, Any]]) -> str:
     ]:
         cells = [_cell([row.get(metric) for row in rows]) for metric in SHOWN]
         lines.append(f"  {name:<{width}}  " + "  ".join(f"{cell:>12}" for cell in cells))
-    many = f"each of {len(known)} folds by cases it never saw" if len(known) > 1 else "cases it never saw"
+    cases = "synthetic images of label maps" if any("images" in fold for fold in known) else "cases"
+    many = f"each of {len(known)} folds by {cases} it never saw" if len(known) > 1 else f"{cases} it never saw"
     return f"Reached in validation ({many})\n" + "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from html import escape
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -10,20 +11,28 @@ from typing import Any
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, mean_of_changed
 from l2s_auto.evaluation.recommendation import Scores, recommendation
 from l2s_auto.io.json_files import read_json
+from l2s_auto.report.commands import Again, same_again
 from l2s_auto.report.run_data import RunData
 from l2s_auto.report.sections import number, paragraph, section, table
+from l2s_auto.report.verdict import SYNTHETIC
 
 NOT_LOOKED_AT = (
-    "Every fold is trained, but not looked at under changes of appearance, which a recommendation rests on: the same "
-    "command with --cv --resume does that, and trains nothing again."
+    "Every fold is trained, but not looked at under changes of appearance, which a recommendation rests on. This "
+    "command does that, and trains nothing again:"
 )
 
 
-def choice_section(run: RunData) -> str:
-    """The recommendation, and the figures that it rests on; empty where not all folds are trained."""
+def choice_section(run: RunData, again: Again | None = None) -> str:
+    """The recommendation, and the figures that it rests on; empty where not all folds are trained.
+
+    again  what the training's command was given
+    """
     own = cross_validated(run.path)
     if own is None:
-        return section("Which method for these data?", paragraph(NOT_LOOKED_AT)) if all_folds(run.path) else ""
+        imagined = any(fold.metrics and fold.metrics.get("images") == SYNTHETIC for fold in run.folds)
+        missing = all_folds(run.path) and not imagined  # changes of appearance are of real scans
+        command = f"<code>{escape(same_again(run, again))}</code>"
+        return section("Which method for these data?", paragraph(NOT_LOOKED_AT), command) if missing else ""
     methods = {**own, **beside(run.path, taken=own)}
     rows = [[name, number(score.own), number(score.changed)] for name, score in methods.items()]
     sentence = recommendation(methods)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import fields
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.shell import command_line
 from l2s_auto.core.trust import OPTION, is_import_path
+from l2s_auto.io.json_files import read_json
 from l2s_auto.planning.choices import Choices
 from l2s_auto.report.run_data import RunData
 
@@ -15,13 +20,77 @@ NAMED = ("method", "augmenter", "network", "loss", "hypergradient")
 NUMBERS = {"hyper_every": "--hyper-every", "hyper_part": "--hyper-part", "seed": "--seed"}
 
 
-def train_longer(run: RunData) -> str:
-    """How a training goes on: with the options that it was begun with, without which it is refused."""
-    folds = [fold.name for fold in run.folds]
-    which = ["--cv"] if len(folds) > 1 else [] if folds in ([], ["0"]) else ["--fold", *folds]
+@dataclass(frozen=True)
+class Again:
+    """What a command was given beside the recipe and the run folder, so that it can be repeated.
+
+    dataset  as the user named it; None: it is not known, and the reader fills it in
+    """
+
+    dataset: Path | None = None
+    splits: Path | None = None
+    device: str | None = None
+    memory_gb: float | None = None
+    workers: int | None = None
+    choices: Choices = field(default_factory=Choices)
+
+    @property
+    def options(self) -> list[str]:
+        given = {
+            "--splits": None if self.splits is None else os.path.abspath(self.splits),
+            "--device": self.device,
+            "--memory-gb": None if self.memory_gb is None else f"{self.memory_gb:g}",
+            "--workers": self.workers,
+        }
+        own = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+        return [*own, *choices_of(self.choices)]
+
+
+def train_longer(run: RunData, again: Again | None = None) -> list[str]:
+    """How a training goes on, a command for each fold, or one for all: with the options that it was begun with,
+    without which it is refused. It runs as it stands, in any folder, where the dataset is known.
+    """
+    again = again or Again()
+    names = [fold.name.removeprefix("fold_") for fold in run.folds]
+    dataset = "DATASET" if again.dataset is None else os.path.abspath(again.dataset)
     own = options_of(run.recipe) if run.recipe is not None else []
-    words = ["l2s_plan_and_train", "DATASET", "-o", str(run.path), *own, *which, "--resume", "--time-budget", "8h"]
-    return shlex.join(words)
+    start = ["l2s_plan_and_train", dataset, "-o", os.path.abspath(run.path), *own, *again.options]
+    end = ["--resume", "--time-budget", longer(run.recipe)]
+    return [command_line([*start, *which, *end]) for which in _folds(names, run.path)]
+
+
+def same_again(run: RunData, again: Again | None = None) -> str:
+    """The command of a cross-validation with --resume, which trains nothing again."""
+    again = again or Again()
+    dataset = "DATASET" if again.dataset is None else os.path.abspath(again.dataset)
+    length: list[str] = []
+    if run.recipe is not None:
+        length += [] if run.recipe.iterations is None else ["--iterations", str(run.recipe.iterations)]
+        length += [] if run.recipe.time_budget is None else ["--time-budget", f"{run.recipe.time_budget:.3f}s"]
+    own = options_of(run.recipe) if run.recipe is not None else []
+    words = ["l2s_plan_and_train", dataset, "-o", os.path.abspath(run.path), *own, *again.options, *length]
+    return command_line([*words, "--cv", "--resume"])
+
+
+def longer(recipe: Recipe | None) -> str:
+    """A time budget that is longer than that of the recipe, as a user types it."""
+    hours = 0.0 if recipe is None or recipe.time_budget is None else recipe.time_budget / 3600
+    return f"{max(8, math.ceil(2 * hours))}h"
+
+
+def _folds(names: Sequence[str], run: Path) -> list[list[str]]:
+    """The options that name these folds: all of a cross-validation at once, others one by one."""
+    try:
+        count = len(read_json(run / "splits.json"))
+    except (ValueError, OSError, TypeError):
+        count = 0
+    if not names:
+        return [[]]
+    numbers = {name for name in names if name != "all"}
+    if len(numbers) > 1 and len(numbers) >= count:
+        rest = [["--fold", "all"]] if "all" in names else []
+        return [["--cv"], *rest]
+    return [[] if name == "0" else ["--fold", name] for name in names]
 
 
 def options_of(recipe: Recipe) -> list[str]:
@@ -37,8 +106,8 @@ def options_of(recipe: Recipe) -> list[str]:
         found += ["--direction", str(direction)]
     if recipe.prior_share == 0 and recipe.reversed_share == 0:
         found += ["--contrasts", "random"]
-    for field, option in NUMBERS.items():
-        if (value := getattr(recipe, field)) != getattr(usual, field):
+    for name, option in NUMBERS.items():
+        if (value := getattr(recipe, name)) != getattr(usual, name):
             found += [option, str(value)]
     return [*found, *(["--missing-channels"] if recipe.missing_share else [])]
 

@@ -9,6 +9,7 @@ from l2s_auto import __version__
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.report import sections
 from l2s_auto.report.choice import choice_section
+from l2s_auto.report.commands import Again
 from l2s_auto.report.run_data import read_run
 
 STYLE = """
@@ -39,21 +40,24 @@ footer { color: var(--soft); font-size: .9rem; margin-top: 2rem }
 WARNING = "Research software: it is not a medical device, and its output needs the eyes of somebody qualified."
 
 
-def write_report(run_folder: Path | str) -> Path:
+def write_report(run_folder: Path | str, *, again: Again | None = None) -> Path:
     """Run folder -> its report.html: data, plan, curves, validation, next steps. Nothing in it is loaded from outside.
+
+    again  what the training's command was given, so that the report can repeat it
 
     Works with what there is, and says what is missing. Raises UserError only if the folder is not there.
     """
     run = read_run(Path(run_folder))
     parts = [
         sections.summary_cards(run),
+        sections.verdict_section(run),
         sections.dataset_section(run),
         sections.plan_section(run),
         sections.preview_section(run),
-        choice_section(run),
+        choice_section(run, again),
         *(sections.training_section(fold) for fold in run.folds),
         *(sections.validation_section(fold) for fold in run.folds),
-        sections.next_section(run),
+        sections.next_section(run, again),
         sections.notes_section(run),
     ]
     name = run.plan.dataset if run.plan else run.fingerprint.dataset if run.fingerprint else run.path.resolve().name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import shlex
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -11,10 +11,12 @@ from statistics import fmean, median
 from typing import Any
 
 from l2s_auto.core.plan import Fingerprint
-from l2s_auto.report.commands import train_longer
+from l2s_auto.core.shell import quoted
+from l2s_auto.report.commands import Again, longer, train_longer
 from l2s_auto.report.measurements import measurements
 from l2s_auto.report.run_data import FoldData, RunData
 from l2s_auto.report.style import png_bytes
+from l2s_auto.report.verdict import SYNTHETIC, judge
 
 #: Key in metrics.json, heading, what it means.
 METRICS = (
@@ -189,7 +191,9 @@ def validation_section(fold: FoldData) -> str:
             [str(case.get("case", "?")), mean, f"{worst} ({number(dice[worst])})" if worst else "undefined"]
         )
     explained = "; ".join(f"{heading}: {meaning}" for _, heading, meaning in METRICS)
-    parts = [paragraph(f"Scans that the training did not see. {explained}."), table(["Label", *headings], rows)]
+    imagined = fold.metrics.get("images") == SYNTHETIC
+    seen = "Synthetic images of label maps" if imagined else "Scans"
+    parts = [paragraph(f"{seen} that the training did not see. {explained}."), table(["Label", *headings], rows)]
     if case_rows:
         more = f", the {WORST_CASES} worst of {len(cases)}" if len(cases) > WORST_CASES else ""
         parts.append(f"<h3>Cases, worst first{more}</h3>")
@@ -199,14 +203,38 @@ def validation_section(fold: FoldData) -> str:
     return section(f"Validation, {fold.name}", *parts)
 
 
-def next_section(run: RunData) -> str:
-    """Commands that can be copied."""
-    name = shlex.quote(str(run.path))
+def verdict_section(run: RunData) -> str:
+    """What the training has become, in plain sentences; warnings first."""
+    rows, warned = [], False
+    for fold in run.folds:
+        if fold.metrics is None:
+            continue
+        verdict = judge(fold.metrics, fold.history)
+        warned = warned or bool(verdict.warnings)
+        measured = [] if verdict.dice is None else [f"Mean Dice {verdict.measured}."]
+        warnings = [f"<b>Warning:</b> {escape(text)}" for text in verdict.warnings]
+        sentences = [*warnings, *(escape(text) for text in (*measured, *verdict.notes))]
+        rows += [f"<li>{escape(fold.name)}: {sentence}</li>" for sentence in sentences]
+    if not rows:
+        return ""
+    return section("Mind this first" if warned else "What the model has become", f"<ul>{''.join(rows)}</ul>")
+
+
+def next_section(run: RunData, again: Again | None = None) -> str:
+    """Commands that can be copied.
+
+    again  what the training's command was given
+    """
+    name = quoted(os.path.abspath(run.path))
+    verdicts = [judge(fold.metrics, fold.history) for fold in run.folds if fold.metrics is not None]
+    useless = bool(verdicts) and all(verdict.useless for verdict in verdicts)
+    predict = "Segment new scans" + (" (not with this model: it finds almost nothing)" if useless else "")
+    hours = longer(run.recipe)
     commands = [
-        ("Segment new scans", f"l2s_predict -i SCANS -o SEGMENTATIONS -m {name}"),
+        (predict, f"l2s_predict -i SCANS -o SEGMENTATIONS -m {name}"),
         ("Compare segmentations with references", f"l2s_evaluate -p SEGMENTATIONS -r REFERENCES -m {name}"),
         ("Send the model to somebody as one file", f"l2s_export {name} model.zip"),
-        ("Train longer, from where it ended", train_longer(run)),
+        *((f"Train longer, from where it ended, for {hours} a fold in all", one) for one in train_longer(run, again)),
     ]
     if not any(fold.trained for fold in run.folds):
         commands = commands[3:]

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch.nn.utils import get_total_norm
-from tqdm import tqdm
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Params
-from l2s_auto.core.streams import bar_stream
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.early import Stages
 from l2s_auto.training.interrupts import deferred_interrupts
 from l2s_auto.training.methods import Method
-from l2s_auto.training.safeguard import settled
+from l2s_auto.training.progress import Progress
+from l2s_auto.training.remaining_time import Course
+from l2s_auto.training.safeguard import LAST, settled
 from l2s_auto.training.shrink import free, out_of_memory, smaller
 from l2s_auto.training.step import StepResult
 from l2s_auto.training.writer import Writer
@@ -71,12 +71,13 @@ def train(
     """
     restore_random(parts, state)
     writer = Writer(parts, folder, first_step=state.step)
-    bar = progress_bar(title, limits.progress(state), shown=parts.team.leader)
+    course = course_of(parts, method, state, limits)
+    seen = Progress(title, course, progress=limits.progress(state), shown=parts.team.leader)
     started = time.monotonic() - state.seconds
     val_dice: float | None = None
     next_validation = math.floor(limits.progress(state) * limits.validations) + 1
     undone, stages = 0, Stages(parts)
-    with deferred_interrupts() as interrupts, bar:
+    with deferred_interrupts() as interrupts, seen.bar:
         state.seconds, stop = parts.team.agree(state.seconds, interrupts.arrived)
         while not stop and (progress := limits.progress(state)) < 1:
             result = step_or_none(stages.at(progress), method, state, progress)
@@ -94,17 +95,20 @@ def train(
             if undone == PATIENCE:
                 writer.save(state)
                 raise diverged(state)
+            seen.iteration(progress, state.seconds)
             progress, new_dice = limits.progress(state), None
             if progress * limits.validations >= next_validation and progress < 1:
                 next_validation = math.floor(progress * limits.validations) + 1
+                began = time.monotonic()
                 new_dice = validate(state.phi)
+                seen.validated(time.monotonic() - began)
                 val_dice = new_dice if new_dice is not None else val_dice
             if new_dice is not None or (state.step % limits.log_every == 0 and progress < 1):
                 writer.line(state, new_dice)
-                show(bar, progress, result.loss_synth or result.loss_real, val_dice)
+                seen.show(progress, state.seconds, result.loss_synth or result.loss_real, val_dice)
             writer.save_from_time_to_time(state, every=limits.checkpoint_every)
         if not stop:
-            show(bar, 1.0, None, val_dice)
+            seen.show(1.0, state.seconds, None, val_dice)
     if stop:
         writer.line(state, None)
         writer.save(state)
@@ -115,6 +119,21 @@ def train(
     if interrupts.arrived and parts.team.size == 1:  # since the last iteration looked
         raise KeyboardInterrupt
     return last.state
+
+
+def course_of(parts: Parts, method: Method, state: TrainState, limits: Limits) -> Course:
+    """What is known before a training begins of how long its iterations will take."""
+    plan, recipe = parts.plan, parts.recipe
+    hyper = bool(getattr(method, "hyper_steps", False))
+    return Course(
+        iterations=limits.iterations,
+        time_budget=limits.time_budget,
+        early=0.0 if plan.early is None else plan.early.share,
+        hyper_from=recipe.warm_up if hyper else None,
+        hyper_every=recipe.hyper_every,
+        control_from=1 - LAST if hyper and state.start else None,
+        validations=limits.validations,
+    )
 
 
 def step_or_none(parts: Parts, method: Method, state: TrainState, progress: float) -> StepResult | None:
@@ -155,24 +174,3 @@ def restore_random(parts: Parts, state: TrainState) -> None:
     if state.rng:
         parts.random.set_state(state.rng["torch"])
         parts.sampler.restore(state.rng["sampler"])
-
-
-def progress_bar(title: str, progress: float, *, shown: bool) -> tqdm:
-    """A bar in per cent with the time left, quiet when nobody looks at a terminal."""
-    stream = bar_stream()
-    return tqdm(
-        desc=title,
-        file=stream,
-        disable=not shown,
-        total=100.0,
-        initial=100.0 * progress,
-        mininterval=0.5 if stream.isatty() else 30.0,
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} passed, {remaining} left{postfix}",
-    )
-
-
-def show(bar: tqdm, progress: float, loss: float | None, val_dice: float | None) -> None:
-    parts = [f"loss {loss:.3f}"] if loss is not None else []
-    parts += [f"validation Dice {val_dice:.3f}"] if val_dice is not None else []
-    bar.set_postfix_str(", ".join(parts), refresh=False)
-    bar.update(100.0 * min(progress, 1.0) - bar.n)

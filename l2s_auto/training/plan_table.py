@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import textwrap
 
+from l2s_auto.core.folding import WIDTH
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 
-WIDTH = 118
+#: Columns of the second column, at most.
+WIDEST = 26
 
 
 def plan_table(plan: Plan, recipe: Recipe | None = None) -> str:
@@ -26,7 +28,7 @@ def plan_table(plan: Plan, recipe: Recipe | None = None) -> str:
             reasons_of["iterations"] += f"; fewer where {budget} are over before (--time-budget)"
     rows = [(name, value, reasons_of.get(name, "")) for name, value in shown.items()]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
-    second = min(second, 40)
+    second = min(second, WIDEST)
     lines = ["Plan (every line can be chosen otherwise by an option, or in plan.json):"]
     for name, value, why in rows:
         reasons = textwrap.wrap(why, max(30, WIDTH - first - second - 6)) or [""]

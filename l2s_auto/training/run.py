@@ -19,6 +19,7 @@ from l2s_auto.core.trust import trusting
 from l2s_auto.core.types import Dataset
 from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.load import load_model, remember_model
+from l2s_auto.inference.model_zip import LOW_RESOLUTION
 from l2s_auto.io.atomic import sweep
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
@@ -29,6 +30,7 @@ from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.patch import times
 from l2s_auto.preprocessing.store import require_own
+from l2s_auto.report.commands import Again
 from l2s_auto.report.html import write_report
 from l2s_auto.training.appearances import validate_appearances
 from l2s_auto.training.build import build_parts, initial_state
@@ -37,6 +39,7 @@ from l2s_auto.training.checks import build_method, check_recipe
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
+from l2s_auto.training.outcome import last_words, tell_fold, tell_length
 from l2s_auto.training.plans import Planning
 from l2s_auto.training.prepare import Prepared, Splits, prepare, require_channels, require_images
 from l2s_auto.training.preview import write_preview
@@ -46,7 +49,7 @@ from l2s_auto.training.step import replace_state
 from l2s_auto.training.team import team_from_environment
 from l2s_auto.training.threads import report_threads
 from l2s_auto.training.transfer import restore_frozen, transfer_weights
-from l2s_auto.training.validate import mean_dice, validate_fold
+from l2s_auto.training.validate import mean_dice, to_check, validate_fold
 
 LOGGER = logging.getLogger("l2s_auto")
 #: Below this many bytes of images, worker processes cost more than they save.
@@ -105,7 +108,7 @@ def plan_and_train(
         require_images(found, method, recipe)
         require_channels(found, recipe)
         run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
-        parts_of = split_dataset(found, splits, needed=cv or str(fold) != "all")
+        parts_of = split_dataset(found, splits, needed=cv or str(fold) not in ("all", "fold_all"))
         folds = choose_folds(fold, cv, len(parts_of))
         run.check(recipe, folds, parts_of, dataset=found.folder, resume=resume, overwrite=overwrite)
         for store in (run.preprocessed, run.low_resolution.preprocessed):
@@ -131,8 +134,17 @@ def plan_and_train(
         run = prepared.run
         if not team.leader:
             be_quiet()
+        again = Again(
+            dataset=dataset,
+            splits=splits,
+            device=device if device != AUTO else None,
+            memory_gb=memory_gb,
+            workers=workers,
+            choices=choices or Choices(),
+        )
         if dry_run:
-            return finish_dry_run(prepared, recipe, method, options) if team.leader else run.path
+            return finish_dry_run(prepared, recipe, method, options, again) if team.leader else run.path
+        tell_length(recipe, prepared.plan, folds=len(prepared.folds), cascade=prepared.first is not None)
         for name in prepared.folds:
             context = None
             if prepared.first is not None:
@@ -141,8 +153,9 @@ def plan_and_train(
             if team.leader:
                 if remember:
                     remember_model(run.path)
-                write_report(run.path)
-    LOGGER.info("Report: %s", run.path / "report.html")
+                write_report(run.path, again=again)
+        if team.leader:
+            last_words(run.path, prepared.folds)
     return run.path
 
 
@@ -159,7 +172,7 @@ def choose_folds(fold: str | int, cv: bool, count: int) -> list[str]:
     """Names of the folds to train: "all", or numbers below `count`."""
     if cv:
         return [str(number) for number in range(count)]
-    name = str(fold)
+    name = str(fold).removeprefix("fold_")
     if name != "all" and not (name.isdigit() and int(name) < count):
         raise UserError.single(
             "There is no such fold.",
@@ -179,12 +192,12 @@ def choose_workers(workers: int | None, dataset: Dataset) -> int:
     return (os.cpu_count() or 1) if size > WORTH_WORKERS else 0
 
 
-def finish_dry_run(prepared: Prepared, recipe: Recipe, method: Method, options: Options) -> Path:
+def finish_dry_run(prepared: Prepared, recipe: Recipe, method: Method, options: Options, again: Again) -> Path:
     """A picture of synthetic images and the report, and nothing trained."""
     run = prepared.run
     parts = build_parts(prepared.plan, recipe, prepared.stored(), augmenter=method.augmenter(), device=options.device)
     LOGGER.info("Preview of synthetic images: %s", write_preview(parts, run.path / "preview.png"))
-    LOGGER.info("Report: %s", write_report(run.path))
+    LOGGER.info("Report: %s", write_report(run.path, again=again))
     return run.path
 
 
@@ -229,7 +242,6 @@ def train_fold(
     learned_from = ids if name == "all" else set(splits[int(name)]["train"])
     assert not held_out & learned_from, "a validation case is never learned from"
     learn = [case for case in stored if case.id in learned_from]
-    check = [case for case in stored if case.id in held_out and case.image is not None]
     parts = build_parts(
         plan,
         recipe,
@@ -240,6 +252,7 @@ def train_fold(
         team=team,
         context=context,
     )
+    check = to_check(parts, [case for case in stored if case.id in held_out])
     state = initial_state(parts)
     if options.init is not None:
         taken, left = transfer_weights(state, parts.network, options.init, device=str(options.device))
@@ -269,20 +282,19 @@ def train_fold(
         folder=run.fold(name),
         limits=limits,
         validate=functools.partial(mean_dice, parts, cases=check),
-        title=f"{recipe.method.name}, fold {name}",
+        title=f"Fold {name}",
     )
-    metrics = validate_fold(
+    validate_fold(
         parts,
         state.phi,
         [case for case in dataset.cases if case.id in held_out],
         run.fold(name),
         fingerprint=prepared.fingerprint,
         progress=progress_to("Validating") if team.leader else lambda done, total: None,
+        stored=[case for case in stored if case.id in held_out],
     )
-    if metrics["mean"]["dice"] is not None:
-        LOGGER.info(
-            "Fold %s: mean Dice %.3f on %d held-out cases", name, metrics["mean"]["dice"], len(metrics["cases"])
-        )
+    if team.leader:
+        tell_fold(name, run.fold(name), cascade=run.path.name == LOW_RESOLUTION)
     if options.appearances:
         changing = progress_to("Changing appearances") if team.leader else lambda done, total: None
         held = [case for case in dataset.cases if case.id in held_out]

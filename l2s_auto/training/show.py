@@ -6,8 +6,12 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
+from l2s_auto.core.folding import WIDTH
 from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.streams import bar_stream
+
+#: What a bar shows.
+FORM = "{desc}: {n_fmt} of {total_fmt} |{bar}| {elapsed} elapsed, {remaining} remaining"
 
 
 def progress_to(title: str) -> Callable[[int, int], None]:
@@ -20,7 +24,9 @@ def progress_to(title: str) -> Callable[[int, int], None]:
         if bar is None:
             stream = bar_stream()
             interval = 0.5 if stream.isatty() else 30.0
-            bar = tqdm(desc=title, total=total, mininterval=interval, leave=False, file=stream)
+            bar = tqdm(
+                desc=title, total=total, mininterval=interval, leave=False, file=stream, ncols=WIDTH, bar_format=FORM
+            )
         bar.update(done - bar.n)
         if done >= total:
             bar.close()

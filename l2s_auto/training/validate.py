@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -32,15 +34,20 @@ from l2s_auto.io.json_files import write_json
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.networks import call
 from l2s_auto.networks.precision import keep_first_block_precise
+from l2s_auto.preprocessing.geometry import Geometry
 from l2s_auto.preprocessing.pipeline import prepare, restore_slabs
 from l2s_auto.preprocessing.read import read_image
 from l2s_auto.preprocessing.repair import repaired
 from l2s_auto.preprocessing.store import StoredCase
+from l2s_auto.report.verdict import SYNTHETIC
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.training.build import Parts
+from l2s_auto.training.imagined import IMAGES, ImaginedCase, imagined
 
 #: Cases that are looked at while training goes on; all of them are at the end.
 LOOKED_AT = 12
+#: Voxels of the synthetic images that are drawn for a look, at most: drawing takes longer than a look should.
+VOXELS_DRAWN = 40_000_000
 
 #: Value of a label -> the Dice that the network expects of it, and the one that it reaches.
 Expected = dict[int, tuple[float | None, float | None]]
@@ -73,7 +80,15 @@ def shown(parts: Parts, image: np.ndarray) -> tuple[torch.Tensor, Windowing]:
     return torch.from_numpy(image), replace(windowing, bfloat16=False)
 
 
-def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase]) -> float | None:
+def to_check(parts: Parts, held_out: Sequence[StoredCase]) -> list[StoredCase | ImaginedCase]:
+    """What Dice is measured on during training: held-out cases, and synthetic images of label maps without images."""
+    drawn = imagined(parts, held_out)
+    largest = max((math.prod(case.enriched.shape) for case in held_out), default=1)
+    few = evenly(drawn, max(IMAGES, VOXELS_DRAWN // largest))
+    return [*(case for case in held_out if case.image is not None), *few]
+
+
+def mean_dice(parts: Parts, phi: Params, cases: Sequence[StoredCase | ImaginedCase]) -> float | None:
     """Mean Dice over labels and some of the held-out cases, on the preprocessed grid; None if there are none.
 
     The processes of a team share the cases; each has the result.
@@ -106,11 +121,13 @@ def validate_fold(
     *,
     fingerprint: Fingerprint,
     progress: Callable[[int, int], None],
+    stored: Sequence[StoredCase] = (),
 ) -> dict:
     """Predict held-out cases on their own grids and write metrics.json and calibration.json; returns the metrics.
 
     folder       of the fold; metrics.json stands in `validation` there
     fingerprint  tells which volumes are usual
+    stored       the cases as they are preprocessed: label maps without images are segmented in synthetic images of them
     The processes of a team share the cases; the leader writes.
     """
     results: list[dict] = []
@@ -118,11 +135,16 @@ def validate_fold(
     notes: list[str] = []
     mine = parts.team.some_of(cases)
     network = network_with(parts, phi)
+    known = {case.id: case for case in stored}
     for number, case in enumerate(mine):
+        found = None
         if case.images and case.label is not None:
-            scores, expected, alone = segment_and_compare(parts, network, case)
-            results.append({"case": case.id, "labels": scores})
-            seen.append((expected, alone))
+            found = segment_and_compare(parts, network, case)
+        elif case.label is not None and case.id in known:
+            found = segment_imagined(parts, network, case, known[case.id])
+        if found is not None:
+            results.append({"case": case.id, "labels": found[0]})
+            seen.append(found[1:])
         progress(number + 1, len(mine))
     order = {case.id: number for number, case in enumerate(cases)}
     seen = parts.team.gather(seen)
@@ -131,14 +153,21 @@ def validate_fold(
         notes.append("no case was held out, so there is nothing to validate on")
     elif not results:
         notes.append("the held-out cases have no images")
+    drawn = sum(1 for case in cases if not case.images and case.id in {result["case"] for result in results})
+    if drawn:
+        notes.append(
+            f"measured on synthetic images of {drawn} held-out label maps, {IMAGES} of each; not on real scans"
+        )
     metrics = summarise(results)
     metrics["notes"] = notes + metrics["notes"]
+    if drawn:
+        metrics |= {"images": SYNTHETIC, "images_a_case": IMAGES}
     if parts.team.leader:
         write_json(folder / "validation" / "metrics.json", metrics)
-        known = [case for case in fingerprint.cases if case.id not in order]
+        usual = [case for case in fingerprint.cases if case.id not in order]
         values = [value for value in parts.plan.label_values if value != 0]
-        volumes = {v: [case.label_volume[v] for case in known if v in case.label_volume] for v in values}
-        pieces = {v: [case.label_pieces[v] for case in known if v in case.label_pieces] for v in values}
+        volumes = {v: [case.label_volume[v] for case in usual if v in case.label_volume] for v in values}
+        pieces = {v: [case.label_pieces[v] for case in usual if v in case.label_pieces] for v in values}
         expectations, rises = [one for one, _ in seen], [one for _, one in seen]
         write_json(folder / CALIBRATION, calibrate(expectations, volumes, pieces, rises))
     return metrics
@@ -150,19 +179,64 @@ def segment_and_compare(
     """Metrics of one case in some appearance, on the grid of its label map; of each label the Dice that is expected
     and reached, and by how much it rises where its largest piece alone is kept.
     """
-    plan = parts.plan
-    assert case.label is not None
-    volume = repaired(read_image(case), plan.normalisation)  # before its appearance is changed
+    volume = repaired(read_image(case), parts.plan.normalisation)  # before its appearance is changed
     volume = replace(volume, data=changed(volume.data, appearance))
-    prepared = prepare(volume, plan)
-    image, windowing = shown(parts, prepared.image)
-    axis = slab_axis(image.shape[1:], plan.patch)
-    slabs = sliding_window_slabs([network], image, windowing, axis=axis)
-    tally = Scores(len(plan.labels))
-    prediction = restore_slabs(tally.noting(slabs), prepared.geometry, plan, axis=axis)
+    prepared = prepare(volume, parts.plan)
+    assert case.label is not None
     reference, _ = read_label_map(case.label)
+    return compare(parts, network, prepared.image, prepared.geometry, reference, spacing=volume.spacing)
+
+
+def segment_imagined(parts: Parts, network: Network, case: Case, stored: StoredCase) -> tuple[dict, Expected, Alone]:
+    """The same of a label map without an image: means over synthetic images of it.
+
+    What is gained where small pieces are left out is not taken from them: that changes segmentations of real scans,
+    in which the pieces may be others.
+    """
+    assert case.label is not None and stored.geometry is not None
+    reference, affine = read_label_map(case.label)
+    x, y, z = (float(edge) for edge in np.linalg.norm(affine[:3, :3], axis=0))
+    found = [
+        compare(parts, network, drawn.image, stored.geometry, reference, spacing=(x, y, z))
+        for drawn in imagined(parts, [stored])
+    ]
+    scores = {
+        name: {metric: _mean(one[name][metric] for one, _, _ in found) for metric in row}
+        for name, row in found[0][0].items()
+    }
+    expected = {
+        value: (_mean(one[value][0] for _, one, _ in found), _mean(one[value][1] for _, one, _ in found))
+        for value in found[0][1]
+    }
+    return scores, expected, {}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def compare(
+    parts: Parts,
+    network: Network,
+    image: np.ndarray,
+    geometry: Geometry,
+    reference: np.ndarray,
+    *,
+    spacing: Sequence[float],
+) -> tuple[dict, Expected, Alone]:
+    """What `segment_and_compare` gives, of a (C, *S) image on the plan's grid and a label map on its own.
+
+    spacing  of the label map, mm
+    """
+    plan = parts.plan
+    seen, windowing = shown(parts, image)
+    axis = slab_axis(seen.shape[1:], plan.patch)
+    slabs = sliding_window_slabs([network], seen, windowing, axis=axis)
+    tally = Scores(len(plan.labels))
+    prediction = restore_slabs(tally.noting(slabs), geometry, plan, axis=axis)
     names = {label.value: label.name for label in plan.labels}
-    metrics = evaluate_case(prediction, reference, volume.spacing, names, regions=plan.regions, ignore=plan.ignore)
+    metrics = evaluate_case(prediction, reference, spacing, names, regions=plan.regions, ignore=plan.ignore)
     pieces = pieces_of(prediction)
     if plan.ignore is not None:
         prediction = np.where(reference == plan.ignore, 0, prediction)

@@ -102,7 +102,7 @@ def test_every_command_is_listed_and_has_a_script(capsys) -> None:
 def test_wrong_option_ends_with_2_and_says_what_is_right(arguments: list[str], message: str, capsys) -> None:
     with pytest.raises(SystemExit) as end:
         cli.plan_and_train(arguments)
-    text = capsys.readouterr().err
+    text = " ".join(capsys.readouterr().err.split())  # lines are folded
     assert end.value.code == 2
     assert message in text and "l2s_plan_and_train --help" in text
 
@@ -226,7 +226,7 @@ def test_a_lost_process_is_named_in_one_line_with_what_to_do(monkeypatch, traine
     assert cli.plan_and_train(["data", "-o", str(tmp_path), "--device", "cpu"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "another process of the team ended ([pair.cc:534] Connection closed by peer). " in line
-    assert line.endswith("go on with the same command and --resume.")
+    assert line.endswith("Go on with the same command and --resume.")
     assert "Traceback" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ from l2s_auto import cli
 from l2s_auto.commands.labels import read_labels
 from l2s_auto.commands.tables import format_metrics
 from l2s_auto.core.errors import UserError
+from l2s_auto.inference.last_model import Choice
 
 METRICS = {
     "mean": {"dice": 0.75, "hd95_mm": None},
@@ -49,7 +50,7 @@ def predictions(monkeypatch) -> dict:
         )
 
     stand_in(monkeypatch, "l2s_auto.inference.predict", predict=predict, PredictionSummary=None, Progress=None)
-    stand_in(monkeypatch, "l2s_auto.inference.load", last_model=lambda: Path("runs/last"))
+    monkeypatch.setattr("l2s_auto.inference.last_model.choose_model", lambda: Choice(Path("runs/last")))
     monkeypatch.delitem(sys.modules, "l2s_auto.commands.prediction", raising=False)
     yield state
     sys.modules.pop("l2s_auto.commands.prediction", None)  # it was imported with the stand-ins
@@ -167,3 +168,11 @@ def test_labels_in_every_form(label_file, content: object) -> None:
 def test_labels_that_are_none(label_file, content: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_labels(model=None, file=label_file(content))
+
+
+def test_tables_of_metrics_fit_a_terminal() -> None:
+    name = "left inferior lateral ventricle with a choroid plexus, of the second observer"
+    row = {"dice": 0.5, "hd95_mm": 1234.5, "nsd_1mm": 0.9, "volume_error": 0.1, "nsd": 0.3, "tolerance_mm": 2.5}
+    text = format_metrics({"mean": row, "labels": {name: row, "short": row}, "notes": []})
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert text.splitlines()[1] == name and text.splitlines()[2].split() == [f"{value:.3f}" for value in row.values()]

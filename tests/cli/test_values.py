@@ -11,13 +11,20 @@ from l2s_auto.commands import values
 
 @pytest.mark.parametrize("number", [0.5, 1, 7, 90, 3600])
 def test_duration_units_agree(number: float) -> None:
-    assert values.duration(f"{number}") == values.duration(f"{number}s") == number
+    assert values.duration(f"{number}s") == number
     assert values.duration(f"{number}m") == values.duration(f"{number * 60}s")
     assert values.duration(f"{number}h") == values.duration(f"{number * 60}m")
 
 
 def test_duration_adds_up() -> None:
     assert values.duration("1h30m15s") == values.duration("1H 30M 15S") == 3600 + 1800 + 15
+
+
+@pytest.mark.parametrize("text", ["3", "3.5", " 90 ", "0"])
+def test_a_time_without_a_unit_is_asked_about(text: str) -> None:
+    number = text.strip()
+    with pytest.raises(argparse.ArgumentTypeError, match=f"{number}s, {number}m or {number}h\\?"):
+        values.duration(text)
 
 
 @pytest.mark.parametrize("text", ["", "m", "10x", "-5m", "ten", "0", "0m", "1h30", "nan", "inf", "5 m s", "1e3"])
@@ -42,6 +49,7 @@ def test_bad_part(text: str) -> None:
 def test_fold() -> None:
     assert values.fold("all") == "all"
     assert [values.fold(str(k)) for k in range(5)] == list(range(5))
+    assert values.fold("fold_3") == 3 and values.fold("fold_all") == "all"
     for text in ("-1", "first", "1.0", ""):
         with pytest.raises(argparse.ArgumentTypeError, match="expected a fold number"):
             values.fold(text)

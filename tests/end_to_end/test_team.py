@@ -98,7 +98,7 @@ def test_a_killed_process_ends_the_team_with_advice(dataset, tmp_path):
     assert len(said) == 1, error
     # Whichever comes first: the message that does not arrive, or torchrun's signal.
     assert re.match("l2s_plan_and_train: (another process of the team ended|interrupted)", said[0])
-    assert said[0].endswith("go on with the same command and --resume.")
+    assert said[0].endswith("Go on with the same command and --resume.")
 
 
 def test_two_processes_segment_a_folder(dataset, tmp_path):

@@ -99,3 +99,11 @@ def test_picture_does_not_depend_on_the_axes(tmp_path) -> None:
     columns[:3, 3] = flipped[:3, 3]
     other = draw_comparison([Row("a", *turned, columns)], tmp_path / "b.png", focus=[1])
     assert plain.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(("dice", "said"), [(0.17, True), (0.0, True), (0.86, False), (None, False)])
+def test_a_demo_that_has_not_worked_says_so(dice, said):
+    results = {"as in training": {"mean": {"dice": dice}}, "inverted": {"mean": {"dice": 0.9}}}
+    assert ("has not worked" in demo.poor_result(results, 60.0)) == said
+    assert ("--time-budget 7m" in demo.poor_result(results, 60.0)) == said
+    assert "--time-budget" not in demo.poor_result(results, demo.TRAINING_SECONDS)

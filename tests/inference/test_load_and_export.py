@@ -300,6 +300,7 @@ def test_exports_that_there_are_not(tmp_path, name, format, message):
 def home(tmp_path, monkeypatch):
     for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)  # where there is no l2s_runs
     return tmp_path / "home"
 
 

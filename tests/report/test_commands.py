@@ -42,9 +42,10 @@ def test_a_run_goes_on_with_the_options_that_it_was_begun_with(options, tmp_path
     [(["0"], False, None), (["all"], False, "all"), (["2"], False, "2"), (["0", "1"], True, None)],
 )
 def test_the_same_folds_go_on(folds, cv, fold, tmp_path):
-    found = tuple(FoldData(name, (), None, True) for name in folds)
+    found = tuple(FoldData(f"fold_{name}", (), None, True) for name in folds)
     run = RunData(tmp_path / "my run", None, None, Recipe(method=Component(name="synthseg")), found, None, ())
-    name, *arguments = shlex.split(train_longer(run))
+    (command,) = train_longer(run)
+    name, *arguments = shlex.split(command)
     assert name == "l2s_plan_and_train"
     args = parsers.plan_and_train().parse(arguments)
     assert (args.output, args.cv, str(args.fold), args.resume) == (tmp_path / "my run", cv, str(fold), True)

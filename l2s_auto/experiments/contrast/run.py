@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.folding import say
 from l2s_auto.core.types import Case
 from l2s_auto.experiments.contrast.data import load_heads, names_in, person_of, write_data
 from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
@@ -142,7 +143,7 @@ def contrast(
     print(f"Simulated scans, {dimensions}D, {field:g} T: persons are learned from in MPRAGE")
     print(table(found, bench.names))
     if left:
-        print(missing(left))
+        say(missing(left))
     result = {
         "data": "simulated from " + ("phantoms" if data is None else f"label maps of {data.resolve().name}"),
         "dimensions": dimensions,

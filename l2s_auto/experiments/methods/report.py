@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from l2s_auto.core.text_table import text_table
 from l2s_auto.evaluation.recommendation import Scores, recommendation, recommended
 from l2s_auto.experiments.methods.statistics import CHANGED
 from l2s_auto.report.style import COLOURS, LIGHT, caption, new_figure, write_png
@@ -18,17 +19,9 @@ OTHERS = "appearance changed"
 
 def table(summaries: Sequence[Summary], names: Sequence[str]) -> str:
     """One line a variant and number of cases: mean (and spread over seeds) of Dice, and p against the first variant."""
-    width = max(len(s["variant"]) for s in summaries) + 2
-    lines = [
-        "method".ljust(width)
-        + "cases  "
-        + "".join(f"{name:>16}" for name in (*names, CHANGED))
-        + "      p own, changed"
-    ]
-    for s in summaries:
-        cells = "".join(f"{_cell(s[name]):>16}" for name in (*names, CHANGED))
-        lines.append(f"{s['variant']:{width}s}{s['cases']:5d}  {cells}      {_tests(s)}")
-    return "\n".join(lines)
+    columns = (*names, CHANGED)
+    rows = [[s["variant"], str(s["cases"]), *(_cell(s[name]) for name in columns), _tests(s)] for s in summaries]
+    return text_table(["method", "cases", *columns, "p own, changed"], rows, kept=2)
 
 
 def markdown(summaries: Sequence[Summary], names: Sequence[str]) -> str:

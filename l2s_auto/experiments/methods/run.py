@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.folding import say
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation.appearance import APPEARANCES
 from l2s_auto.evaluation.recommendation import recommended
@@ -107,11 +108,11 @@ def methods(
     found = summaries(rows, bench.names, bench.scans, first=next(iter(recipes)))
     said = missing(left) or sentence(found, bench.names, subjects=len(set(bench.scans.values())))
     print(table(found, bench.names))
-    print(said)
+    say(said)
     if data is not None and not left:
         command = command_of(recommended(scores_of(found, bench.names)), data, settled)
         if command:
-            print(f"To train it for your scans: {command}")
+            say(f"To train it for your scans:\n  {command}")
     result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}
     write_json(output / "methods.json", {**result, "missing": left, "summary": found, "sentence": said, "rows": rows})
     with atomic_path(output / "methods.md") as path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.shell import command_line
 from l2s_auto.planning.choices import Choices
 from l2s_auto.report.commands import choices_of, options_of
 from l2s_auto.training.checks import check_recipe
@@ -57,4 +57,4 @@ def command_of(variant: str, data: Path, choices: Choices | None = None) -> str:
     if variant == "learn2synth-paper":
         return ""
     options = [*options_of(recipe_of(variant)), *choices_of(choices or Choices())]
-    return shlex.join(["l2s_plan_and_train", str(data), *options])
+    return command_line(["l2s_plan_and_train", data, *options])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from l2s_auto.core.text_table import text_table
 from l2s_auto.report.style import COLOURS, FONTS, LIGHT, caption, new_figure, write_png
 
 Row = dict[str, Any]
@@ -13,16 +14,22 @@ COLUMNS = 3
 
 
 def table(rows: Sequence[Row]) -> str:
-    """One line a setting: preset -> learned, and the errors."""
-    lines = [f"{'setting':28s} {'estimator':10s} {'preset -> learned':72s} {'error of noise, exponents':26s} seconds"]
-    for row in rows:
-        numbers = "  ".join(
-            f"{name.removeprefix('exponent_')} {row['preset'][name]:g} -> {row['theta'][name]:.3f}"
-            for name in row["preset"]
-        )
-        errors = f"{row['sigma_error']:.4f}, {row['exponent_error']:.3f}"
-        lines.append(f"{row['name']:28s} {row['estimator']:10s} {numbers:72s} {errors:26s} {row['seconds']:.0f}")
-    return "\n".join(lines)
+    """One line a setting: the errors of noise and exponents, and of each number preset -> learned."""
+    names = list(dict.fromkeys(name for row in rows for name in row["preset"]))
+    short = [name.removeprefix("exponent_") for name in names]
+    cells = [
+        [
+            row["name"],
+            row["estimator"],
+            f"{row['sigma_error']:.4f}",
+            f"{row['exponent_error']:.3f}",
+            f"{row['seconds']:.0f}",
+            *(f"{row['preset'][n]:g} -> {row['theta'][n]:.3f}" if n in row["preset"] else "" for n in names),
+        ]
+        for row in rows
+    ]
+    headings = ["setting", "estimator", "noise error", "exponent error", "seconds", *short]
+    return text_table(headings, cells, kept=2)
 
 
 def draw_paths(rows: Sequence[Row], path: Path) -> Path:
