@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.io.folders import entries, is_closed, is_dicom_folder
-from l2s_auto.io.volumes import case_name, volume_suffix
+from l2s_auto.io.volumes import PAIRS, case_name, files_of, volume_suffix
 
+#: Bytes of a case's name: the names of its results, such as CASE.nii.gz, are no longer than file systems allow.
+MAX_CASE = 240
 _CHANNEL = re.compile(r"^(?P<stem>.+)_(?P<channel>\d{4})$")
 
 
@@ -19,6 +23,7 @@ def list_scans(folder: Path, *, ending: str = "") -> list[Path]:
 
     Hidden files, side files such as JSON, and single DICOM slices are left out. A folder whose name has a volume's
     suffix is listed, and so is one without permission to look into it, so that reading it says what is wrong.
+    `io/inventory.py` says what is left out.
     """
     if not os.path.isdir(folder):
         return []
@@ -30,7 +35,22 @@ def list_scans(folder: Path, *, ending: str = "") -> list[Path]:
         named = bool(suffix) and path.name.lower().endswith(ending.lower())
         if named or (not suffix and not ending and (is_dicom_folder(path) or is_closed(path))):
             scans.append(path)
-    return scans
+    partners = {file for path in scans if volume_suffix(path) in PAIRS for file in files_of(path) if file != path}
+    return [path for path in scans if path not in partners]
+
+
+def pair_key(name: str) -> str:
+    """What names are compared by: an `ü` may be stored as one character, or as `u` and dots (macOS)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def case_id(name: str) -> str:
+    """The name of a case as results and folders have it: one that is too long is cut, and ends with its checksum."""
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) <= MAX_CASE:
+        return name
+    kept = encoded[: MAX_CASE - 9].decode("utf-8", errors="ignore")
+    return f"{kept}~{zlib.crc32(encoded):08x}"
 
 
 def channel_of(path: Path) -> tuple[str, int | None]:
@@ -43,7 +63,7 @@ def require_distinct(paths: Iterable[Path]) -> None:
     """Raise UserError if two files stand for the same volume, as a.nii.gz and a.nrrd do."""
     by_name: dict[str, list[Path]] = {}
     for path in paths:
-        by_name.setdefault(case_name(path), []).append(path)
+        by_name.setdefault(pair_key(case_name(path)), []).append(path)
     offences = [
         Offence(
             where=str(same[0].parent),
@@ -65,13 +85,16 @@ def group_by_label(images: Iterable[Path], label_names: Iterable[str]) -> dict[s
     of its channels. So `brain_0001` may well be a case. An image that fits no label loses its channel number only if
     the other images have one.
     """
-    images, names = list(images), set(label_names)
-    fitting = [path for path in images if case_name(path) not in names and channel_of(path)[0] in names]
+    images, names = list(images), {pair_key(name): name for name in label_names}
+    whole = {path: pair_key(case_name(path)) for path in images}
+    stems = {path: pair_key(channel_of(path)[0]) for path in images}
+    fitting = [path for path in images if whole[path] not in names and stems[path] in names]
     groups: dict[str, list[Path]] = {}
     for path in images:
-        stem, channel = channel_of(path)
-        is_channel = channel is not None and case_name(path) not in names and (stem in names or bool(fitting))
-        groups.setdefault(stem if is_channel else case_name(path), []).append(path)
+        channel = channel_of(path)[1]
+        is_channel = channel is not None and whole[path] not in names and (stems[path] in names or bool(fitting))
+        key, own = (stems[path], channel_of(path)[0]) if is_channel else (whole[path], case_name(path))
+        groups.setdefault(names.get(key, own), []).append(path)
     return _ordered(groups)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -215,3 +216,25 @@ class _Walker:
 
     def _length(self, form: str, size: int) -> int:
         return int(struct.unpack(f"{self._order}{form}", self.read(size))[0])
+
+
+def read_texts(path: Path, tags: Collection[int], *, most: int = 256) -> dict[int, str]:
+    """Text of elements that stand before the voxels, for a list of what was found; what cannot be read is left out.
+
+    tags  group and number, such as 0x0020000E (SeriesInstanceUID); sequences are passed over
+    """
+    found: dict[int, str] = {}
+    try:
+        with open(path, "rb") as file:
+            walker = _start(file)
+            while walker.left() and len(found) < len(tags):
+                tag, vr, length = walker.element()
+                if tag >= _PIXELS or tag > max(tags):
+                    break
+                if tag in tags and length <= most:
+                    found[tag] = walker.read(length).decode("latin-1").strip(" \0")
+                else:
+                    walker.skip(vr, length)
+    except (DamagedFile, EOFError, OSError, struct.error, zlib.error):
+        pass
+    return found
