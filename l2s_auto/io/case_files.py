@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
@@ -55,8 +55,12 @@ def case_id(name: str) -> str:
 
 def channel_of(path: Path) -> tuple[str, int | None]:
     """(name without the channel number, channel number or None): CASE_0001.nii.gz -> ("CASE", 1)."""
-    match = _CHANNEL.match(case_name(path))
-    return (match["stem"], int(match["channel"])) if match else (case_name(path), None)
+    return _split(case_name(path))
+
+
+def _split(name: str) -> tuple[str, int | None]:
+    match = _CHANNEL.match(name)
+    return (match["stem"], int(match["channel"])) if match else (name, None)
 
 
 def require_distinct(paths: Iterable[Path]) -> None:
@@ -78,23 +82,26 @@ def require_distinct(paths: Iterable[Path]) -> None:
         raise UserError("Several files stand for the same volume.", offences)
 
 
-def group_by_label(images: Iterable[Path], label_names: Iterable[str]) -> dict[str, tuple[Path, ...]]:
+def group_by_label(
+    images: Iterable[Path], label_names: Iterable[str], *, name: Callable[[Path], str] = case_name
+) -> dict[str, tuple[Path, ...]]:
     """Case name -> image files in the order of their channels, for a dataset with label maps.
 
     The labels decide: an image of the same name is the whole case; with a channel number behind that name it is one
     of its channels. So `brain_0001` may well be a case. An image that fits no label loses its channel number only if
-    the other images have one.
+    the other images have one. `name` says what an image is called; a case has the name of its label map.
     """
-    images, names = list(images), {pair_key(name): name for name in label_names}
-    whole = {path: pair_key(case_name(path)) for path in images}
-    stems = {path: pair_key(channel_of(path)[0]) for path in images}
+    images, names = list(images), {pair_key(one): one for one in label_names}
+    own = {path: _split(name(path)) for path in images}
+    whole = {path: pair_key(name(path)) for path in images}
+    stems = {path: pair_key(own[path][0]) for path in images}
     fitting = [path for path in images if whole[path] not in names and stems[path] in names]
     groups: dict[str, list[Path]] = {}
     for path in images:
-        channel = channel_of(path)[1]
+        stem, channel = own[path]
         is_channel = channel is not None and whole[path] not in names and (stems[path] in names or bool(fitting))
-        key, own = (stems[path], channel_of(path)[0]) if is_channel else (whole[path], case_name(path))
-        groups.setdefault(names.get(key, own), []).append(path)
+        key, called = (stems[path], stem) if is_channel else (whole[path], name(path))
+        groups.setdefault(names.get(key, called), []).append(path)
     return _ordered(groups)
 
 

@@ -41,6 +41,12 @@ class Scan:
     inside: tuple[str, ...] = ()
     series: Series | None = None
 
+    @property
+    def folder(self) -> tuple[str, ...]:
+        """Names of the folders that it lies in; a DICOM folder lies in the one above it."""
+        is_folder = bool(self.inside) and self.path.name == self.inside[-1] and os.path.isdir(self.path)
+        return self.inside[:-1] if is_folder else self.inside
+
 
 @dataclass(frozen=True)
 class Unused:
@@ -61,7 +67,7 @@ class Inventory:
     @property
     def nested(self) -> bool:
         """Whether scans lie in folders, other than a DICOM series in a folder of its own."""
-        return any(len(scan.inside) > (scan.series is not None) for scan in self.scans)
+        return any(scan.folder for scan in self.scans)
 
 
 def take_inventory(

@@ -17,12 +17,6 @@ _OF_A_CD = "dicom"
 Folder = tuple[str, ...]
 
 
-def folder_of(scan: Scan) -> Folder:
-    """Names of the folders that a scan lies in; a DICOM folder lies in the one above it."""
-    is_folder = bool(scan.inside) and scan.path.name == scan.inside[-1] and os.path.isdir(scan.path)
-    return scan.inside[:-1] if is_folder else scan.inside
-
-
 def joined(parts: Sequence[str]) -> str:
     """Names of folders, and of what is in them, as one name: ("DICOM", "PAT1", "SER1") -> PAT1_SER1."""
     shown = [case_name(part) for part in parts]
@@ -38,7 +32,7 @@ def named_cases(scans: Sequence[Scan], root: Path, channels: int, *, taken: Coll
     groups: dict[Folder, list[Path]] = {}
     series = {scan.path for scan in scans if scan.series is not None and os.path.isdir(scan.path)}
     for scan in scans:
-        groups.setdefault(folder_of(scan), []).append(scan.path)
+        groups.setdefault(scan.folder, []).append(scan.path)
     found: list[tuple[Folder, str, tuple[Path, ...]]] = []
     for folder, paths in sorted(groups.items()):
         for name, files in group_by_number(paths, channels=channels).items():

@@ -12,7 +12,7 @@ from l2s_auto.core.printable import printable
 from l2s_auto.core.types import Case
 from l2s_auto.io.case_files import case_id, channel_of, list_scans, pair_key
 from l2s_auto.io.inventory import Inventory, Scan, Unused, describe, relative, take_inventory
-from l2s_auto.io.nested_names import folder_of, joined, named_cases
+from l2s_auto.io.nested_names import joined, named_cases
 from l2s_auto.io.volumes import SUFFIXES, case_name, volume_suffix
 
 #: Scans in folders that are listed.
@@ -70,7 +70,7 @@ def _distinct(inventory: Inventory, root: Path, channels: int) -> tuple[list[Sca
         name, number = channel_of(scan.path)
         whole = case_name(scan.path)
         key = name if number is not None and (channels > 1 or number == 0) else whole
-        groups.setdefault((folder_of(scan), pair_key(key)), []).append(scan)
+        groups.setdefault((scan.folder, pair_key(key)), []).append(scan)
     distinct: list[Scan] = []
     refused: list[tuple[Case, UserError]] = []
     for (folder, _), group in groups.items():
