@@ -14,7 +14,7 @@ from l2s_auto.io.folders import entries, is_closed, is_dicom_folder
 from l2s_auto.io.volumes import PAIRS, case_name, files_of, volume_suffix
 
 #: Bytes of a case's name: the names of its results, such as CASE.nii.gz, are no longer than file systems allow.
-MAX_CASE = 240
+MAX_CASE = 248
 _CHANNEL = re.compile(r"^(?P<stem>.+)_(?P<channel>\d{4})$")
 
 

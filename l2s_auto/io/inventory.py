@@ -26,6 +26,9 @@ _GLANCE = 2_000
 #: Names in a sentence about them, and entries of a record.
 _MORE, _RECORDED = 3, 5_000
 
+#: Folders that a prediction makes beside its segmentations; nobody takes them for scans.
+_BESIDE = ("overlays", "probabilities", "entropy")
+
 IMAGES, LABELS = "images", "labels"
 
 
@@ -166,7 +169,7 @@ class _Search:
     def _is_searched(self, folder: Path, inside: tuple[str, ...]) -> bool:
         if is_system_folder(folder.name):
             return False
-        if _identity(folder) in self._skip:
+        if _identity(folder) in self._skip or (folder.name in _BESIDE and is_prediction(folder.parent)):
             return False
         if volume_suffix(folder) and folder.name.lower().endswith(self.ending) and not glance(folder):
             self.scans.append(Scan(folder, inside))  # reading it says what is wrong
@@ -187,7 +190,7 @@ class _Search:
             return "a hidden folder"
         if kind_of(folder) is not None or (kind_of(folder.parent) is not None and folder.parent != self.root):
             return "files that this program made"
-        if is_prediction(folder) or (is_prediction(folder.parent) and name in ("probabilities", "entropy")):
+        if is_prediction(folder):
             return "results that a prediction wrote"
         if self.kind == LABELS:
             return ""
