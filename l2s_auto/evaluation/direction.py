@@ -6,14 +6,13 @@ scores where one of the two has none of a label.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.io.content import hash_of_file
-from l2s_auto.io.inventory import is_prediction
+from l2s_auto.io.inventory import results_in
 from l2s_auto.io.places import dataset_folder
 
 #: Files whose hashes are compared with those of the manifest.
@@ -66,11 +65,7 @@ def _is_label_folder(path: Path) -> bool:
 
 def _wrote(path: Path) -> bool:
     """Whether a prediction wrote this file, and nobody has changed it since: its manifest knows the hash."""
-    folder = path.parent
-    if not is_prediction(folder):
-        return False
     try:
-        known = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return os.path.isfile(path) and hash_of_file(path) in known.get("files", {}).get(path.name, ())
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return os.path.isfile(path) and hash_of_file(path) in results_in(path.parent).get(path.name, ())
+    except (OSError, TypeError):
         return False

@@ -17,7 +17,7 @@ NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli", "phenotype")
 _OTHER = ("func", "dwi", "fmap", "perf", "meg", "eeg", "ieeg", "beh", "motion", "nirs")
 #: How names of label maps end, in BIDS and elsewhere.
 _LABEL_MAP = re.compile(
-    r"(?:^|[_\-. ])(?:[dp]?seg|probseg|segmentations?|labels?|labelmap|(?:brain)?mask|roi|aseg|aparc\+aseg|groundtruth"
+    r"(?:^|[_\-. ])(?:[dp]?seg|probseg|segmentations?|labels?|labelmap|[a-z]*mask|roi|aseg|aparc\+aseg|groundtruth"
     r"|gt)$",
     re.IGNORECASE,
 )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from l2s_auto.core.errors import some_of
 from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.printable import printable
 from l2s_auto.io import bids
-from l2s_auto.io.folders import entries, is_closed, is_dicom_file
+from l2s_auto.io.folders import entries, is_closed, is_dicom_file, is_dicom_folder
 from l2s_auto.io.kinds import HEADERS, foreign_suffix, is_system_folder, why_unused
 from l2s_auto.io.places import kind_of
 from l2s_auto.io.series import Series, look_at
@@ -28,6 +29,9 @@ _MORE, _RECORDED = 3, 5_000
 
 #: Folders that a prediction makes beside its segmentations; nobody takes them for scans.
 _BESIDE = ("overlays", "probabilities", "entropy")
+
+#: The scan among the files that FreeSurfer makes of it, in the folder `mri` of a subject.
+_ORIGINAL = "orig.mgz"
 
 IMAGES, LABELS = "images", "labels"
 
@@ -159,7 +163,9 @@ class _Search:
         files = [path for path in found if not os.path.isdir(path)]
         if not inside:
             self._bids = bids.is_root(path.name for path in found)
-        self._files(folder, files, inside)
+        if is_prediction(folder):  # of an earlier call, whose output was a file among the scans
+            files = self._without_results(folder, files)
+        self._files(folder, [path for path in files if _identity(path) not in self._skip], inside)
         return [path for path in folders if self._is_searched(path, inside)]
 
     def _closed(self, folder: Path, inside: tuple[str, ...]) -> None:
@@ -176,10 +182,9 @@ class _Search:
             return False
         reason = self._why_not(folder)
         if not reason and len(inside) >= self.depth:
-            if self.depth == 0:
-                reason = "it lies in a folder; only the files of the folder itself are read"
-            else:
-                reason = f"more than {self.depth} folders deep"
+            if self.depth == 0 and is_dicom_folder(folder):
+                return False
+            reason = f"more than {self.depth} folders deep" if self.depth else "folders in this folder are not searched"
         if reason and (count := glance(folder)):
             self.unused.append(Unused(folder, reason, count))
         return not reason
@@ -188,7 +193,7 @@ class _Search:
         name = folder.name.lower()
         if folder.name.startswith("."):
             return "a hidden folder"
-        if kind_of(folder) is not None or (kind_of(folder.parent) is not None and folder.parent != self.root):
+        if kind_of(folder) is not None:
             return "files that this program made"
         if is_prediction(folder):
             return "results that a prediction wrote"
@@ -225,10 +230,20 @@ class _Search:
             if reason := _orphaned(path, names) if _voxels(path) else why_unused(path):
                 self.unused.append(Unused(path, reason))
 
+    def _without_results(self, folder: Path, files: list[Path]) -> list[Path]:
+        written = results_in(folder)
+        found = [path for path in files if path.name in written and volume_suffix(path)]
+        self.unused.extend(Unused(path, "a result that a prediction wrote") for path in found)
+        return [path for path in files if path not in set(found)]
+
     def _why_no_scan(self, path: Path, inside: tuple[str, ...]) -> str:
         if not path.name.lower().endswith(self.ending):
             return f"its name does not end with {self.ending} (file_ending in dataset.json)"
-        return bids.why_no_scan(path, inside) if self.kind == IMAGES and inside else ""
+        if self.kind != IMAGES or not inside:
+            return ""
+        if inside[-1] == "mri" and path.name != _ORIGINAL and os.path.exists(path.with_name(_ORIGINAL)):
+            return f"derived by FreeSurfer from {_ORIGINAL}"
+        return bids.why_no_scan(path, inside)
 
     def _dicom(self, folder: Path, files: list[Path], inside: tuple[str, ...]) -> None:
         """One series, or files of several frames, each a scan of its own, or files without images."""
@@ -261,11 +276,11 @@ def _orphaned(path: Path, names: Collection[str]) -> str:
 def glance(folder: Path) -> int:
     """How many files in a folder, and below, look like scans; no more than some thousand are looked at."""
     count = looked = 0
-    for _, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_system_folder(name))
         for name in files:
             looked += 1
-            count += _is_scan_name(name) or is_dicom_file(Path(_) / name)
+            count += _is_scan_name(name) or is_dicom_file(Path(place) / name)
         if looked > _GLANCE:
             break
     return count
@@ -277,14 +292,26 @@ def _is_scan_name(name: str) -> bool:
 
 def is_prediction(folder: Path) -> bool:
     """Whether a folder has the manifest of a prediction."""
+    return bool(_manifest(folder))
+
+
+def results_in(folder: Path) -> dict[str, Sequence[str]]:
+    """Name -> hashes of the files that predictions wrote into a folder, as the manifest there has them."""
+    files = _manifest(folder).get("files", {})
+    return files if isinstance(files, dict) else {}
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a prediction; empty if there is none."""
     path = folder / "manifest.json"
     try:
         if not os.path.isfile(path):
-            return False
-        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        return bool(runs) and all("l2s_auto" in run["versions"] for run in runs)
+            return {}
+        value = json.loads(path.read_text(encoding="utf-8"))
+        runs = value["runs"]
+        return value if runs and all("l2s_auto" in run["versions"] for run in runs) else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+        return {}
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

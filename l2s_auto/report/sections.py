@@ -11,6 +11,7 @@ from statistics import fmean, median
 from typing import Any
 
 from l2s_auto.core.plan import Fingerprint
+from l2s_auto.core.printable import printable
 from l2s_auto.report.commands import train_longer
 from l2s_auto.report.measurements import measurements
 from l2s_auto.report.run_data import FoldData, RunData
@@ -186,7 +187,7 @@ def validation_section(fold: FoldData) -> str:
         worst = min(dice, key=lambda name: dice[name]) if dice else ""
         mean = number(_case_dice(case) if dice else None)
         case_rows.append(
-            [str(case.get("case", "?")), mean, f"{worst} ({number(dice[worst])})" if worst else "undefined"]
+            [printable(case.get("case", "?")), mean, f"{worst} ({number(dice[worst])})" if worst else "undefined"]
         )
     explained = "; ".join(f"{heading}: {meaning}" for _, heading, meaning in METRICS)
     parts = [paragraph(f"Scans that the training did not see. {explained}."), table(["Label", *headings], rows)]
