@@ -163,7 +163,7 @@ class _Search:
         files = [path for path in found if not os.path.isdir(path)]
         if not inside:
             self._bids = bids.is_root(path.name for path in found)
-        if is_prediction(folder):  # of an earlier call, whose output was a file among the scans
+        if self.kind == IMAGES and is_prediction(folder):  # of an earlier call, with a file among the scans as output
             files = self._without_results(folder, files)
         self._files(folder, [path for path in files if _identity(path) not in self._skip], inside)
         return [path for path in folders if self._is_searched(path, inside)]
@@ -195,10 +195,10 @@ class _Search:
             return "a hidden folder"
         if kind_of(folder) is not None:
             return "files that this program made"
-        if is_prediction(folder):
-            return "results that a prediction wrote"
         if self.kind == LABELS:
             return ""
+        if is_prediction(folder):
+            return "results that a prediction wrote"
         if name == "derivatives" or (self._bids and name in bids.NOT_RAW):
             return "derived data, not scans (BIDS)"
         if name.startswith("labels"):
