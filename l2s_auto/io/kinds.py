@@ -63,8 +63,10 @@ _SYSTEM_FOLDERS = (
 _SYSTEM_STARTS = (".trash", ".git", UNFINISHED, ".nfs")
 _NOT_THE_END = re.compile(r"\.(?:nii|nii\.gz|nrrd|mha|mhd|mgz)(?P<rest>[.~_ (-].*|\d+|~)$", re.IGNORECASE)
 
-NIFTI, NRRD = "NIfTI", "NRRD"
-_MENDS = {NIFTI: ".nii or .nii.gz", NRRD: ".nrrd"}
+#: Elements of the group 0008 that the data set of a DICOM file without preamble begins with.
+_FIRST_ELEMENTS = (0x00, 0x01, 0x05, 0x08, 0x12, 0x16, 0x18)
+NIFTI, NRRD, METAIMAGE, OLD_DICOM = "NIfTI", "NRRD", "MetaImage", "DICOM of an older form"
+_MENDS = {NIFTI: ".nii or .nii.gz", NRRD: ".nrrd", METAIMAGE: ".mha or .mhd", OLD_DICOM: ".dcm"}
 
 
 def is_system_folder(name: str) -> bool:
@@ -142,6 +144,10 @@ def _content_of(path: Path) -> str:
             return ""
     if head.startswith(b"NRRD000"):
         return NRRD
+    if re.match(rb"\s*(?:ObjectType|NDims)\s*=", head):
+        return METAIMAGE
+    if len(head) >= 132 and head[:2] == b"\x08\x00" and head[3] == 0 and head[2] in _FIRST_ELEMENTS:
+        return OLD_DICOM
     if len(head) >= 348 and head[344:347] in (b"n+1", b"ni1"):
         return NIFTI
     if len(head) >= 12 and struct.unpack("<i", head[:4])[0] in (540, 0x1C020000) and head[4:7] in (b"n+2", b"ni2"):

@@ -85,6 +85,8 @@ def test_hidden_misnamed_and_odd_files_are_named(tmp_path):
         (tmp_path / name).write_bytes(content)
     (tmp_path / "plain").write_bytes(gzip.decompress(content))
     (tmp_path / "brain.dat").write_bytes(b"NRRD0004\n")
+    (tmp_path / "head.dat").write_bytes(b"ObjectType = Image\nNDims = 3\n")
+    (tmp_path / "IM0001").write_bytes(b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100" + bytes(200))
     (tmp_path / ".empty.nii.gz").touch()
     image(tmp_path / ".cache" / "x.nii.gz")
     found = reasons(tmp_path)
@@ -92,6 +94,8 @@ def test_hidden_misnamed_and_odd_files_are_named(tmp_path):
         ".hidden.nii.gz": "a hidden file (its name begins with a dot)",
         **dict.fromkeys(("scan", "scan.gz", "plain"), "it holds NIfTI, but its name does not end with .nii or .nii.gz"),
         "brain.dat": "it holds NRRD, but its name does not end with .nrrd",
+        "head.dat": "it holds MetaImage, but its name does not end with .mha or .mhd",
+        "IM0001": "it holds DICOM of an older form, but its name does not end with .dcm",
         **dict.fromkeys(
             ("b.nii.gz.tmp", "c.nii.gz (1)", "d.nii~", "e.nii.part"), "something stands after the suffix of its name"
         ),
