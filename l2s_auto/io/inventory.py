@@ -241,8 +241,10 @@ class _Search:
             return f"its name does not end with {self.ending} (file_ending in dataset.json)"
         if self.kind != IMAGES or not inside:
             return ""
-        if inside[-1] == "mri" and path.name != _ORIGINAL and os.path.exists(path.with_name(_ORIGINAL)):
-            return f"derived by FreeSurfer from {_ORIGINAL}"
+        if "mri" in inside:
+            original = self.root.joinpath(*inside[: inside.index("mri") + 1], _ORIGINAL)
+            if path != original and os.path.exists(original):
+                return f"FreeSurfer's; of its files the scan {_ORIGINAL} is used"
         return bids.why_no_scan(path, inside)
 
     def _dicom(self, folder: Path, files: list[Path], inside: tuple[str, ...]) -> None:

@@ -298,5 +298,7 @@ def test_of_freesurfer_the_scan_itself(tmp_path):
     for name in ("orig", "aseg", "norm", "brain"):
         (tmp_path / "bert" / "mri").mkdir(parents=True, exist_ok=True)
         (tmp_path / "bert" / "mri" / f"{name}.mgz").write_bytes(b"x")
+    (tmp_path / "bert" / "mri" / "orig").mkdir()
+    (tmp_path / "bert" / "mri" / "orig" / "001.mgz").write_bytes(b"x")
     assert set(names(tmp_path)) == {"orig"}
     assert why_unused(tmp_path / "bert" / "mri" / "aseg.mgz") == ""
