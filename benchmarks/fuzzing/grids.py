@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from fuzzing.dicom_grids import dicom_grid
+
 Grid = tuple[tuple[int, ...], np.ndarray]
 #: Of NIfTI, what an affine may be told to lead to; others are errors of the header.
 CODES = range(1, 6)
@@ -19,14 +21,24 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def grid_of(path: Path) -> Grid | None:
     """None where the file does not say what its grid is, in the form that its writer gave it."""
     try:
-        if path.is_dir():
-            return _dicom(path)
+        if path.is_dir() or path.suffix == ".dcm":
+            return dicom_grid(path)
         if path.name.endswith((".mha", ".mhd")):
             return _metaimage(path)
         if path.name.endswith(".nrrd"):
             return _nrrd(path)
         return _nifti(path)
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError, OSError, EOFError, struct.error):
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        OSError,
+        EOFError,
+        struct.error,
+        StopIteration,
+    ):
         return None
 
 
@@ -80,22 +92,6 @@ def _nifti(path: Path) -> Grid:
     affine[:3, :3] = rotation * [x, y, z * (-1 if handed < 0 else 1)]
     affine[:3, 3] = struct.unpack_from("<3f", content, 268)
     return shape, affine
-
-
-def _dicom(folder: Path) -> Grid:
-    import pydicom
-
-    slices = [pydicom.dcmread(path, force=True) for path in sorted(folder.iterdir())]
-    first = slices[0]
-    across, down = np.reshape([float(x) for x in first.ImageOrientationPatient], (2, 3))
-    normal = np.cross(across, down)
-    places = sorted(
-        (np.array([float(x) for x in s.ImagePositionPatient]) for s in slices), key=lambda p: float(p @ normal)
-    )
-    rows, columns = (float(x) for x in first.PixelSpacing)
-    step = (places[-1] - places[0]) / (len(places) - 1)
-    shape = (int(first.Columns), int(first.Rows), len(slices))
-    return shape, _placed(np.stack([across * columns, down * rows, step], axis=1), places[0])
 
 
 def same(first: Grid, second: Grid) -> bool:

@@ -107,7 +107,7 @@ def scans(kind: str, rng: random.Random, bench: Bench, place: Path) -> Verdict:
         if case not in entries and case not in failed:
             # A folder of DICOM files may hold nothing that looks like DICOM any more; then it is no scan.
             verdict.count("not found")
-            if kind != "dicom":
+            if kind not in ("dicom", "frames"):
                 verdict.wrong.append(f"{mutant.way}: not mentioned at all")
             continue
         verdict.count("refused" if case in failed else "segmented")

@@ -14,6 +14,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from fuzzing.dicom_frames import write_frames
+
 SHAPE = (14, 15, 16)
 
 
@@ -307,6 +309,14 @@ def dicom(rng: random.Random, folder: Path, name: str) -> Mutant:
     return Mutant(place, f"dicom: {change}", damaged)
 
 
+def frames(rng: random.Random, folder: Path, name: str) -> Mutant:
+    """One DICOM file of many frames, in a folder of its own: files of a folder of scans are not looked for."""
+    place = folder / name
+    place.mkdir()
+    way, damaged = write_frames(rng, place / "frames.dcm")
+    return Mutant(place, f"frames: {way}", damaged)
+
+
 def _change_tag(rng: random.Random, slice_: object) -> str:
     values = {
         "Rows": (0, 1, 65535), "Columns": (0, 1, 65535), "BitsAllocated": (0, 1, 8, 12, 32, 64), "BitsStored": (0, 33),
@@ -328,4 +338,5 @@ KINDS: dict[str, Callable[[random.Random, Path, str], Mutant]] = {
     "metaimage": metaimage,
     "nrrd": nrrd,
     "dicom": dicom,
+    "frames": frames,
 }

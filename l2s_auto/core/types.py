@@ -18,10 +18,12 @@ class Volume:
 
     data    (C, X, Y, Z) array, axes in the order of the file
     affine  (4, 4) voxel index -> millimetres in RAS+ world space
+    notes   what reading had to assume, because the file does not say it: one sentence each, without the file's name
     """
 
     data: np.ndarray
     affine: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.data.ndim == 4, f"data must be (C, X, Y, Z), not {self.data.shape}"

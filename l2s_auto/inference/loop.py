@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,6 +24,7 @@ from l2s_auto.inference.posterior import PROBABILITIES
 from l2s_auto.inference.record import Failure, record_failure, record_result
 from l2s_auto.inference.scan import Result, Scan, finish, read_scan, segment
 from l2s_auto.io.content import as_hashed
+from l2s_auto.io.notes import Note
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,15 @@ class Options:
 class Tally:
     """What the loop has collected; changed by the main thread only.
 
-    run  index of this run in the manifest
+    run    index of this run in the manifest
+    notes  (case, what reading it had to assume)
     """
 
     run: int = 0
     done: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     flagged: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
 def segment_all(
@@ -179,12 +183,20 @@ def _record(
     seconds: float,
 ) -> None:
     """Note a case in the tables at once, so that a job that is killed leaves tables that fit its results."""
-    entry = {"run": tally.run, "output": str(job.output), "inputs": dict(inputs), "seconds": round(seconds, 3)}
+    entry: dict[str, Any] = {
+        "run": tally.run,
+        "output": str(job.output),
+        "inputs": dict(inputs),
+        "seconds": round(seconds, 3),
+    }
     error = outcome.error
     if (result := outcome.value) is not None:
+        if result.notes:
+            entry["notes"] = list(result.notes)
         error = attempt(partial(record_result, outputs, job, result, entry, model)).error
         if error is None:
             tally.done.append(job.case.id)
+            tally.notes += [(job.case.id, note) for note in result.notes]
             if result.flagged:
                 tally.flagged.append(job.case.id)
             return

@@ -23,6 +23,7 @@ from l2s_auto.inference.skipped import Existing, notes_on_skipped, sort_existing
 from l2s_auto.inference.windows import check_overlap
 from l2s_auto.io.atomic import sweep, unfinished
 from l2s_auto.io.inventory import describe, listed
+from l2s_auto.io.notes import sentences
 from l2s_auto.io.ownership import discard, protected
 from l2s_auto.io.places import require_outside_of_datasets
 from l2s_auto.io.volumes import files_of
@@ -157,7 +158,7 @@ def predict(
             failures=tuple(tally.failures),
             flagged=tuple(tally.flagged),
             seconds=time.monotonic() - started,
-            notes=(*notes, *notes_on_skipped(existing, run, known, found.folder / VOLUMES)),
+            notes=(*notes, *sentences(tally.notes), *notes_on_skipped(existing, run, known, found.folder / VOLUMES)),
         )
 
 

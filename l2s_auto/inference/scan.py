@@ -44,12 +44,14 @@ class Scan:
     image     (C, *S) float32 on the plan's grid
     geometry  the way back to the scan's own grid
     picture   the first channel that is there, on its own grid, in the file's type where that is smaller than float32
+    notes     what reading had to assume, as in `Volume`
     """
 
     image: np.ndarray
     geometry: Geometry
     picture: np.ndarray
     affine: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def without_image(self) -> Scan:
         """What is needed once the network has run; the image of a large scan takes as much memory as all the rest."""
@@ -89,11 +91,14 @@ class Result:
     """Rows of the tables for one case, and its files, which do not have their names yet.
 
     The segmentation is last: where it is, rows and overlay are too, whenever the program is killed.
+
+    notes  what reading the scan had to assume
     """
 
     volumes: dict[str, object]
     quality: list[dict[str, object]]
     staged: Staged = NOTHING
+    notes: tuple[str, ...] = ()
 
     @property
     def flagged(self) -> bool:
@@ -128,7 +133,7 @@ def _prepared(volume: Volume, model: Model, there: list[int]) -> Scan:
     prepared = prepare(volume, model.plan)
     lacking = [channel for channel in range(model.plan.input_channels) if channel not in there]
     prepared.image[lacking] = 0.0
-    return Scan(prepared.image, prepared.geometry, volume.data[there[0]], volume.affine)
+    return Scan(prepared.image, prepared.geometry, volume.data[there[0]], volume.affine, volume.notes)
 
 
 def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple[Volume, list[int]]:
@@ -152,12 +157,14 @@ def read_channels(case: Case, *, channels: int, may_lack: bool = False) -> tuple
         offences += _offences_of(path, volume, first)
     if offences:
         raise UserError("The scan cannot be segmented.", offences)
+    notes = tuple(dict.fromkeys(note for volume in volumes for note in volume.notes))
     if len(there) == channels:
-        return (Volume(np.concatenate([v.data for v in volumes]), first.affine) if len(volumes) > 1 else first), there
+        joined = first if len(volumes) == 1 else Volume(np.concatenate([v.data for v in volumes]), first.affine, notes)
+        return joined, there
     whole = np.zeros((channels, *first.data.shape[1:]), dtype=np.float32)
     for number, volume in zip(there, volumes, strict=True):
         whole[number] = volume.data[0]
-    return Volume(whole, first.affine), there
+    return Volume(whole, first.affine, notes), there
 
 
 def _present(case: Case, count: int, *, channels: int, may_lack: bool) -> list[int]:
@@ -322,6 +329,7 @@ def _finished(job: Job, scan: Scan, found: Segmented, model: Model, stage: Path)
     volumes = label_volumes(labels, scan.affine, names)
     return Result(
         staged=_staged(stage, job),
+        notes=scan.notes,
         volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
         quality=quality_rows(
             job.case.id,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
+from l2s_auto.core.types import Volume
 from l2s_auto.io import dicom_reader
 from l2s_auto.io.folders import files_in
 from l2s_auto.io.isolated import call_isolated
@@ -16,12 +15,12 @@ _SECONDS, _SECONDS_PER_GB = 60.0, 600.0
 
 
 def read_header(path: Path) -> dicom_reader.Header:
-    """(X, Y, Z) shape, number of channels, affine; a folder is read completely."""
+    """(X, Y, Z) shape, number of channels, affine; voxels are not decoded."""
     return call_isolated(dicom_reader.read_header, path, seconds=_limit(path))
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(C, X, Y, Z) data in the file's type and affine of a file or of a folder with one DICOM series."""
+def read(path: Path) -> Volume:
+    """(C, X, Y, Z) data in the file's type, affine and notes of a file or of a folder with one DICOM series."""
     return call_isolated(dicom_reader.read, path, seconds=_limit(path))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.types import Volume
 from l2s_auto.io import gunzip
 from l2s_auto.io.gunzip import DamagedFile
 from l2s_auto.io.stored import StoredArray, check_size, read_array, read_start
@@ -43,9 +44,7 @@ def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
     return shape, channels, np.asarray(header.get_best_affine(), dtype=np.float64)
 
 
-def read(
-    path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floating] = np.float64
-) -> tuple[np.ndarray, np.ndarray]:
+def read(path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floating] = np.float64) -> Volume:
     """(C, X, Y, Z) data in `dtype` (None = the file's, or `scaled` where the header has a slope) and affine.
 
     The file holds what the header says, to the byte, and the checksum of a compressed one is verified.
@@ -62,7 +61,7 @@ def read(
     shape, channels = _split_shape(path, header.get_data_shape())
     data = _scaled(read_array(_stored(path, header)), header, dtype, scaled)
     data = np.moveaxis(data.reshape((*shape, channels), order="F"), -1, 0)
-    return data, np.asarray(header.get_best_affine(), dtype=np.float64)
+    return Volume(data, np.asarray(header.get_best_affine(), dtype=np.float64))
 
 
 def _header(path: Path) -> Any:

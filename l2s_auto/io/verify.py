@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,10 @@ from l2s_auto.io.case_reader import CaseReader
 from l2s_auto.io.content import copies
 from l2s_auto.io.geometry import corner_offset, default_tolerance
 from l2s_auto.io.labels import values_of
+from l2s_auto.io.notes import Note, sentences
 from l2s_auto.io.parallel import Progress, map_cases
 
+LOGGER = logging.getLogger("l2s_auto")
 MINIMUM_CASES = 2  # one to train with, one to hold out
 
 Shape = tuple[int, ...]
@@ -54,6 +57,8 @@ def verify_and_look(
 ) -> list[Found]:
     """Verify a dataset, and look at each case that is right while its files are in memory -> what was seen.
 
+    What reading had to assume of the files is said once, in the log.
+
     look  (number of the case, the case, the reader of its files) -> anything; importable by name if workers > 0
     The rest as in verify_dataset.
     """
@@ -67,11 +72,15 @@ def verify_and_look(
         tolerance_mm=tolerance_mm,
     )
     seen, labelled = [], False
+    notes: list[Note] = []
     jobs = list(enumerate(dataset.cases))
-    for found, anything, of_case in map_cases(check, jobs, name=_name, workers=workers, progress=progress):
+    for found, assumed, anything, of_case in map_cases(check, jobs, name=_name, workers=workers, progress=progress):
         offences.extend(found)
+        notes.extend(assumed)
         labelled = labelled or anything
         seen.append(of_case)
+    for sentence in sentences(notes):
+        LOGGER.warning("%s", sentence)
     if not offences and not labelled:
         folder, mend = dataset.cases[0].label or dataset.folder, "Draw the structures in some of them."
         offences.append(_offence(folder, "label maps that are 0 everywhere", "labelled voxels in some", mend))
@@ -92,15 +101,16 @@ def _check_and_look(
     channels: int,
     values: frozenset[int],
     tolerance_mm: float | None,
-) -> tuple[list[Offence], bool, Found | None]:
-    """What is wrong with a case, whether anything is labelled in it, and what was seen."""
+) -> tuple[list[Offence], list[Note], bool, Found | None]:
+    """What is wrong with a case, what was assumed of its files, whether it has labelled voxels, and what was seen."""
     number, case = job
     files = CaseReader()
     offences = check_case(case, channels=channels, values=values, tolerance_mm=tolerance_mm, files=files)
+    notes = [(path.name, note) for path, assumed in files.notes.items() for note in assumed]
     if offences:
-        return offences, False, None
+        return offences, notes, False, None
     assert case.label is not None, "a case without a label map is an offence"
-    return [], bool(files.label_map(case.label)[0].any()), look(number, case, files)
+    return [], notes, bool(files.label_map(case.label)[0].any()), look(number, case, files)
 
 
 def _name(job: tuple[int, Case]) -> str:

@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,23 +61,34 @@ def files_of_volume(path: PathLike) -> list[Path]:
 
 def read_volume(path: PathLike) -> Volume:
     """A scan as float32. A DICOM series is given as its folder. Raises UserError if it cannot be read."""
-    data, affine = _read(Path(path), dtype=np.float32)
-    return Volume(data=data, affine=affine)
+    return _read(Path(path), dtype=np.float32)
 
 
 def read_stored(path: PathLike) -> Volume:
     """A scan in the type that the file has, where nothing is scaled; floats as float32. Otherwise as `read_volume`."""
-    data, affine = _read(Path(path), dtype=None, scaled=np.float32)
-    return Volume(data=data.astype(np.float32, copy=False) if data.dtype.kind == "f" else data, affine=affine)
+    volume = _read(Path(path), dtype=None, scaled=np.float32)
+    if volume.data.dtype.kind != "f":
+        return volume
+    return replace(volume, data=volume.data.astype(np.float32, copy=False))
 
 
 def read_label_map(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
     """(X, Y, Z) int32 label values and affine.
 
+    As `read_noted_label_map`, for those who do not need the notes.
+    """
+    labels, affine, _ = read_noted_label_map(path)
+    return labels, affine
+
+
+def read_noted_label_map(path: PathLike) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """(X, Y, Z) int32 label values, affine, and notes as in `Volume`.
+
     Floats that are whole numbers (within 1e-3) are accepted. Raises UserError for unreadable files, several
     channels, fractions, NaN and infinity.
     """
-    data, affine = _read(Path(path), dtype=None)
+    volume = _read(Path(path), dtype=None)
+    data = volume.data
     if len(data) != 1:
         raise UserError.single(
             "A label map cannot be used.",
@@ -85,7 +97,7 @@ def read_label_map(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
             expected="one value a voxel",
             mend="Save the labels as one volume of whole numbers.",
         )
-    return whole_numbers(data[0], path=path), affine
+    return whole_numbers(data[0], path=path), volume.affine, volume.notes
 
 
 def read_grid(path: PathLike) -> tuple[tuple[int, int, int], np.ndarray]:
@@ -132,24 +144,23 @@ def files_of(path: PathLike) -> list[Path]:
     return [path]
 
 
-def _read(
-    path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floating] = np.float64
-) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floating] = np.float64) -> Volume:
     """dtype: None for the file's; scaled: of voxels with a slope, where dtype is None"""
     _require_file(path)
     suffix = volume_suffix(path)
     with _explained(path):
         if suffix in NIFTI_SUFFIXES:
-            data, affine = nifti.read(path, dtype=dtype, scaled=scaled)
+            volume = nifti.read(path, dtype=dtype, scaled=scaled)
         else:
             if suffix in ITK_SUFFIXES:
                 header = _itk_header(path)
-                data, affine = header.arrange(read_array(header.stored)), header.affine
+                volume = Volume(header.arrange(read_array(header.stored)), header.affine, header.notes)
             else:
-                data, affine = dicom.read(path)
-            data = data if dtype is None else data.astype(dtype, copy=False)
-    _require_affine(path, affine)
-    return data, affine
+                volume = dicom.read(path)
+            if dtype is not None:
+                volume = replace(volume, data=volume.data.astype(dtype, copy=False))
+    _require_affine(path, volume.affine)
+    return volume
 
 
 def _itk_header(path: Path) -> Header:

@@ -20,11 +20,13 @@ class Header:
     stored   its array; one axis holds the channels, the others are X, Y[, Z[, T]]
     affine   voxel -> RAS+ mm
     channel_axis  the axis of `stored` with the channels
+    notes    what was assumed, as in `Volume`
     """
 
     stored: StoredArray
     affine: np.ndarray
     channel_axis: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:

@@ -85,7 +85,7 @@ def test_a_slice_that_may_not_be_read_is_named(open_folder):
 
     with another_user():
         assert [case.id for case in find_scans(folder, 1)] == ["series"]
-        np.testing.assert_array_equal(dicom_reader.read(folder)[0][0], array.transpose(2, 1, 0))
+        np.testing.assert_array_equal(dicom_reader.read(folder).data[0], array.transpose(2, 1, 0))
     shutil.copy(folder / "1.2.3-8.dcm", folder / "IM0001")
     for name in ("1.2.3-8.dcm", "IM0001"):
         (folder / name).chmod(0)

@@ -159,7 +159,7 @@ def test_the_header_of_a_series(series):
     shape, channels, affine = read_header(series)
     assert shape == (20, 16, 4) and channels == 1
     np.testing.assert_array_equal(affine, read_stored(series).affine)
-    assert dicom.read(series)[0].dtype == np.int16
+    assert dicom.read(series).data.dtype == np.int16
 
 
 @pytest.mark.parametrize(

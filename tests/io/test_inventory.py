@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.io import inventory
@@ -302,3 +303,23 @@ def test_of_freesurfer_the_scan_itself(tmp_path):
     (tmp_path / "bert" / "mri" / "orig" / "001.mgz").write_bytes(b"x")
     assert set(names(tmp_path)) == {"orig"}
     assert why_unused(tmp_path / "bert" / "mri" / "aseg.mgz") == ""
+
+
+def test_reports_of_dicom_are_no_scans(tmp_path):
+    write_dicom_series(tmp_path / "SER1", np.random.default_rng(0).integers(0, 1000, (4, 6, 5)).astype(np.int16))
+    first = sorted((tmp_path / "SER1").iterdir())[0].read_bytes()
+    assert first.count(b"\x08\x00\x60\x00CS\x02\x00MR") == 1
+    report = first.replace(b"\x08\x00\x60\x00CS\x02\x00MR", b"\x08\x00\x60\x00CS\x02\x00SR")
+    (tmp_path / "SER2").mkdir()
+    (tmp_path / "SER2" / "IM1").write_bytes(report)
+    assert names(tmp_path) == {"SER1": "SER1"}
+    assert reasons(tmp_path) == {"SER2": "DICOM files without images (modality SR)"}
+    (tmp_path / "SER1" / "0.dcm").write_bytes(report)  # beside images: the reader of the series says what is wrong
+    assert names(tmp_path) == {"SER1": "SER1"}
+
+
+def test_files_of_several_frames_are_scans_of_their_own(tmp_path):
+    for name in ("a", "b"):
+        volume = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 1000, (4, 6, 5)).astype(np.int16))
+        sitk.WriteImage(volume, str(tmp_path / f"{name}.dcm"))
+    assert names(tmp_path) == {"a": "a.dcm", "b": "b.dcm"}
