@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -308,8 +309,10 @@ def test_of_freesurfer_the_scan_itself(tmp_path):
 def test_reports_of_dicom_are_no_scans(tmp_path):
     write_dicom_series(tmp_path / "SER1", np.random.default_rng(0).integers(0, 1000, (4, 6, 5)).astype(np.int16))
     first = sorted((tmp_path / "SER1").iterdir())[0].read_bytes()
-    assert first.count(b"\x08\x00\x60\x00CS\x02\x00MR") == 1
-    report = first.replace(b"\x08\x00\x60\x00CS\x02\x00MR", b"\x08\x00\x60\x00CS\x02\x00SR")
+    report, count = re.subn(
+        rb"(\x08\x00\x60\x00CS)..[A-Z]{2}", lambda match: match[1] + b"\x02\x00SR", first, flags=re.DOTALL
+    )
+    assert count == 1
     (tmp_path / "SER2").mkdir()
     (tmp_path / "SER2" / "IM1").write_bytes(report)
     assert names(tmp_path) == {"SER1": "SER1"}
@@ -321,5 +324,6 @@ def test_reports_of_dicom_are_no_scans(tmp_path):
 def test_files_of_several_frames_are_scans_of_their_own(tmp_path):
     for name in ("a", "b"):
         volume = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 1000, (4, 6, 5)).astype(np.int16))
+        volume.SetMetaData("0008|0060", "CT")
         sitk.WriteImage(volume, str(tmp_path / f"{name}.dcm"))
     assert names(tmp_path) == {"a": "a.dcm", "b": "b.dcm"}
