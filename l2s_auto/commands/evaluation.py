@@ -7,7 +7,7 @@ from pathlib import Path
 from l2s_auto.core.errors import UserError
 from l2s_auto.io import origin, ownership
 from l2s_auto.io.atomic import unfinished
-from l2s_auto.io.places import require_outside_of_datasets
+from l2s_auto.io.places import dataset_folder, require_outside_of_datasets
 
 METRICS = "metrics.json"
 
@@ -21,6 +21,14 @@ def metrics_path(predictions: Path, references: Path, output: Path | None, *, ov
         require_outside_of_datasets(output)
     folder = predictions if predictions.is_dir() else predictions.parent
     place = output or folder / METRICS
+    if output is None and (dataset := dataset_folder(place)) is not None:
+        raise UserError.single(
+            "The predictions are images or label maps of a dataset, which nothing is written to.",
+            where=f"-p {predictions}",
+            found=f"the folder {dataset} of the dataset {dataset.parent}",
+            expected="segmentations with -p, and what they are compared with, such as labelsTr, with -r",
+            mend="If -p and -r are exchanged, exchange them. If not, name a file for the metrics with -o.",
+        )
     found = ownership.what_is_at(place)
     if found is not None and (found == "a folder" or ownership.input_at(place) is not None):
         _refuse(place, found, "a file that is not read", "Name another file with -o.")

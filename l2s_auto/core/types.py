@@ -62,6 +62,7 @@ class Dataset:
     labels    original label value -> name; background, value 0, included
     regions   name -> values that make it up together; all that is scored, where there are any
     ignore    value of voxels that nobody labelled; None: all voxels are labelled
+    notes     sentences for the user: what was assumed, and which files are not used
     """
 
     name: str
@@ -72,6 +73,7 @@ class Dataset:
     test_cases: tuple[Case, ...] = ()
     regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     ignore: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def has_images(self) -> bool:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.evaluation.direction import check_direction
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
-from l2s_auto.io.case_files import list_scans, require_distinct
+from l2s_auto.io.case_files import case_id, list_scans, pair_key, require_distinct
 from l2s_auto.io.geometry import corner_offset, default_tolerance
+from l2s_auto.io.inventory import LABELS, describe, take_inventory
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.origin import with_origin
 from l2s_auto.io.parallel import Progress, map_cases
@@ -44,6 +46,8 @@ def evaluate_folders(
     cannot be read or are not label maps, grids that differ. Values that are not in `labels` are named in the notes.
     """
     pairs, offences = _match(Path(predictions), Path(references))
+    notes = check_direction(Path(predictions), Path(references), pairs)
+    notes += _unused(Path(predictions), Path(references))
     score = partial(_score, labels=dict(labels), regions=dict(regions or {}), ignore=ignore)
     results = map_cases(score, pairs, name=itemgetter(0), workers=workers, progress=progress)
     for result in results:
@@ -51,7 +55,7 @@ def evaluate_folders(
     if offences:
         raise UserError("The predictions cannot be evaluated.", offences)
     summary = summarise(results)
-    summary["notes"].extend(note for result in results for note in result["notes"])
+    summary["notes"] = [*notes, *summary["notes"], *(note for result in results for note in result["notes"])]
     return with_origin(summary, [Path(predictions), Path(references)])
 
 
@@ -81,13 +85,13 @@ def _match_folders(predictions: Path, references: Path) -> tuple[list[Pair], lis
     for folder in (predictions, references):
         paths = list_scans(folder)
         require_distinct(paths)
-        found[folder] = {case_name(path): path for path in paths}
+        found[folder] = {pair_key(case_id(case_name(path))): path for path in paths}
     first, second = found[predictions], found[references]
     offences = [
         Offence(
             where=str(path),
             found=f"no {kind} of that name",
-            expected=f"a file named {name} in {folder}",
+            expected=f"a file named {case_name(path)} in {folder}",
             mend=mend,
         )
         for here, there, folder, kind, mend in (
@@ -97,10 +101,25 @@ def _match_folders(predictions: Path, references: Path) -> tuple[list[Pair], lis
         for name, path in here.items()
         if name not in there
     ]
-    if not first and not second:
-        expected = "label maps in NIfTI, NRRD or MetaImage"
-        offences.append(Offence(str(predictions), "no label maps", expected, "Correct the path."))
-    return [(name, first[name], second[name]) for name in sorted(first.keys() & second.keys())], offences
+    for folder in (predictions, references):
+        if not found[folder]:
+            unused = describe(take_inventory(folder, kind=LABELS, depth=0).unused, folder)
+            expected = "label maps in NIfTI, NRRD or MetaImage"
+            offences.insert(
+                0, Offence(str(folder), ". ".join(["no label maps", *unused]), expected, "Correct the path.")
+            )
+    names = sorted(first.keys() & second.keys())
+    return [(case_id(case_name(first[name])), first[name], second[name]) for name in names], offences
+
+
+def _unused(*folders: Path) -> list[str]:
+    """What looks like a label map in the folders and is not compared, a sentence a reason and folder."""
+    notes = []
+    for folder in folders:
+        if os.path.isdir(folder):
+            unused = take_inventory(folder, kind=LABELS, depth=0).unused
+            notes += [f"{folder}: {line}." for line in describe(unused, folder)]
+    return notes
 
 
 def _score(

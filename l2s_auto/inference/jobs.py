@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case
-from l2s_auto.io.dataset import find_scans
+from l2s_auto.io.inventory import Unused
+from l2s_auto.io.scans import search_scans
 from l2s_auto.io.volumes import WRITABLE_SUFFIXES, volume_suffix
 
 DEFAULT_SUFFIX = ".nii.gz"
@@ -39,10 +39,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Jobs:
-    """The scans of one call, and the folder of the tables that all calls with this output share."""
+    """The scans of one call, and the folder of the tables that all calls with this output share.
+
+    refused  scans that cannot be told apart, and why
+    unused   what looks like a scan in the input and is not used
+    listing  lines about scans that were found in folders below the input
+    """
 
     folder: Path
     jobs: tuple[Job, ...]
+    refused: tuple[tuple[Job, UserError], ...] = ()
+    unused: tuple[Unused, ...] = ()
+    listing: tuple[str, ...] = ()
 
 
 def find_jobs(input: Path, output: Path, *, channels: int, part: tuple[int, int] = (1, 1)) -> Jobs:
@@ -58,16 +66,17 @@ def find_jobs(input: Path, output: Path, *, channels: int, part: tuple[int, int]
         _refuse_mixture(input, output)
     _check_output(input, output, to_file=to_file)
     index, count = part
-    cases = sorted(find_scans(input, channels), key=lambda case: case.id)
+    found = search_scans(input, channels, skip=(output,))
     if to_file:
-        if input.is_dir() and not (len(cases) == 1 and cases[0].images == (input,)):
+        if len(found.cases) != 1 or found.refused or not (input.is_file() or os.path.isdir(found.cases[0].images[0])):
             _refuse_mixture(input, output)
-        if len(cases) != 1:
-            _refuse_mixture(input, output)
-        return Jobs(output.parent, (_job(cases[0], output),) if index == 1 else ())
-    _refuse_doubles(cases)
-    jobs = [_job(case, output / f"{case.id}{_output_suffix(case)}") for case in cases]
-    return Jobs(output, tuple(jobs[index - 1 :: count]))
+        jobs = [_job(found.cases[0], output)] if index == 1 else []
+        return Jobs(output.parent, tuple(jobs), unused=found.unused, listing=found.listing)
+    jobs = [_job(case, output / f"{case.id}{_output_suffix(case)}") for case in found.cases]
+    refused = [(_job(case, output / f"{case.id}{_output_suffix(case)}"), error) for case, error in found.refused]
+    return Jobs(
+        output, tuple(jobs[index - 1 :: count]), tuple(refused[index - 1 :: count]), found.unused, found.listing
+    )
 
 
 def _job(case: Case, output: Path) -> Job:
@@ -143,19 +152,3 @@ def _refuse_mixture(input: Path, output: Path) -> None:
         expected=f"two files or two folders; the name of an output file ends with one of {known}",
         mend="Name a folder for the results of a folder, and a file for the result of a file.",
     )
-
-
-def _refuse_doubles(cases: list[Case]) -> None:
-    counts = Counter(case.id for case in cases)
-    offences = [
-        Offence(
-            str(case.images[0]),
-            f"the case name {case.id!r}, which another scan has too",
-            "one scan a case name",
-            "Rename or move one of them.",
-        )
-        for case in cases
-        if counts[case.id] > 1
-    ]
-    if offences:
-        raise UserError("Several scans have the same name, so that their results would overwrite each other.", offences)

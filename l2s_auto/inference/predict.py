@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from l2s_auto.core.errors import UserError
-from l2s_auto.inference.jobs import Job, find_jobs
+from l2s_auto.inference.jobs import Jobs, find_jobs
 from l2s_auto.inference.load import Model, last_model, load_model
 from l2s_auto.inference.loop import Options, Progress, Tally, segment_all
 from l2s_auto.inference.manifest import describe_run
@@ -21,12 +22,14 @@ from l2s_auto.inference.scan import OVERLAYS, outputs_of
 from l2s_auto.inference.skipped import Existing, notes_on_skipped, sort_existing
 from l2s_auto.inference.windows import check_overlap
 from l2s_auto.io.atomic import sweep, unfinished
+from l2s_auto.io.inventory import describe, listed
 from l2s_auto.io.notes import sentences
 from l2s_auto.io.ownership import discard, protected
 from l2s_auto.io.places import require_outside_of_datasets
 from l2s_auto.io.volumes import files_of
 from l2s_auto.networks.device import AUTO, choose_device
 
+LOGGER = logging.getLogger("l2s_auto")
 FAST_OVERLAP = 0.25
 
 __all__ = ["Failure", "PredictionSummary", "Progress", "predict"]
@@ -115,11 +118,15 @@ def predict(
     if tta and not model.plan.flips:
         notes += ("The model was not trained on mirrored scans: --tta changes nothing.",)
     found = find_jobs(Path(input), Path(output), channels=model.plan.input_channels, part=part)
+    for line in found.listing:
+        LOGGER.info("%s", line)
+    notes += tuple(f"{line}." for line in describe(found.unused, Path(input)))
     _check_folder(found.folder)
-    scans = [file for job in found.jobs for path in job.case.images for file in files_of(path)]
+    refused = [job for job, _ in found.refused]
+    scans = [file for job in (*found.jobs, *refused) for path in job.case.images for file in files_of(path)]
     with protected(scans):
         outputs, existing = _settle(
-            found.jobs, OutputFolder(found.folder, overwrite), skip=skip_existing, probabilities=probabilities
+            found, OutputFolder(found.folder, overwrite), skip=skip_existing, probabilities=probabilities
         )
         run = describe_run(
             model,
@@ -136,6 +143,8 @@ def predict(
                 "overwrite": overwrite,
             },
         )
+        if found.unused:
+            run["unused"] = listed(found.unused, Path(input))
         known, _ = outputs.look()
         tally = Tally(run=outputs.add_run(run))
         for job, error in existing.refused:
@@ -153,14 +162,13 @@ def predict(
         )
 
 
-def _settle(
-    jobs: Sequence[Job], outputs: OutputFolder, *, skip: bool, probabilities: bool
-) -> tuple[OutputFolder, Existing]:
+def _settle(found: Jobs, outputs: OutputFolder, *, skip: bool, probabilities: bool) -> tuple[OutputFolder, Existing]:
     """What is to be done, in a folder where all of it may be written. UserError that names every file in the way."""
-    existing = Existing(todo=list(jobs))
+    existing = Existing(todo=list(found.jobs))
     if skip:
-        existing = sort_existing(jobs, outputs, outputs.look()[0])
+        existing = sort_existing(found.jobs, outputs, outputs.look()[0])
         outputs = replace(outputs, replace=frozenset(existing.replace))
+    existing.refused += found.refused
     names = [name for job in existing.todo for name in outputs_of(job, probabilities=probabilities)]
     if existing.todo or existing.refused:
         names += [VOLUMES, QUALITY, FAILURES]

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.names import path_part
 from l2s_auto.core.types import Case, Dataset
-from l2s_auto.io.case_files import group_by_label, group_by_number, list_scans, require_distinct
+from l2s_auto.io.bids import is_label_map
+from l2s_auto.io.case_files import case_id, group_by_number, list_scans
 from l2s_auto.io.dataset_json import Declared, Labels, parse_labels, read_dataset_json
 from l2s_auto.io.exchanged import require_not_exchanged
-from l2s_auto.io.folders import entries
+from l2s_auto.io.folders import entries, require_file_or_nothing
+from l2s_auto.io.inventory import LABELS, Inventory, Unused, describe, glance, is_prediction, relative, take_inventory
 from l2s_auto.io.json_files import read_json
+from l2s_auto.io.kinds import is_system_folder
 from l2s_auto.io.label_like import look_of
+from l2s_auto.io.pairing import Pairs, pair
 from l2s_auto.io.parallel import Progress, map_cases
+from l2s_auto.io.places import kind_of
 from l2s_auto.io.scans import find_scans
 from l2s_auto.io.stray_labels import counted, require_no_stray
 from l2s_auto.io.subjects import read_subjects, subject_of
 from l2s_auto.io.verify import verify_and_look, verify_dataset
-from l2s_auto.io.volumes import case_name, read_header, read_label_map
+from l2s_auto.io.volumes import case_name, read_header, read_label_map, volume_suffix
 
 __all__ = ["find_dataset", "find_scans", "verify_and_look", "verify_dataset"]
 
@@ -42,18 +47,20 @@ def find_dataset(folder: str | os.PathLike[str], *, workers: int = 0, progress: 
     folder = Path(folder)
     images_name, labels_name = _layout(folder)
     nnunet = labels_name == "labelsTr" and (folder / "dataset.json").is_file()
+    for name in ("dataset.json", "labels.json"):
+        require_file_or_nothing(folder / name)
     declared = _NOTHING
     if (folder / "dataset.json").is_file():
         declared = read_dataset_json(folder / "dataset.json", complete=nnunet)
     ending = declared.ending if nnunet else ""
-    label_paths = list_scans(folder / labels_name, ending=ending)
-    image_paths = list_scans(folder / images_name, ending=ending)
-    if not label_paths:
-        raise _no_labels(folder / labels_name, ending)
-    require_distinct(label_paths)
-    require_distinct(image_paths)
-    require_not_exchanged(label_paths, image_paths)
-    cases = _cases(folder, image_paths, label_paths)
+    labelled = take_inventory(folder / labels_name, ending=ending, kind=LABELS)
+    if not labelled.scans:
+        raise _no_labels(folder / labels_name, ending, labelled)
+    imaged = take_inventory(folder / images_name, ending=ending) if os.path.isdir(folder / images_name) else Inventory()
+    require_not_exchanged([scan.path for scan in labelled.scans], [scan.path for scan in imaged.scans])
+    pairs = pair(imaged, labelled, folder)
+    cases = _cases(folder, pairs)
+    label_paths = [case.label for case in cases if case.label is not None]
     if nnunet:
         assert declared.labels is not None, "a complete dataset.json has labels"
         labels = declared.labels
@@ -69,6 +76,7 @@ def find_dataset(folder: str | os.PathLike[str], *, workers: int = 0, progress: 
         regions=labels.regions,
         ignore=labels.ignore,
         test_cases=_test_cases(folder, ending=ending, channels=len(declared.channels)),
+        notes=tuple(filter(None, [pairs.note, *_notes(folder, [labelled, imaged], used=(images_name, labels_name))])),
     )
 
 
@@ -81,6 +89,13 @@ def _layout(folder: Path) -> tuple[str, str]:
     found = "no such folders" if is_folder else "a file" if os.path.exists(folder) else "nothing"
     inside = [place for place in entries(folder) if _is_dataset(place)] if is_folder else []
     mend = "Give the folder that holds these folders, or make them."
+    scans = [scan.path for scan in take_inventory(folder, kind=LABELS).scans] if is_folder and not inside else []
+    if scans:
+        found = f"no such folders, but {_kinds_of(scans, folder)}"
+        mend = (
+            "Make the two folders, and put or link every image and its label map there under one name, "
+            "such as images/sub-01.nii.gz and labels/sub-01.nii.gz."
+        )
     if inside:
         mend = f"Give one of the datasets in it: {', '.join(str(place) for place in inside[:5])}."
     raise UserError.single(
@@ -92,30 +107,65 @@ def _layout(folder: Path) -> tuple[str, str]:
     )
 
 
+def _kinds_of(scans: Sequence[Path], folder: Path) -> str:
+    """How many images and label maps there are, as far as their names tell, and where."""
+    label_maps = [path for path in scans if is_label_map(path)]
+    images = [path for path in scans if path not in set(label_maps)]
+    kinds = (("image", images), ("label map", label_maps))
+    parts = [
+        f"{len(paths)} {kind}{'' if len(paths) == 1 else 's'} (such as {relative(paths[0], folder)})"
+        for kind, paths in kinds
+        if paths
+    ]
+    return " and ".join(parts)
+
+
 def _is_dataset(folder: Path) -> bool:
     return any(os.path.isdir(folder / labels) for labels in ("labelsTr", "labels"))
 
 
-def _no_labels(folder: Path, ending: str) -> UserError:
+def _no_labels(folder: Path, ending: str, inventory: Inventory) -> UserError:
     files = [path.name for path in entries(folder) if not path.name.startswith(".")]
+    found = f"only other files, e.g. {sorted(files)[0]}" if files else "an empty folder"
     return UserError.single(
         "The dataset has no label maps.",
         where=str(folder),
-        found=f"only other files, e.g. {sorted(files)[0]}" if files else "an empty folder",
+        found=". ".join([found, *describe(inventory.unused, folder)]),
         expected=f"files that end with {ending}" if ending else "NIfTI, NRRD or MetaImage files",
         mend="Put the label maps there" + (", or correct file_ending in dataset.json." if ending else "."),
     )
 
 
-def _cases(folder: Path, image_paths: list[Path], label_paths: list[Path]) -> tuple[Case, ...]:
-    labels = {case_name(path): path for path in label_paths}
-    images = group_by_label(image_paths, labels)
-    names = sorted(labels.keys() | images.keys())
+def _cases(folder: Path, pairs: Pairs) -> tuple[Case, ...]:
+    names = {case_id(name): name for name in sorted(pairs.names)}
     subjects = read_subjects(folder, names)
     return tuple(
-        Case(id=name, images=images.get(name, ()), label=labels.get(name), subject=subject_of(name, subjects))
-        for name in names
+        Case(
+            id=short,
+            images=pairs.images.get(name, ()),
+            label=pairs.labels.get(name),
+            subject=subject_of(short, subjects),
+        )
+        for short, name in names.items()
     )
+
+
+def _notes(folder: Path, inventories: Sequence[Inventory], *, used: Collection[str]) -> list[str]:
+    """What in the dataset looks like a scan and is not used, a sentence a reason."""
+    unused = [one for inventory in inventories for one in inventory.unused]
+    for path in entries(folder):
+        is_folder = os.path.isdir(path)
+        if path.name in (*used, "imagesTs", "labelsTs") or path.name.startswith("."):
+            continue
+        if is_folder and (is_system_folder(path.name) or kind_of(path) is not None or is_prediction(path)):
+            continue
+        count = glance(path) if is_folder else int(bool(volume_suffix(path)))
+        if count:
+            unused.append(Unused(path, f"outside of {' and '.join(used)}", count))
+    for name in ("imagesTs", "labelsTs"):
+        if os.path.isdir(folder / name):
+            unused += take_inventory(folder / name, depth=0, kind=LABELS).unused
+    return [f"{line}." for line in describe(unused, folder)]
 
 
 def _declared_labels(folder: Path, declared: Declared) -> Labels:

@@ -39,6 +39,20 @@ def require_no_pipe(path: Path) -> None:
         raise OSError(errno.EINVAL, "neither a file nor a folder")
 
 
+def require_file_or_nothing(path: Path) -> None:
+    """UserError for what has the name of a file that is read where it is there, and is none: it is not passed over."""
+    if not os.path.lexists(path) or os.path.isfile(path):
+        return
+    kind = "a folder" if os.path.isdir(path) else "a link to nothing" if os.path.islink(path) else "no ordinary file"
+    raise UserError.single(
+        "A file cannot be read.",
+        where=str(path),
+        found="no ordinary file (a pipe, or a device)" if kind == "no ordinary file" else kind,
+        expected="an ordinary file, or nothing",
+        mend="Replace it by a file, or rename it.",
+    )
+
+
 def is_closed(folder: Path) -> bool:
     """Whether it is a folder whose files cannot be listed or read."""
     try:
@@ -52,8 +66,8 @@ def is_closed(folder: Path) -> bool:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether it is a file with DICOM's mark after its preamble, or its suffix."""
-    if not os.path.isfile(path) or path.name.startswith("."):
+    """Whether it is a file with DICOM's mark after its preamble, or its suffix; a CD's index (DICOMDIR) is none."""
+    if not os.path.isfile(path) or path.name.startswith(".") or path.name.upper() == "DICOMDIR":
         return False
     if path.suffix.lower() == ".dcm":
         return True

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from l2s_auto.core.errors import Offence, UserError, shortened
 from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.folders import require_no_pipe
 
 Model = TypeVar("Model", bound=BaseModel)
 #: Bytes of a JSON file that is read, at most; of a plan, a recipe, or another record of bounded length.
@@ -80,6 +81,7 @@ def read_json(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Any:
     and texts that are no Unicode, which could not be written again.
     """
     try:
+        require_no_pipe(Path(path))
         with Path(path).open("rb") as file:
             content = file.read(largest + 1)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL

@@ -11,6 +11,7 @@ import numpy as np
 
 from l2s_auto.core.errors import Offence, UserError, some_of
 from l2s_auto.core.types import Case
+from l2s_auto.io.case_files import case_id, pair_key
 from l2s_auto.io.json_files import read_json
 
 Split = dict[str, list[str]]
@@ -80,7 +81,9 @@ def _read_fold(fold: object, where: str, case_ids: Collection[str], offences: li
         if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
             offences.append(_offence(f"{where}, {side}", "no list of names", "a list of case names"))
             continue
-        sides[side] = list(ids)
+        known = {pair_key(case): case for case in case_ids}
+        ids = [known.get(pair_key(case_id(name)), name) for name in ids]
+        sides[side] = ids
         unknown = sorted(set(ids) - set(case_ids))
         twice = sorted(name for name, count in Counter(ids).items() if count > 1)
         if not ids:

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.io.case_files import case_id, pair_key
+from l2s_auto.io.folders import require_file_or_nothing
 from l2s_auto.io.volumes import case_name
 
 _BIDS = re.compile(r"^(sub-[A-Za-z0-9]+)")
@@ -19,6 +21,8 @@ def read_subjects(folder: Path, cases: Collection[str]) -> dict[str, str]:
     Cases may be written with the ending of their files. A row of no case is an error: a slip of the pen there would put
     scans of one person on both sides of a split.
     """
+    for name in ("subjects.csv", "subjects.tsv"):
+        require_file_or_nothing(folder / name)
     path = next((folder / name for name in ("subjects.csv", "subjects.tsv") if (folder / name).is_file()), None)
     if path is None:
         return {}
@@ -45,7 +49,11 @@ def read_subjects(folder: Path, cases: Collection[str]) -> dict[str, str]:
             mend="Name the columns case,subject in the first line.",
         )
     rows.fieldnames = columns
-    table = {case_name((row["case"] or "").strip()): (row["subject"] or "").strip() for row in rows}
+    known = {pair_key(case): case for case in cases}
+    table = {}
+    for row in rows:
+        name = case_name((row["case"] or "").strip())
+        table[known.get(pair_key(case_id(name)), name)] = (row["subject"] or "").strip()
     strange = sorted(set(table) - set(cases) - {""})
     if strange:
         raise UserError.single(

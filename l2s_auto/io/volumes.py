@@ -24,6 +24,7 @@ from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.folders import files_in, is_closed, is_dicom_file, is_dicom_folder
 from l2s_auto.io.labels import stored, whole_numbers
 from l2s_auto.io.stored import check_size, read_array
+from l2s_auto.io.unfetched import require_fetched
 from l2s_auto.io.world import Header
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -193,6 +194,7 @@ def _reading_errors() -> tuple[type[Exception], ...]:
 def _require_file(path: Path) -> None:
     """UserError unless it is a file or folder that may be read; a pipe or a device is never opened."""
     suffix = volume_suffix(path)
+    require_fetched(path)
     try:
         mode = path.stat().st_mode
     except PermissionError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2s_auto.core.counting import values_of
+from l2s_auto.core.printable import printable
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.report.slices import PLANES, Upright, centre_of, cut, upright, window
 from l2s_auto.report.style import DARK, colours_of
@@ -135,7 +136,8 @@ def _font() -> FreeTypeFont:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    """One line without control characters, which would move or turn around what stands beside it."""
+    text = printable(" ".join(text.split()))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

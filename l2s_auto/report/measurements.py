@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from l2s_auto.core.plan import CaseFingerprint, Fingerprint
-from l2s_auto.report.style import COLOURS, FONTS, LIGHT, caption, new_figure
+from l2s_auto.report.style import COLOURS, FONTS, LIGHT, caption, new_figure, plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def _dots(axes: Axes, rows: Mapping[str, Sequence[float]], *, logarithmic: bool)
         height = number + 0.28 * np.sin(2.4 * np.arange(len(values)))
         axes.plot(values, height, ".", color=COLOURS[4], markersize=4, alpha=0.5, markeredgewidth=0)
         axes.plot([np.median(values)] * 2, [number - 0.38, number + 0.38], color=COLOURS[5], linewidth=1.6)
-    axes.set_yticks(range(len(rows)), [name.replace("$", r"\$") for name in rows], fontsize=8, color=LIGHT.ink)
+    axes.set_yticks(range(len(rows)), [plain_text(name) for name in rows], fontsize=8, color=LIGHT.ink)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if logarithmic:
         axes.set_xscale("log")

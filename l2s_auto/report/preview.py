@@ -11,7 +11,7 @@ import numpy as np
 
 from l2s_auto.core.plan import GenerationPlan, Triple
 from l2s_auto.report.slices import PLANES, centre_of, cut, show_image, window
-from l2s_auto.report.style import COLOURS, DARK, FONTS, colours_of, new_figure, write_png
+from l2s_auto.report.style import COLOURS, DARK, FONTS, colours_of, new_figure, plain_text, write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -205,7 +205,7 @@ def _legend(figure: Figure, generation: GenerationPlan, maps: Sequence[_Panel], 
             facecolor=colours[i],
             edgecolor=DARK.faint,
             linewidth=0.5,
-            label=generation.enriched[i].name.replace("$", r"\$"),
+            label=plain_text(generation.enriched[i].name),
         )
         for i in sorted(shown)
     ]

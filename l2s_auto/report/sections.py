@@ -11,6 +11,7 @@ from statistics import fmean, median
 from typing import Any
 
 from l2s_auto.core.plan import Fingerprint
+from l2s_auto.core.printable import printable
 from l2s_auto.core.shell import quoted
 from l2s_auto.report.commands import Again, longer, train_longer
 from l2s_auto.report.measurements import measurements
@@ -188,7 +189,7 @@ def validation_section(fold: FoldData) -> str:
         worst = min(dice, key=lambda name: dice[name]) if dice else ""
         mean = number(_case_dice(case) if dice else None)
         case_rows.append(
-            [str(case.get("case", "?")), mean, f"{worst} ({number(dice[worst])})" if worst else "undefined"]
+            [printable(case.get("case", "?")), mean, f"{worst} ({number(dice[worst])})" if worst else "undefined"]
         )
     explained = "; ".join(f"{heading}: {meaning}" for _, heading, meaning in METRICS)
     imagined = fold.metrics.get("images") == SYNTHETIC

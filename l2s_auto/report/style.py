@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from l2s_auto.core.printable import printable
 from l2s_auto.io.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -53,7 +55,10 @@ def new_figure(width: float, height: float, theme: Theme) -> Figure:
 def png_bytes(figure: Figure, *, dpi: int = 130) -> bytes:
     """The figure as PNG, cut to what is drawn."""
     sink = io.BytesIO()
-    figure.savefig(sink, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.12, facecolor=figure.get_facecolor())
+    paper = figure.get_facecolor()
+    with warnings.catch_warnings():  # a name in letters that the font does not have is shown as boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(sink, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.12, facecolor=paper)
     return sink.getvalue()
 
 
@@ -66,8 +71,13 @@ def write_png(figure: Figure, path: Path | str, *, dpi: int = 130) -> Path:
     return path
 
 
+def plain_text(name: str) -> str:
+    """A name as Matplotlib shows it: a dollar sign would begin a formula, and `_` at the start hides it in a legend."""
+    text = printable(name).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def caption(axes: Axes, text: str, theme: Theme, *, size: float = 10, bold: bool = False) -> None:
     """A title in the theme's colours."""
     weight = "bold" if bold else "normal"
-    # A dollar sign would begin a formula in Matplotlib.
-    axes.set_title(text.replace("$", r"\$"), color=theme.ink, fontsize=size, fontfamily=FONTS, fontweight=weight, pad=6)
+    axes.set_title(plain_text(text), color=theme.ink, fontsize=size, fontfamily=FONTS, fontweight=weight, pad=6)

@@ -64,6 +64,8 @@ def prepare(found: Dataset, run: RunFolder, planning: Planning, splits: Splits, 
     LOGGER.info(
         "Dataset %s: %d cases, %d labels. Run folder: %s", found.name, len(found.cases), len(found.labels) - 1, run.path
     )
+    for note in found.notes:
+        LOGGER.warning("Note: %s", note)
     found = named_by_intensity(found)
     plan = planned(found, run, planning, minimum=1 if folds == ["all"] else MINIMUM_CASES)
     for warning in leaks(found, splits):

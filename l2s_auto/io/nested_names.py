@@ -1,0 +1,59 @@
+"""Names of cases whose scans lie in folders within folders: unique, and the same whenever the folder is the same."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from l2s_auto.core.types import Case
+from l2s_auto.io.case_files import case_id, group_by_number, pair_key
+from l2s_auto.io.inventory import Scan
+from l2s_auto.io.volumes import case_name
+
+#: The folder of a CD that all its series lie in.
+_OF_A_CD = "dicom"
+Folder = tuple[str, ...]
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Names of folders, and of what is in them, as one name: ("DICOM", "PAT1", "SER1") -> PAT1_SER1."""
+    shown = [case_name(part) for part in parts]
+    return "_".join(shown[1:] if len(shown) > 1 and shown[0].lower() == _OF_A_CD else shown)
+
+
+def named_cases(scans: Sequence[Scan], root: Path, channels: int, *, taken: Collection[str] = ()) -> list[Case]:
+    """Cases of the scans of a folder, with channels put together within each folder.
+
+    A scan of the folder itself has its own name. A DICOM series in folders has theirs, and so has a file in folders
+    whose own name is another one's too, or in `taken`.
+    """
+    groups: dict[Folder, list[Path]] = {}
+    series = {scan.path for scan in scans if scan.series is not None and os.path.isdir(scan.path)}
+    for scan in scans:
+        groups.setdefault(scan.folder, []).append(scan.path)
+    found: list[tuple[Folder, str, tuple[Path, ...]]] = []
+    for folder, paths in sorted(groups.items()):
+        for name, files in group_by_number(paths, channels=channels).items():
+            name = case_name(root.resolve()) if files == (root,) else name
+            found.append((folder, joined((*folder, name)) if folder and files[0] in series else name, files))
+    counts = Counter([*(pair_key(name) for _, name, _ in found), *map(pair_key, taken)])
+    used = {*map(pair_key, taken), *(pair_key(name) for folder, name, _ in found if not folder)}
+    cases = []
+    for folder, name, files in found:
+        if folder:
+            is_clear = counts[pair_key(name)] == 1 or files[0] in series
+            name = _free(name if is_clear else joined((*folder, name)), used)
+        cases.append(Case(id=case_id(name), images=files))
+    return cases
+
+
+def _free(name: str, used: set[str]) -> str:
+    """The name, or the name with a number where another case has it."""
+    free, number = name, 1
+    while pair_key(free) in used:
+        number += 1
+        free = f"{name}_{number}"
+    used.add(pair_key(free))
+    return free
