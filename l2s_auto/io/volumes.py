@@ -213,7 +213,9 @@ def _require_file(path: Path) -> None:
 
 
 def _require_affine(path: Path, affine: np.ndarray) -> None:
-    if np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12:
+    # Compared with the edges, so that a voxel may have any size: that of 1 nm has 1e-18 mm³.
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.isfinite(affine).all() and edges.min() > 0 and abs(np.linalg.det(affine[:3, :3] / edges)) > 1e-6:
         return
     raise UserError.single(
         "A file cannot be used.",

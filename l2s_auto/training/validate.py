@@ -13,10 +13,12 @@ import torch
 
 from l2s_auto.core.plan import Fingerprint
 from l2s_auto.core.protocols import Network, Params
+from l2s_auto.core.surface_dice import TOLERANCE
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation.appearance import AS_THEY_ARE, changed
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
 from l2s_auto.evaluation.overlap import dice
+from l2s_auto.evaluation.surface_distance import tolerance_of
 from l2s_auto.inference.calibration import calibrate
 from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.model_zip import CALIBRATION
@@ -120,7 +122,7 @@ def validate_fold(
     for number, case in enumerate(mine):
         if case.images and case.label is not None:
             scores, expected, alone = segment_and_compare(parts, network, case)
-            results.append({"case": case.id, "labels": scores})
+            results.append({"case": case.id, TOLERANCE: tolerance_of(case.label), "labels": scores})
             seen.append((expected, alone))
         progress(number + 1, len(mine))
     order = {case.id: number for number, case in enumerate(cases)}
