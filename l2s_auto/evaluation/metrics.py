@@ -29,8 +29,8 @@ def evaluate_case(
 ) -> dict[str, Scores]:
     """(X, Y, Z) integer label maps, voxel edges in mm, value -> name: the METRICS of each label but background (0).
 
-    nsd_1mm has a tolerance of 1 mm, nsd that of `voxel_tolerance`: one voxel, so that it tells as much of a mouse as of a
-    person.
+    nsd_1mm has a tolerance of 1 mm, nsd that of `voxel_tolerance`: one voxel, so that it says as much about a mouse as
+    about a person.
 
     regions  name -> values that make it up together: if there are any, they are scored instead
     ignore   value of the reference's voxels that do not count: both are background there

@@ -41,9 +41,9 @@ def voxel_tolerance(shape: Sequence[int], spacing: Sequence[float]) -> float:
     shape    voxels of the reference
     spacing  mm
 
-    The second smallest of the voxel's edges: its edge if it is a cube (1 mm: 1 mm), and of slices the larger edge within
-    them. The distance of thick slices would forgive errors of many voxels within a slice; the finest edge would count
-    an error of one voxel along another. An axis of one voxel, as of a single slice, is not looked at.
+    The second smallest of the voxel's edges: of a cube its edge (1 mm: 1 mm), of slices the larger edge within them.
+    The distance of thick slices would forgive errors of many voxels within a slice; the finest edge would count an
+    error of one voxel along the other. An axis of one voxel, as of a single slice, is not looked at.
     """
     edges = sorted(edge for n, edge in zip(shape, spacing, strict=True) if n > 1) or sorted(spacing)
     return significant(edges[min(1, len(edges) - 1)], _DIGITS)

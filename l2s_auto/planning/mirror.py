@@ -28,8 +28,11 @@ Pairs = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class _Places:
-    """N cases, L labels; NaN where a case lacks one. centre and spread (N, L, 3) in the case's finest voxel edges, volume
-    (N, L) mm³, of which only ratios are looked at."""
+    """N cases, L labels; NaN where a case lacks one.
+
+    centre, spread  (N, L, 3) in units of the case's finest voxel edge
+    volume          (N, L) mm³, of which only ratios are looked at
+    """
 
     centre: np.ndarray
     spread: np.ndarray

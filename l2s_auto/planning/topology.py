@@ -14,7 +14,7 @@ BLOCKS = (1, 3, 4, 6)  # of a residual encoder's first stages; the others have a
 def determine_topology(
     spacing: Triple, patch: Voxels, *, base_features: int, residual: bool = False
 ) -> tuple[Topology, Voxels]:
-    """Voxel size (any unit) and the patch wanted -> the topology, and the patch enlarged so that every pooling divides it.
+    """Voxel size (any unit) and the patch wanted -> the topology, and the patch, enlarged to what the poolings divide.
 
     - An axis is halved while it keeps at least 4 voxels and its spacing (which halving doubles) is within a factor of 2
       of the smallest among the axes that can still be halved. A single axis is halved only from 12 voxels on.
