@@ -10,13 +10,15 @@ from torch import nn
 
 from l2s_auto.augmenters.base import AugmenterModule, uniform
 from l2s_auto.augmenters.bounds import level, level_raw
+from l2s_auto.core.digits import relative
 from l2s_auto.core.separable import along_axes
 
 
 class Blur(AugmenterModule):
     """Gaussian blur of sigma · u mm along each axis, u ~ U(0, 1) for each image and axis; mirrored at the border.
 
-    theta: sigma² >= 0 in units of the finest axis's voxel. The variance is what is learned, because a slight blur
+    theta: sigma² >= 0 in units of the finest axis's voxel, so that images which differ only in the size of their
+    voxels teach it the same; it is read in mm. The variance is what is learned, because a slight blur
     changes an image in proportion to it: the gradient is finite at 0, and does not vanish there. At 0, nothing changes.
 
     sigma    mm, the upper end of the range that learning starts from; None: half a voxel of the finest axis
@@ -27,30 +29,30 @@ class Blur(AugmenterModule):
 
     def __init__(self, *, sigma: float | None = None, spacing: Sequence[float] | None = None) -> None:
         super().__init__()
-        self.spacing = tuple(spacing) if spacing else None
-        self.unit = min(self.spacing) if self.spacing else 1.0
-        started = 0.5 * self.unit if sigma is None else sigma
+        self.edges = relative(tuple(spacing)) if spacing else None
+        self.unit = min(spacing) if spacing else 1.0
+        started = 0.5 if sigma is None else sigma / self.unit
         if not started >= 0:
             raise ValueError(f"sigma >= 0 needed, not {sigma}")
-        self.raw_variance = nn.Parameter(level_raw((started / self.unit) ** 2, name="sigma", scale=1.0))
+        self.raw_variance = nn.Parameter(level_raw(started**2, name="sigma", scale=1.0))
 
     def variance(self) -> torch.Tensor:
-        """mm²"""
-        return level(self.raw_variance, scale=1.0) * self.unit**2
+        """In voxels² of the finest axis."""
+        return level(self.raw_variance, scale=1.0)
 
     def draw(self, image: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         return {"share": uniform(image, len(image), image.ndim - 2, generator=generator)}
 
     def forward(self, image: torch.Tensor, noise: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        spacing = self.spacing or (1.0,) * (image.ndim - 2)
+        edges = self.edges or (1.0,) * (image.ndim - 2)
         matrices = [
-            heat_kernel(self.variance() * (noise["share"][:, axis] / mm) ** 2, size)
-            for axis, (size, mm) in enumerate(zip(image.shape[2:], spacing, strict=True))
+            heat_kernel(self.variance() * (noise["share"][:, axis] / edge) ** 2, size)
+            for axis, (size, edge) in enumerate(zip(image.shape[2:], edges, strict=True))
         ]
         return along_axes(image, matrices)
 
     def bounded(self) -> dict[str, float]:
-        return {"blur_sigma": self.variance().sqrt().item()}
+        return {"blur_sigma": self.variance().sqrt().item() * self.unit}
 
 
 def heat_kernel(variance: torch.Tensor, size: int) -> torch.Tensor:

@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from l2s_auto.core.digits import shown
 from l2s_auto.core.folding import WIDTH
+from l2s_auto.core.surface_dice import WITHIN_1MM, WITHIN_VOXEL, surface_dice
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:
     """A row a label and the mean last, a column a metric; an undefined metric is a dash, notes stand below.
 
+    Of the two surface Dice it has that which says more: within one voxel where voxels are not of 1 mm.
+
     metrics  the content of a metrics.json
     """
-    columns = list(metrics["mean"])
-    rows = [*metrics["labels"].items(), ("mean", metrics["mean"])]
-    cells = {column: max(len(column), *(len(_number(row.get(column))) for _, row in rows)) for column in columns}
-    room = WIDTH - sum(cells.values()) - 2 * len(columns)
-    names = ["label", *(name for name, _ in rows)]
-    width = min(max(map(len, names)), max(room, len("label")))
-    lines = ["label".ljust(width) + "".join(f"  {column:>{cells[column]}}" for column in columns)]
+    dice, tolerance = surface_dice(metrics)
+    others = {WITHIN_1MM, WITHIN_VOXEL} - {dice}  # one of the two, so that lines fit 80 columns
+    columns = [column for column in metrics["mean"] if column not in others]
+    titles = [f"nsd_{tolerance.replace(' ', '')}" if column == dice else column for column in columns]
+    rows = [
+        (name, [_number(row.get(column), length=column.endswith("_mm")) for column in columns])
+        for name, row in [*metrics["labels"].items(), ("mean", metrics["mean"])]
+    ]
+    cells = [max(len(title), *(len(row[k]) for _, row in rows)) for k, title in enumerate(titles)]
+    room = WIDTH - sum(cells) - 2 * len(cells)
+    width = min(max(len(name) for name in ["label", *(name for name, _ in rows)]), max(room, len("label")))
+    lines = ["label".ljust(width) + "".join(f"  {title:>{n}}" for title, n in zip(titles, cells, strict=True))]
     for name, row in rows:
-        numbers = "".join(f"  {_number(row.get(column)):>{cells[column]}}" for column in columns)
+        numbers = "".join(f"  {text:>{n}}" for text, n in zip(row, cells, strict=True))
         if len(name) > width:  # a long name has a line of its own
             lines.append(name)
         lines.append((name if len(name) <= width else "").ljust(width) + numbers)
     return "\n".join([*lines, *(f"Note: {note}" for note in metrics.get("notes", ()))])
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _number(value: float | None, *, length: bool) -> str:
+    """Three decimals; of a short length, three digits."""
+    if value is None:
+        return "-"
+    return shown(value, 3) if length and 0 < value < 0.1 else f"{value:.3f}"

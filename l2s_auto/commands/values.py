@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from l2s_auto.core.limits import MAX_SECONDS, MOST_FEATURES, WIDEST
+from l2s_auto.core.limits import MAX_SECONDS, MIN_SPACING, MOST_FEATURES, WIDEST
 
 #: Largest whole number that every library takes as a seed or a count.
 MOST = 2**31 - 1
@@ -112,8 +112,9 @@ def positive(text: str) -> float:
 def edge(text: str) -> float:
     """mm of a voxel's edge."""
     value = positive(text)
-    if value > WIDEST:
-        raise argparse.ArgumentTypeError(f"found {text!r}; expected millimetres, at most {WIDEST:g}")
+    if not MIN_SPACING <= value <= WIDEST:
+        expected = f"millimetres, at least {MIN_SPACING:g}, at most {WIDEST:g}"
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected {expected}")
     return value
 
 

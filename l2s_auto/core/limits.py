@@ -5,8 +5,8 @@ or time before it is refused.
 """
 
 #: mm of a voxel's edge, at most and at least.
-WIDEST = 500.0
-MIN_SPACING = 1e-4
+WIDEST = 1e4
+MIN_SPACING = 1e-7
 #: Features of a stage that the planner gives, at most; of a stage in a plan.
 MOST_FEATURES = 320
 MAX_FEATURES = 4096

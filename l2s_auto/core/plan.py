@@ -32,6 +32,7 @@ from l2s_auto.core.limits import (
     MAX_WEIGHTS,
     MIN_LABEL,
     MIN_RANGE,
+    WIDEST,
 )
 from l2s_auto.core.structures import structures_of, tissues_of
 
@@ -217,7 +218,7 @@ class GenerationPlan(Strict):
     enriched: tuple[EnrichedLabel, ...] = Field(min_length=1, max_length=MAX_LABELS + 1)
     priors: tuple[ClassPrior, ...] = ()
     measured: bool = True
-    smoothing_mm: float = Field(default=0.0, ge=0, le=100)
+    smoothing_mm: float = Field(default=0.0, ge=0, le=WIDEST)
 
     @property
     def classes(self) -> int:

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.surface_dice import TOLERANCE
 from l2s_auto.evaluation.direction import check_direction
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
+from l2s_auto.evaluation.surface_distance import voxel_tolerance
 from l2s_auto.io.case_files import case_id, list_scans, pair_key, require_distinct
 from l2s_auto.io.geometry import corner_offset, default_tolerance
 from l2s_auto.io.inventory import LABELS, describe, take_inventory
@@ -146,7 +148,8 @@ def _score(
         if unknown:
             notes.append(f"{case}: the {kind} holds values without a name, not scored: {', '.join(map(str, unknown))}")
     scores = evaluate_case(prediction, reference, tuple(map(float, spacing)), labels, regions=regions, ignore=ignore)
-    return {"case": case, "labels": scores, "notes": notes, "offences": []}
+    tolerance = voxel_tolerance(reference.shape, spacing.tolist())
+    return {"case": case, TOLERANCE: tolerance, "labels": scores, "notes": notes, "offences": []}
 
 
 def _grid_offences(prediction: Path, reference: Path, maps: list[tuple[np.ndarray, np.ndarray]]) -> list[Offence]:

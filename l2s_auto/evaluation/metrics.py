@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 
+from l2s_auto.core.digits import shown
+from l2s_auto.core.surface_dice import TOLERANCE
 from l2s_auto.evaluation.overlap import dice, volume_error
-from l2s_auto.evaluation.surface_distance import surface_metrics
+from l2s_auto.evaluation.surface_distance import surface_metrics, voxel_tolerance
 
-METRICS = ("dice", "hd95_mm", "nsd_1mm", "volume_error")
+METRICS = ("dice", "hd95_mm", "nsd_1mm", "nsd", "volume_error")
 
 Scores = dict[str, float | None]
 
@@ -27,13 +29,16 @@ def evaluate_case(
 ) -> dict[str, Scores]:
     """(X, Y, Z) integer label maps, voxel edges in mm, value -> name: the METRICS of each label but background (0).
 
+    nsd_1mm has a tolerance of 1 mm, nsd that of `voxel_tolerance`: one voxel, so that it says as much about a mouse as
+    about a person.
+
     regions  name -> values that make it up together: if there are any, they are scored instead
     ignore   value of the reference's voxels that do not count: both are background there
 
-    | what is empty  | dice | hd95_mm | nsd_1mm | volume_error |
-    | both           | None | None    | None    | None         |
-    | the reference  | 0    | None    | 0       | None         |
-    | the prediction | 0    | None    | 0       | 1            |
+    | what is empty  | dice | hd95_mm | nsd_1mm, nsd | volume_error |
+    | both           | None | None    | None         | None         |
+    | the reference  | 0    | None    | 0            | None         |
+    | the prediction | 0    | None    | 0            | 1            |
     """
     assert prediction.shape == reference.shape, f"shapes differ: {prediction.shape} and {reference.shape}"
     if ignore is not None:
@@ -47,17 +52,21 @@ def evaluate_case(
 
 
 def _scores(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> Scores:
-    hd95, nsd = surface_metrics(prediction, reference, spacing, tolerance_mm=1.0)
+    tolerances = (1.0, voxel_tolerance(reference.shape, spacing))
+    hd95, within_1mm, within_voxel = surface_metrics(prediction, reference, spacing, tolerances=tolerances)
     return {
         "dice": dice(prediction, reference),
         "hd95_mm": hd95,
-        "nsd_1mm": nsd,
+        "nsd_1mm": within_1mm,
+        "nsd": within_voxel,
         "volume_error": volume_error(prediction, reference),
     }
 
 
 def summarise(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """[{"case": id, "labels": what evaluate_case gives}] -> the content of metrics.json.
+    """[{"case": id, "labels": what evaluate_case gives, "tolerance_mm": of nsd}] -> the content of metrics.json.
+
+    "tolerance_mm" stands in each case, and at the top: the median, with a note where the cases' differ.
 
     A label's figure is the mean over the cases where the metric is defined; "mean" is the mean over the labels. A
     metric that is defined nowhere is None. "notes" says why each None is one.
@@ -78,10 +87,15 @@ def summarise(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         notes.append(
             f"mean: {', '.join(undefined)} undefined for every label" if names else "mean: there are no labels"
         )
+    own = [case[TOLERANCE] for case in cases if TOLERANCE in case]
+    if len(set(own)) > 1:
+        span = f"{shown(min(own))} to {shown(max(own))} mm"
+        notes.append(f"nsd: the tolerance is one voxel of each reference, {span}")
     return {
         "mean": mean,
+        TOLERANCE: median(own) if own else None,
         "labels": labels,
-        "cases": [{"case": case["case"], "labels": case["labels"]} for case in cases],
+        "cases": [{name: case[name] for name in ("case", TOLERANCE, "labels") if name in case} for case in cases],
         "notes": notes,
     }
 

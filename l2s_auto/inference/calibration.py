@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from l2s_auto.core.digits import shown, significant
 from l2s_auto.core.limits import MAX_COUNT, MAX_LABELS
 from l2s_auto.core.plan import LabelValue, Strict
 from l2s_auto.io.json_files import read_model
@@ -23,8 +24,9 @@ SINGLE = 0.95
 BEYOND = 2.0
 
 
+_DIGITS = 6  # that are kept of a volume
 _Difference = Annotated[float, Field(ge=-1, le=1)]
-_Volume = Annotated[float, Field(ge=0, le=1e15)]
+_Volume = Annotated[float, Field(ge=0, le=1e21)]
 
 
 class LabelCalibration(Strict):
@@ -83,7 +85,8 @@ class Calibration(Strict):
             return ""
         if own.smallest / BEYOND <= volume <= own.largest * BEYOND:
             return ""
-        return f"{volume:.0f} mm³, while the training cases have {own.smallest:.0f} to {own.largest:.0f} mm³"
+        usual = f"{shown(own.smallest)} to {shown(own.largest)} mm³"
+        return f"{shown(volume)} mm³, while the training cases have {usual}"
 
 
 def _better_alone(own: LabelCalibration) -> bool:
@@ -133,8 +136,8 @@ def _of_label(
         excess=round(excess, 4),
         error=round(fmean(abs(expected - excess - reached) for expected, reached in both), 4) if both else 0.0,
         cases=len(both),
-        smallest=round(min(seen), 3) if seen else None,
-        largest=round(max(seen), 3) if seen else None,
+        smallest=significant(min(seen), _DIGITS) if seen else None,
+        largest=significant(max(seen), _DIGITS) if seen else None,
         pieces=max(pieces[value]) if pieces.get(value) else None,
         single=round(fmean(count == 1 for count in pieces[value]), 4) if pieces.get(value) else None,
     )

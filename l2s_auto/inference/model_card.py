@@ -10,13 +10,20 @@ from typing import Any
 from l2s_auto import __version__
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.surface_dice import TOLERANCE, WITHIN_1MM, WITHIN_VOXEL, surface_dice
 from l2s_auto.inference.load import ModelFiles
 from l2s_auto.inference.model_zip import METRICS, SUMS
 from l2s_auto.io.run_files import read_metrics
 from l2s_auto.report.verdict import LEFT_OUT, SYNTHETIC
 
 #: Metrics of the table, and its headings.
-SHOWN = {"dice": "Dice", "hd95_mm": "HD95 mm", "nsd_1mm": "NSD 1 mm", "volume_error": "volume error"}
+SHOWN = {
+    "dice": "Dice",
+    "hd95_mm": "HD95 mm",
+    "nsd_1mm": "NSD 1 mm",
+    "nsd": "NSD 1 voxel",
+    "volume_error": "volume error",
+}
 
 
 def nameless_metrics(path: Path) -> dict[str, Any] | None:
@@ -27,7 +34,9 @@ def nameless_metrics(path: Path) -> dict[str, Any] | None:
     count = len(metrics.get("cases", []))
     left = f"over {count} case{'s' * (count > 1)}, whose names and figures are left out"
     notes = [left] if count else metrics.get("notes", [])
-    kept = {"mean": metrics.get("mean", {}), "labels": metrics.get("labels", {}), "cases": [], "notes": notes}
+    tolerance = {TOLERANCE: metrics[TOLERANCE]} if TOLERANCE in metrics else {}
+    kept = {"mean": metrics.get("mean", {}), **tolerance, "labels": metrics.get("labels", {})}
+    kept |= {"cases": [], "notes": notes}
     before = metrics.get(LEFT_OUT)  # of a model that was imported
     kept |= {LEFT_OUT: count or before} if count or isinstance(before, int) else {}
     return kept | ({"images": SYNTHETIC} if metrics.get("images") == SYNTHETIC else {})
@@ -72,12 +81,14 @@ def _reached(folds: Sequence[Mapping[str, Any]]) -> str:
         return "Not validated: no labelled scan was held out."
     names = list(dict.fromkeys(name for fold in known for name in fold["labels"]))
     width = max(len("mean"), *map(len, names))
-    lines = [f"  {'':<{width}}  " + "  ".join(f"{title:>12}" for title in SHOWN.values())]
+    others = {WITHIN_1MM, WITHIN_VOXEL} - {surface_dice(known[0])[0]}
+    columns = {metric: title for metric, title in SHOWN.items() if metric not in others}
+    lines = [f"  {'':<{width}}  " + "  ".join(f"{title:>12}" for title in columns.values())]
     for name, rows in [
         *((name, [fold["labels"].get(name, {}) for fold in known]) for name in names),
         ("mean", [fold["mean"] for fold in known]),
     ]:
-        cells = [_cell([row.get(metric) for row in rows]) for metric in SHOWN]
+        cells = [_cell([row.get(metric) for row in rows]) for metric in columns]
         lines.append(f"  {name:<{width}}  " + "  ".join(f"{cell:>12}" for cell in cells))
     cases = "synthetic images of label maps" if any("images" in fold for fold in known) else "cases"
     many = f"each of {len(known)} folds by {cases} it never saw" if len(known) > 1 else f"{cases} it never saw"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import torch
 
+from l2s_auto.core.digits import shown
 from l2s_auto.inference.calibration import Calibration
 from l2s_auto.inference.sliding_window import Slab
 
@@ -95,7 +96,7 @@ def quality_rows(
         score = known.dice(value, scores.get(value)) if sizes else None
         reasons = _reasons(sizes, touches=value in border, usual=known.usual_pieces(value))
         if (gone := (lost or {}).get(value, 0)) >= LARGE_PART * (sum(sizes) + gone) > 0:
-            reasons.append(f"{gone * voxel:.0f} mm³ apart from its largest piece were left out")
+            reasons.append(f"{shown(gone * voxel)} mm³ apart from its largest piece were left out")
         if score is not None and known.knows(value) and score < LOW:
             reasons.append(f"a Dice of about {score:.2f} is to be expected, by what the model reached in validation")
         if strange := known.strange_volume(value, sum(sizes) * voxel):

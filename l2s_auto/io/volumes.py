@@ -226,12 +226,15 @@ def _require_file(path: Path) -> None:
 
 
 def _require_affine(path: Path, affine: np.ndarray) -> None:
-    if np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12:
+    # Compared with the edges, so that a voxel may have any size: that of 1 nm has 1e-18 mm³.
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.isfinite(affine).all() and edges.min() > 0 and abs(np.linalg.det(affine[:3, :3] / edges)) > 1e-6:
         return
+    rows = [[float(f"{x:.5g}") for x in row] for row in affine[:3]]
     raise UserError.single(
         "A file cannot be used.",
         where=str(path),
-        found=f"the affine {np.round(affine[:3], 4).tolist()}, which places voxels nowhere or on top of each other",
+        found=f"the affine {rows}, which places voxels nowhere or on top of each other",
         expected="an affine that can be inverted",
         mend="Repair the header, for instance by converting the scan again.",
     )

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from l2s_auto.core.digits import relative
 from l2s_auto.core.plan import (
     CaseFingerprint,
     ClassPrior,
@@ -79,9 +80,9 @@ def _noise_kept(cases: Sequence[CaseFingerprint]) -> float:
     shares = []
     for case in cases:
         kept, centre = 1.0, 1.0  # sum of squares of the filter's weights, and the weight of the voxel itself
-        for n, spacing in zip(case.shape, case.spacing, strict=True):
+        for n, edge in zip(case.shape, relative(case.spacing), strict=True):
             if n > 1:
-                offsets = np.arange(-4, 5) * spacing / (SMOOTHING * min(case.spacing))
+                offsets = np.arange(-4, 5) * edge / SMOOTHING
                 weights = np.exp(-0.5 * offsets**2) / np.exp(-0.5 * offsets**2).sum()
                 kept, centre = kept * float((weights**2).sum()), centre * float(weights[4])
         taken = 1 - 2 * centre + kept

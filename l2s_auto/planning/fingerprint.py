@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from l2s_auto.core.counting import counts_of, moments, number_of, values_of
+from l2s_auto.core.digits import relative
 from l2s_auto.core.plan import SMOOTHING_ENDS, CaseFingerprint, Fingerprint, Statistics, Triple
 from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.parallel import map_cases
@@ -207,7 +208,7 @@ def _unlabelled(
     """A random sample of the first channel, lightly smoothed, where no label is; and the smoothing's residual."""
     if len(image) == 0:
         return np.zeros(0, dtype=np.float32), 0.0
-    sigma = [SMOOTHING * min(spacing) / s for s in spacing]
+    sigma = [SMOOTHING / edge for edge in relative(spacing)]
     slabs = _slabs(labels.shape)
     if not any((labels[slab] == 0).any() for slab in slabs):
         slabs = [slice(0, len(labels))]

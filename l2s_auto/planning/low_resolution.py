@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from l2s_auto.core.digits import RATIO_DIGITS, SPACING_DIGITS, extent_in, relative, significant
 from l2s_auto.core.plan import Triple, Voxels
 
 ENOUGH = 0.25  # of a usual case's voxels in a patch, as in nnU-Net
@@ -25,12 +26,17 @@ def low_resolution(median: Voxels, spacing: Triple, *, patch_at: Callable[[Tripl
     median    voxels of a usual case at `spacing`
     patch_at  spacing in mm -> the patch that would be planned for it
     """
-    extent = np.array(median) * spacing
-    now = np.array(spacing, dtype=float)
+    unit, edges = min(spacing), relative(spacing)  # counted in the finest edge, so that every unit gives the same
+    extent = np.array(median) * edges
+    now = np.array(edges, dtype=float)
+
+    def at(coarse: np.ndarray) -> Triple:
+        x, y, z = (significant(significant(float(n), RATIO_DIGITS) * unit, SPACING_DIGITS) for n in coarse)
+        return x, y, z
 
     def enough() -> bool:
-        x, y, z = (max(1, round(float(n))) for n in extent / now)
-        return share_in_patch((x, y, z), patch_at((float(now[0]), float(now[1]), float(now[2])))) >= ENOUGH
+        x, y, z = (max(1, round(extent_in(n, s, t))) for n, s, t in zip(median, edges, now.tolist(), strict=True))
+        return share_in_patch((x, y, z), patch_at(at(now))) >= ENOUGH
 
     if enough():
         return None
@@ -38,5 +44,4 @@ def low_resolution(median: Voxels, spacing: Triple, *, patch_at: Callable[[Tripl
     while not enough() and now.min() < extent.max():
         fine = now < now.max() / ALIKE
         now[fine if fine.any() else slice(None)] *= COARSER
-    x, y, z = (round(float(s), 3) for s in now)
-    return x, y, z
+    return at(now)

@@ -28,7 +28,11 @@ Pairs = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class _Places:
-    """N cases, L labels; NaN where a case lacks one. centre and spread (N, L, 3) mm, volume (N, L) mm³."""
+    """N cases, L labels; NaN where a case lacks one.
+
+    centre, spread  (N, L, 3) in units of the case's finest voxel edge
+    volume          (N, L) mm³, of which only ratios are looked at
+    """
 
     centre: np.ndarray
     spread: np.ndarray
@@ -66,9 +70,10 @@ def mirrored_pairs(cases: Sequence[CaseFingerprint], values: Sequence[int]) -> P
 
 def _gather(cases: Sequence[CaseFingerprint], values: Sequence[int]) -> _Places:
     nowhere = (np.nan,) * 3
+    unit = np.array([min(case.spacing) for case in cases])[:, None, None]
     return _Places(
-        centre=np.array([[case.label_centre.get(v, nowhere) for v in values] for case in cases]),
-        spread=np.array([[case.label_spread.get(v, nowhere) for v in values] for case in cases]),
+        centre=np.array([[case.label_centre.get(v, nowhere) for v in values] for case in cases]) / unit,
+        spread=np.array([[case.label_spread.get(v, nowhere) for v in values] for case in cases]) / unit,
         volume=np.array([[case.label_volume.get(v, np.nan) for v in values] for case in cases]),
     )
 
@@ -119,7 +124,7 @@ def _case_costs(centre: np.ndarray, spread: np.ndarray, both: np.ndarray) -> np.
 
 
 def _off(centre: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
-    """(L, L) mm from a's centre, mirrored at the plane normal · x = offset, to b's centre."""
+    """(L, L) distance from a's centre, mirrored at the plane normal · x = offset, to b's centre."""
     mirrored = centre - 2 * (centre @ normal - offset)[:, None] * normal
     return np.linalg.norm(mirrored[:, None] - centre[None], axis=2)
 

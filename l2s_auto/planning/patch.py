@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from l2s_auto.core.digits import relative, shown
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Topology, Triple, Voxels
 from l2s_auto.planning.memory import StepMemory, training_memory_gb
@@ -105,20 +106,20 @@ def determine_patch(
     usual = times(median)
     if max(median) < SHORTEST:
         median = [SHORTEST if m > 1 else 1 for m in median] if max(median) > 1 else [SHORTEST] * 3
-    edge = max(n * s for n, s in zip(median, spacing, strict=True))
-    smallest = 8 * min(spacing)
-    steps = max(1, math.ceil(math.log(max(edge / smallest, 1.0)) / math.log(_FINER)))
+    edges = relative(spacing)  # lengths are counted in the finest edge
+    edge = max(n * s for n, s in zip(median, edges, strict=True))
+    steps = max(1, math.ceil(math.log(max(edge / SHORTEST, 1.0)) / math.log(_FINER)))
     limits: set[str] = set()
     for step in range(steps + 1):
         length = edge / _FINER**step
-        x, y, z = (max(1, min(n, round(length / s))) for n, s in zip(median, spacing, strict=True))
+        x, y, z = (max(1, min(n, round(length / s))) for n, s in zip(median, edges, strict=True))
         topology, patch = fit.topology(spacing, (x, y, z))
         if math.prod(patch) > voxels:
             limits = {f"at most {voxels:,} voxels, the device's usual"}
         elif not fit.holds(topology, patch, fit.smallest_batch):
             limits = {f"at most {fit.memory_gb:.3g} GB for {fit.smallest_batch} of them"}
         else:
-            return Chosen(patch, topology, _why_patch(usual, length, limits))
+            return Chosen(patch, topology, _why_patch(usual, length * min(spacing), limits))
     raise too_little_memory(fit, topology, patch)
 
 
@@ -126,7 +127,7 @@ def _why_patch(usual: str, length: float, limits: set[str]) -> str:
     whole = f"the usual case has {usual} voxels at this spacing"
     if not limits:
         return f"{whole}, which a patch holds"
-    return f"{whole}; a cube of {length:.0f} mm, cut at the case's edges, is the largest of {', '.join(limits)}"
+    return f"{whole}; a cube of {shown(length, 3)} mm, cut at the case's edges, is the largest of {', '.join(limits)}"
 
 
 def too_little_memory(fit: Fit, topology: Topology, patch: Voxels) -> UserError:

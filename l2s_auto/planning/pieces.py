@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from l2s_auto.core.counting import box_of
+from l2s_auto.core.digits import significant
 from l2s_auto.core.pieces import connected_pieces
+
+_DIGITS = 6  # that are kept of a volume
 
 Pieces = tuple[dict[int, int], dict[int, float]]
 
@@ -23,7 +26,7 @@ def label_pieces(number: np.ndarray, values: np.ndarray, voxel: float) -> Pieces
     for index, value in enumerate(values.tolist()):
         own = sizes[1:][owner[1:] == index]
         if value != 0 and len(own):
-            counts[int(value)], usual[int(value)] = len(own), float(f"{float(np.median(own)) * voxel:.6g}")
+            counts[int(value)], usual[int(value)] = len(own), significant(float(np.median(own)) * voxel, _DIGITS)
     return counts, usual
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from l2s_auto.core.counting import number_of
+from l2s_auto.core.digits import significant
 from l2s_auto.core.plan import Triple
 
+_DIGITS = 6  # that are kept of a length
 _FINEST = 128  # planes an axis that are looked at; of a longer axis every second, third, ... is
 
 Places = tuple[dict[int, Triple], dict[int, Triple]]
@@ -38,5 +40,5 @@ def label_places(labels: np.ndarray, values: np.ndarray, spacing: Triple) -> Pla
 
 
 def _triple(numbers: np.ndarray) -> Triple:
-    x, y, z = (round(float(number), 2) for number in numbers)
+    x, y, z = (significant(float(number), _DIGITS) for number in numbers)
     return x, y, z

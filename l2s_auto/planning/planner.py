@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from l2s_auto.core.digits import RATIO_DIGITS, SPACING_DIGITS, extent_in, significant
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import (
     Fingerprint,
@@ -81,7 +82,8 @@ def make_plan(
         voxels = kind.voxels if choices.patch is None else math.prod(chosen.patch)
         low, told = determine_low_resolution(shapes, spacing, chosen.patch, fit=fit, voxels=voxels, kind=kind)
         why_cascade = {"low_resolution": told}
-    generation = determine_generation(fingerprint, labels, pairs, smoothing_mm=round(SMOOTHING * min(spacing), 4))
+    smoothing = significant(SMOOTHING * min(spacing), SPACING_DIGITS)
+    generation = determine_generation(fingerprint, labels, pairs, smoothing_mm=smoothing)
     if fingerprint.ignore is not None:
         generation = with_ignored(generation, target=len(labels))
     normalisation = determine_normalisation(fingerprint.channels)
@@ -152,7 +154,7 @@ def enough_at(median: Voxels, spacing: Triple, *, fit: Fit, voxels: int) -> Trip
 
 def at_spacing(shape: Voxels, old: Triple, new: Triple) -> Voxels:
     """The voxels of `new` mm that `shape` of `old` mm become."""
-    x, y, z = (max(1, round(n * s / t)) for n, s, t in zip(shape, old, new, strict=True))
+    x, y, z = (max(1, round(extent_in(n, s, t))) for n, s, t in zip(shape, old, new, strict=True))
     return x, y, z
 
 
@@ -212,11 +214,12 @@ def determine_spacing(fingerprint: Fingerprint, wanted: Triple | None = None) ->
     worst = int(np.argmax(target))
     others = [axis for axis in range(3) if axis != worst]
     why = f"the median of {len(spacings)} cases"
-    if target[worst] > ANISOTROPIC * max(target[others]) and ANISOTROPIC * voxels[worst] < min(voxels[others]):
+    ratio = significant(target[worst] / max(target[others]), RATIO_DIGITS)
+    if ratio > ANISOTROPIC and ANISOTROPIC * voxels[worst] < min(voxels[others]):
         coarse = target[worst]
         target[worst] = max(np.percentile(spacings[:, worst], 10), max(target[others]))
         why += f"; of the coarse axis, with {coarse:.3g} mm, the 10th percentile, so that thinner slices keep detail"
-    x, y, z = (round(float(t), 5) for t in target)
+    x, y, z = (significant(float(t), SPACING_DIGITS) for t in target)
     return (x, y, z), why
 
 

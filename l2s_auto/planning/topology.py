@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from l2s_auto.core.digits import relative
 from l2s_auto.core.limits import MOST_FEATURES
 from l2s_auto.core.plan import Topology, Triple, Voxels
 
@@ -13,7 +14,7 @@ BLOCKS = (1, 3, 4, 6)  # of a residual encoder's first stages; the others have a
 def determine_topology(
     spacing: Triple, patch: Voxels, *, base_features: int, residual: bool = False
 ) -> tuple[Topology, Voxels]:
-    """Voxel size in mm and the patch wanted -> the topology, and the patch enlarged so that every pooling divides it.
+    """Voxel size (any unit) and the patch wanted -> the topology, and the patch, enlarged to what the poolings divide.
 
     - An axis is halved while it keeps at least 4 voxels and its spacing (which halving doubles) is within a factor of 2
       of the smallest among the axes that can still be halved. A single axis is halved only from 12 voxels on.
@@ -22,7 +23,7 @@ def determine_topology(
     - Features double at each stage, up to 320; two convolutions a stage in encoder and decoder. With a residual encoder
       1, 3, 4, 6, 6, ... blocks a stage, and one convolution in the decoder.
     """
-    now_spacing, now_size = list(spacing), list(patch)
+    now_spacing, now_size = list(relative(spacing)), list(patch)
     kernel = [1, 1, 1]
     kernels: list[Voxels] = []
     strides: list[Voxels] = [(1, 1, 1)]

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
+from l2s_auto.core.digits import extent_in, relative
+
 Order = Literal["linear", "cubic"]
 COARSE = 3.0  # from this ratio of spacings on, an axis is one of slices
 
@@ -21,7 +23,7 @@ def resampled_shape(
     shape: tuple[int, ...], spacing: tuple[float, ...], target: tuple[float, ...]
 ) -> tuple[int, int, int]:
     """Voxels that cover the extent of `shape` at `spacing` mm with a spacing of about `target` mm; at least one."""
-    x, y, z = (max(1, round(n * old / new)) for n, old, new in zip(shape, spacing, target, strict=True))
+    x, y, z = (max(1, round(extent_in(n, old, new))) for n, old, new in zip(shape, spacing, target, strict=True))
     return x, y, z
 
 
@@ -64,7 +66,7 @@ def along(matrix: sparse.csr_matrix | np.ndarray, array: np.ndarray, axis: int) 
 
 def coarse_axes(spacing: tuple[float, ...]) -> tuple[int, ...]:
     """Axes of slices that lie more than 3 times as far apart as the finest voxels, nnU-Net's limit."""
-    return tuple(axis for axis, size in enumerate(spacing) if size > COARSE * min(spacing))
+    return tuple(axis for axis, edge in enumerate(relative(spacing)) if edge > COARSE)
 
 
 def resample_image(

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from l2s_auto.core.digits import relative
 from l2s_auto.preprocessing.resample import COARSE, along, nearest
 
 
 def slice_axis(spacing: Sequence[float], target: Sequence[float]) -> int | None:
     """The one axis along which voxels of the scan, or else of the plan, are more than 3 times as large; or None."""
-    for edges in (spacing, target):
-        if max(edges) / min(edges) > COARSE:
+    for edges in (relative(spacing), relative(target)):
+        if max(edges) > COARSE:
             largest = [axis for axis, edge in enumerate(edges) if edge == max(edges)]
             return largest[0] if len(largest) == 1 else None
     return None

@@ -10,9 +10,11 @@ from html import escape
 from statistics import fmean, median
 from typing import Any
 
+from l2s_auto.core.digits import shown
 from l2s_auto.core.plan import Fingerprint
 from l2s_auto.core.printable import printable
 from l2s_auto.core.shell import quoted
+from l2s_auto.core.surface_dice import WITHIN_1MM, WITHIN_VOXEL, surface_dice
 from l2s_auto.report.commands import Again, longer, train_longer
 from l2s_auto.report.measurements import measurements
 from l2s_auto.report.run_data import FoldData, RunData
@@ -24,6 +26,7 @@ METRICS = (
     ("dice", "Dice", "overlap, 1 is perfect"),
     ("hd95_mm", "HD95 (mm)", "95 % of the surface is closer than this"),
     ("nsd_1mm", "NSD 1 mm", "share of the surface within 1 mm"),
+    ("nsd", "NSD {0}", "share of the surface within {0}"),
     ("volume_error", "Volume error", "difference relative to the reference"),
 )
 WORST_CASES = 30
@@ -52,7 +55,7 @@ def paragraph(text: str) -> str:
 def summary_cards(run: RunData) -> str:
     """The numbers that one wants first."""
     cards = []
-    for key, heading, _ in METRICS:
+    for key, heading, _ in shown_metrics([fold.metrics for fold in run.folds if fold.metrics]):
         values = [fold.metrics.get("mean", {}).get(key) for fold in run.folds if fold.metrics]
         known = [value for value in values if isinstance(value, (int, float))]
         if known:
@@ -81,7 +84,7 @@ def dataset_section(run: RunData) -> str:
         volumes = [case.label_volume[value] for case in found.cases if value in case.label_volume]
         pieces = [case.label_pieces[value] for case in found.cases if value in case.label_pieces]
         if value != 0:
-            middle = f"{fmean(volumes):,.0f}" if volumes else "none"
+            middle = shown(fmean(volumes), grouped=True) if volumes else "none"
             touched = {n for case in found.cases for pair in case.touching if value in pair for n in pair} - {value}
             names = ", ".join(found.labels.get(n, str(n)) for n in sorted(touched))
             many = f"{median(pieces):g}" if pieces else ""
@@ -110,7 +113,7 @@ def plan_section(run: RunData) -> str:
     plan = run.plan
     if plan is None:
         return ""
-    size = " × ".join(f"{p * s:.0f}" for p, s in zip(plan.patch, plan.spacing, strict=True))
+    size = " × ".join(shown(p * s, 3) for p, s in zip(plan.patch, plan.spacing, strict=True))
     stages = plan.topology.features
     choices = {
         "spacing": f"{_times(plan.spacing)} mm",
@@ -178,10 +181,11 @@ def validation_section(fold: FoldData) -> str:
     """Metrics a label, and the cases, worst first."""
     if fold.metrics is None:
         return ""
-    headings = [heading for _, heading, _ in METRICS]
+    metrics = shown_metrics([fold.metrics])
+    headings = [heading for _, heading, _ in metrics]
     labels = _mapping(fold.metrics.get("labels"))
-    rows = [[str(name), *_cells(values)] for name, values in labels.items()]
-    rows.append(["mean", *_cells(fold.metrics.get("mean"))])
+    rows = [[str(name), *_cells(values, metrics)] for name, values in labels.items()]
+    rows.append(["mean", *_cells(fold.metrics.get("mean"), metrics)])
     cases = sorted(fold.metrics.get("cases") or [], key=_case_dice)
     case_rows = []
     for case in cases[:WORST_CASES]:
@@ -191,7 +195,7 @@ def validation_section(fold: FoldData) -> str:
         case_rows.append(
             [printable(case.get("case", "?")), mean, f"{worst} ({number(dice[worst])})" if worst else "undefined"]
         )
-    explained = "; ".join(f"{heading}: {meaning}" for _, heading, meaning in METRICS)
+    explained = "; ".join(f"{heading}: {meaning}" for _, heading, meaning in metrics)
     imagined = fold.metrics.get("images") == SYNTHETIC
     seen = "Synthetic images of label maps" if imagined else "Scans"
     parts = [paragraph(f"{seen} that the training did not see. {explained}."), table(["Label", *headings], rows)]
@@ -253,6 +257,8 @@ def number(value: object) -> str:
     """Three digits; `undefined` is said, never shown as 0."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return "undefined"
+    if 0 < abs(value) < 0.01:
+        return shown(value, 3)
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
 
 
@@ -260,8 +266,15 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _cells(values: object) -> list[str]:
-    return [number(_mapping(values).get(key)) for key, _, _ in METRICS]
+def shown_metrics(folds: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Keys, headings and meanings of what is shown of these metrics: of the two surface Dice, one."""
+    key, tolerance = next(map(surface_dice, folds), (WITHIN_1MM, "1 mm"))
+    others = {WITHIN_1MM, WITHIN_VOXEL} - {key}
+    return [(k, title.format(tolerance), text.format(tolerance)) for k, title, text in METRICS if k not in others]
+
+
+def _cells(values: object, metrics: Sequence[tuple[str, str, str]]) -> list[str]:
+    return [number(_mapping(values).get(key)) for key, _, _ in metrics]
 
 
 def _case_values(case: Mapping[str, Any]) -> dict[str, float]:

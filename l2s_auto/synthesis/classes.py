@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from l2s_auto.core.counting import box_of, values_of
+from l2s_auto.core.digits import RATIO_DIGITS, relative, significant
 from l2s_auto.core.plan import SMOOTHING_ENDS, EnrichedLabel, GenerationPlan, Triple
 from l2s_auto.synthesis.regions import regular
 
@@ -61,7 +62,7 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
     if not split:
         return enriched
     assert image is not None and len(image), "clusters of tissue need an image"
-    sigma = [generation.smoothing_mm / s for s in spacing]
+    sigma = [significant(generation.smoothing_mm / s, RATIO_DIGITS) for s in spacing]
     smooth = ndimage.gaussian_filter(
         np.asarray(image[0], dtype=np.float32), sigma, mode="nearest", truncate=SMOOTHING_ENDS
     )
@@ -83,7 +84,7 @@ def enrich(image: np.ndarray | None, target: np.ndarray, generation: GenerationP
 
 def _width(spacing: Triple) -> Triple:
     """Of a voxel's neighbourhood: the smallest voxel edge, in voxels an axis."""
-    x, y, z = (min(spacing) / s for s in spacing)
+    x, y, z = (1 / s for s in relative(spacing))
     return x, y, z
 
 

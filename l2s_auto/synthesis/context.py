@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from l2s_auto.core.digits import extent_in
 from l2s_auto.synthesis.drawn import Drawn, normal, uniform
 
 REACH = 5  # voxels of the coarse grid over which borders are uncertain
@@ -38,7 +39,7 @@ class ContextDraw(Drawn):
 
 def coarse_shape(shape: Sequence[int], spacing: Sequence[float], coarse: Sequence[float]) -> tuple[int, ...]:
     """Voxels of `coarse` mm that cover `shape` voxels of `spacing` mm, at least one an axis and at most as many."""
-    return tuple(max(1, min(n, math.ceil(n * s / c))) for n, s, c in zip(shape, spacing, coarse, strict=True))
+    return tuple(max(1, min(n, math.ceil(extent_in(n, s, c)))) for n, s, c in zip(shape, spacing, coarse, strict=True))
 
 
 def draw_context(batch: int, classes: int, coarse: Sequence[int], generator: torch.Generator) -> ContextDraw:

@@ -1,5 +1,7 @@
-"""Random affine and elastic deformation of boxes, in millimetres about the patch's centre, in 2D and 3D.
+"""Random affine and elastic deformation of boxes about the patch's centre, in 2D and 3D.
 
+Lengths are in the unit of `spacing`. Training counts in voxels: its unit is the finest edge of the plan's voxel
+(`core.digits.relative`), so that a mouse is deformed as a person is.
 Axes of one voxel (slices stored as volumes) are left alone: nothing moves out of the plane.
 """
 
@@ -20,9 +22,9 @@ from l2s_auto.synthesis.velocity import coarse_shape, extents, flow, gentle, gra
 
 @dataclass(frozen=True)
 class DeformationRanges:
-    """How far: rotation in degrees, scale as a share, shear, translation in mm, elastic displacement (mm, standard
-    deviation of the velocity, drawn from U(0, elastic)) with nodes that are `elastic_nodes` mm apart, and the share of
-    the images that are mirrored where the labels allow it. 0 turns each off."""
+    """How far: rotation in degrees, scale as a share, shear, translation, elastic displacement (standard deviation of
+    the velocity, drawn from U(0, elastic)) with nodes that are `elastic_nodes` apart, and the share of the images that
+    are mirrored where the labels allow it. 0 turns each off. Lengths are in units of the finest voxel edge."""
 
     rotation: float = 15.0
     scale: float = 0.15
@@ -35,11 +37,13 @@ class DeformationRanges:
 
 @dataclass(frozen=True)
 class Deformation(Drawn):
-    """A drawn deformation: maps output positions to input positions, mm from the centre, elastic first.
+    """A drawn deformation: maps output positions to input positions, from the centre, elastic first.
+
+    Lengths are in the unit of `spacing`.
 
     matrix    (B, D, D)
-    shift     (B, D) mm
-    velocity  (B, D, *nodes) nodes of the velocity in mm
+    shift     (B, D)
+    velocity  (B, D, *nodes) nodes of the velocity
     flip      (B,) whether left and right are exchanged, along the first axis, at last
     """
 
@@ -71,9 +75,10 @@ def draw_deformation(
     *,
     flips: bool = False,
 ) -> Deformation:
-    """A deformation for each of `batch` boxes of `shape` voxels and `spacing` mm.
+    """A deformation for each of `batch` boxes of `shape` voxels.
 
-    flips  whether any may be mirrored
+    spacing  edges of a voxel, in the unit of the ranges
+    flips    whether any may be mirrored
     """
     device, dims = generator.device, len(shape)
     moves = constant(tuple(float(n > 1) for n in shape), device)

@@ -83,7 +83,7 @@ NEAR = Ranges(
 class Generator:
     """Clean synthetic images from boxes of the enriched label map, in 2D or 3D.
 
-    spacing      mm
+    spacing      edges of a voxel, in the unit of all lengths of `ranges`: in training, the finest edge (`relative`)
     shape        voxels of the images
     shares       families of class intensities; all uniform without a prior
     ranges       widths of the fixed randomness

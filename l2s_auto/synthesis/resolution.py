@@ -21,7 +21,8 @@ class ResolutionRanges:
     """partial    voxels, sigma with which tissues mix at their boundaries is U(0, partial)
     blur       voxels, sigma of the point spread is U(0, blur) an axis
     thick      share of the images that have thick slices, along one axis drawn at random
-    thickest   mm of a slice at most; thickness is log-uniform from the voxel's own, so coarser grids have fewer"""
+    thickest   of a slice at most, in units of the finest voxel edge; thickness is log-uniform from the voxel's own, so
+               coarse axes have fewer"""
 
     partial: float = 0.3
     blur: float = 0.8
@@ -52,7 +53,10 @@ def draw_resolution(
     ranges: ResolutionRanges,
     generator: torch.Generator,
 ) -> Resolution:
-    """Factors are 1 in all axes but one, and in that one, too, for most of the images."""
+    """Factors are 1 in all axes but one, and in that one, too, for most of the images.
+
+    spacing  edges of a voxel, in the unit of `ranges.thickest`
+    """
     device, dims = generator.device, len(shape)
     thickest = (max(1.0, min(ranges.thickest / s, n / FEWEST_SLICES)) for n, s in zip(shape, spacing, strict=True))
     most = constant(tuple(thickest), device)

@@ -14,7 +14,8 @@ from l2s_auto.synthesis.drawn import Drawn, normal, uniform
 @dataclass(frozen=True)
 class TextureRanges:
     """correlated  largest share of the variance that is correlated, drawn from U(0, correlated)
-    shortest, longest  mm, standard deviation of the kernel that correlates, drawn log-uniformly; at least one voxel"""
+    shortest, longest  standard deviation of the kernel that correlates, drawn log-uniformly, in units of the finest
+                       voxel edge; at least one voxel along each axis"""
 
     correlated: float = 0.25
     shortest: float = 1.0
@@ -23,7 +24,8 @@ class TextureRanges:
 
 @dataclass(frozen=True)
 class Texture(Drawn):
-    """white (B, C, *S) and coarse (B, C, *about S / 2) are standard normal; share (B,) in [0, 1]; length (B,) mm."""
+    """white (B, C, *S) and coarse (B, C, *about S / 2) are standard normal; share (B,) in [0, 1]; length (B,), in the
+    unit of `spacing`."""
 
     white: torch.Tensor
     coarse: torch.Tensor

@@ -2,7 +2,7 @@
 
 The velocity is a cubic B-spline of random nodes; it is integrated by scaling and squaring (Arsigny et al., A
 log-Euclidean framework for statistics on diffeomorphisms, MICCAI 2006) on a grid that is coarse beside the voxels and
-fine beside the nodes.
+fine beside the nodes. Lengths are in the unit of `spacing`, whichever it is.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from l2s_auto.synthesis.axes import cubic
 POINTS = 3
 #: Doublings of the flow: it starts from 1/64 of the velocity.
 SQUARINGS = 6
-#: Slope of the velocity, mm per mm (Frobenius norm), at most.
+#: Slope of the velocity, length per length (Frobenius norm), at most.
 STEEPEST = 1.0
 #: A cubic B-spline of unit white nodes has, on average over positions, this standard deviation along one axis.
 SPLINE_STD = 0.6924
 
 
 def extents(shape: tuple[int, ...], spacing: tuple[float, ...]) -> list[float]:
-    """mm from the first voxel's centre to the last's."""
+    """From the first voxel's centre to the last's."""
     return [(n - 1) * s for n, s in zip(shape, spacing, strict=True)]
 
 
 def nodes_of(shape: tuple[int, ...], spacing: tuple[float, ...], apart: float) -> tuple[int, ...]:
-    """Nodes an axis, at most `apart` mm from one another, with one beyond either end; one for an axis of one voxel."""
+    """Nodes an axis, at most `apart` from one another, with one beyond either end; one for an axis of one voxel."""
     return tuple(1 if e == 0 else max(1, math.ceil(e / apart)) + 3 for e in extents(shape, spacing))
 
 
@@ -68,7 +68,7 @@ def gradient(field: torch.Tensor, steps: list[float]) -> torch.Tensor:
 
 
 def gentle(velocity: torch.Tensor, extent: list[float]) -> torch.Tensor:
-    """The velocity, in images where it is steeper than STEEPEST anywhere weakened to that: (B, D, *coarse) mm.
+    """The velocity, in images where it is steeper than STEEPEST anywhere weakened to that: (B, D, *coarse).
 
     The flow changes no length by more than a factor e to the power of the steepest slope. Bounded so, it is resolved by
     the coarse grid and does not fold, however strong a user makes it.
@@ -81,9 +81,9 @@ def gentle(velocity: torch.Tensor, extent: list[float]) -> torch.Tensor:
 def flow(velocity: torch.Tensor, extent: list[float], *, squarings: int = SQUARINGS) -> torch.Tensor:
     """Displacement after unit time, by scaling and squaring; beyond the grid its border continues.
 
-    velocity  (B, D, *coarse) mm, on a grid that spans the box
-    extent    mm from end to end of the grid; 0 for an axis of one point
-    -> (B, D, *coarse) mm
+    velocity  (B, D, *coarse), on a grid that spans the box
+    extent    from end to end of the grid; 0 for an axis of one point
+    -> (B, D, *coarse)
     """
     dims, coarse = velocity.shape[1], velocity.shape[2:]
     where = {"device": velocity.device, "dtype": velocity.dtype}

@@ -29,10 +29,10 @@ class Ranges:
 
     noise        standard deviation, as a share of the intensity range
     bias         logarithm of the largest factor at the field's control points
-    elastic      mm, root mean square of the velocity
+    elastic      root mean square of the velocity, in units of the finest voxel edge
     rotation     degrees about each axis
     scale        logarithm of the largest factor
-    translation  mm
+    translation  in units of the finest voxel edge
     """
 
     noise: float
@@ -45,10 +45,11 @@ class Ranges:
 
 @dataclass(frozen=True)
 class Chain:
-    """The changes of images of some spacing (mm).
+    """The changes of images.
 
+    spacing    edges of a voxel in units of the finest one (`core.digits.relative`)
     intervals  of the bias field's knots, an axis
-    apart      mm between the velocity's nodes, at most
+    apart      between the velocity's nodes, at most, in the same unit
     """
 
     spacing: tuple[float, ...]

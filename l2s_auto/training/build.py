@@ -10,6 +10,7 @@ import torch
 
 from l2s_auto.augmenters import AugmenterModule, Randomised, build_augmenter
 from l2s_auto.core.component import build
+from l2s_auto.core.digits import relative
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.protocols import Hypergradient, Loss, UpdateRule
@@ -135,7 +136,7 @@ def make_generator(plan: Plan, shares: Shares, *, device: torch.device) -> Gener
     return Generator(
         plan.generation,
         channels=plan.input_channels,
-        spacing=plan.spacing,
+        spacing=relative(plan.spacing),
         shape=plan.patch,
         shares=shares,
         device=device,

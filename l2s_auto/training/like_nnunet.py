@@ -20,7 +20,7 @@ def changed_like_nnunet(image: torch.Tensor, seeds: Sequence[int], *, spacing: S
     low resolution, another gamma.
 
     seeds    one for each image: the same gives the same, whatever else is in the batch
-    spacing  (mm) of the axes
+    spacing  of the axes, in any unit
     """
     shape = image.shape[2:]
     thick = [ANISOTROPIC * min(spacing) < one for one in spacing]

@@ -15,10 +15,12 @@ import torch
 
 from l2s_auto.core.plan import Fingerprint
 from l2s_auto.core.protocols import Network, Params
+from l2s_auto.core.surface_dice import TOLERANCE
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation.appearance import AS_THEY_ARE, changed
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
 from l2s_auto.evaluation.overlap import dice
+from l2s_auto.evaluation.surface_distance import tolerance_of
 from l2s_auto.inference.calibration import calibrate
 from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.model_zip import CALIBRATION
@@ -142,8 +144,8 @@ def validate_fold(
             found = segment_and_compare(parts, network, case)
         elif case.label is not None and case.id in known:
             found = segment_imagined(parts, network, case, known[case.id])
-        if found is not None:
-            results.append({"case": case.id, "labels": found[0]})
+        if found is not None and case.label is not None:
+            results.append({"case": case.id, TOLERANCE: tolerance_of(case.label), "labels": found[0]})
             seen.append(found[1:])
         progress(number + 1, len(mine))
     order = {case.id: number for number, case in enumerate(cases)}

@@ -92,7 +92,7 @@ def test_every_command_is_listed_and_has_a_script(capsys) -> None:
         (["data", "--patch", "64", "64"], "expected 3 arguments"),
         (["data", "--patch", "64", "0", "64"], "expected a whole number, at least 1"),
         (["data", "--spacing", "1", "1", "-1"], "expected a number greater than 0"),
-        (["data", "--spacing", "1", "1", "501"], "expected millimetres, at most 500"),
+        (["data", "--spacing", "1", "1", "10001"], "expected millimetres, at least 1e-07, at most 10000"),
         (["data", "--features", "321"], "expected a whole number from 1 to 320"),
         (["data", "--seed", "9" * 20], "expected a whole number, at most 2147483647"),
         (["data", "--fold", "1", "--cv"], "not allowed with"),

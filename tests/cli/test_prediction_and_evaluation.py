@@ -128,6 +128,20 @@ def test_metrics_table_shows_undefined_as_a_dash_and_the_reason() -> None:
     assert "the reference is empty" in note
 
 
+@pytest.mark.parametrize(
+    ("tolerances", "title", "value"),
+    [((1.0, 1.0), "nsd_1mm", "1.000"), ((0.02, 0.02), "nsd_0.02mm", "0.500"), ((4.0, 4.2), "nsd_1voxel", "0.500")],
+)
+def test_metrics_table_has_the_surface_dice_that_says_more(tolerances, title, value) -> None:
+    row = {"dice": 0.75, "hd95_mm": 0.0283, "nsd_1mm": 1.0, "nsd": 0.5, "volume_error": 0.1}
+    cases = [{"case": str(t), "tolerance_mm": t, "labels": {"left hippocampus": row}} for t in tolerances]
+    metrics = {"mean": row, "tolerance_mm": tolerances[0], "labels": {"left hippocampus": row}, "cases": cases}
+    header, *rows = format_metrics(metrics).splitlines()
+    assert header.split() == ["label", "dice", "hd95_mm", title, "volume_error"]
+    assert all(line.split()[-4:] == ["0.750", "0.0283", value, "0.100"] for line in rows)
+    assert max(map(len, [header, *rows])) <= 80
+
+
 def read_json(path: Path) -> object:
     return json.loads(path.read_text(encoding="utf-8"))
 

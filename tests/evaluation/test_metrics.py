@@ -88,15 +88,15 @@ def test_undefined_metrics_are_none_and_noted() -> None:
         name: evaluate_case(p, r, SPACING, {0: "background", 1: "A"})["A"]
         for name, p, r in (("both", empty, empty), ("reference", full, empty), ("prediction", empty, full))
     }
-    assert scores["both"] == {"dice": None, "hd95_mm": None, "nsd_1mm": None, "volume_error": None}
-    assert scores["reference"] == {"dice": 0, "hd95_mm": None, "nsd_1mm": 0, "volume_error": None}
-    assert scores["prediction"] == {"dice": 0, "hd95_mm": None, "nsd_1mm": 0, "volume_error": 1}
+    assert scores["both"] == {"dice": None, "hd95_mm": None, "nsd_1mm": None, "nsd": None, "volume_error": None}
+    assert scores["reference"] == {"dice": 0, "hd95_mm": None, "nsd_1mm": 0, "nsd": 0, "volume_error": None}
+    assert scores["prediction"] == {"dice": 0, "hd95_mm": None, "nsd_1mm": 0, "nsd": 0, "volume_error": 1}
     summary = summarise([{"case": name, "labels": {"A": value}} for name, value in scores.items()])
-    assert summary["labels"]["A"] == {"dice": 0, "hd95_mm": None, "nsd_1mm": 0, "volume_error": 1}
+    assert summary["labels"]["A"] == {"dice": 0, "hd95_mm": None, "nsd_1mm": 0, "nsd": 0, "volume_error": 1}
     assert summary["mean"] == summary["labels"]["A"]
-    assert list(summary) == ["mean", "labels", "cases", "notes"]
+    assert list(summary) == ["mean", "tolerance_mm", "labels", "cases", "notes"]
     notes = "\n".join(summary["notes"])
-    assert "both, A: dice, hd95_mm, nsd_1mm, volume_error undefined, because neither" in notes
+    assert "both, A: dice, hd95_mm, nsd_1mm, nsd, volume_error undefined, because neither" in notes
     assert "reference, A: hd95_mm, volume_error undefined, because the reference does not" in notes
     assert "prediction, A: hd95_mm undefined, because the prediction does not" in notes
     assert "A: hd95_mm undefined in every case" in notes and "mean: hd95_mm undefined" in notes
@@ -104,7 +104,7 @@ def test_undefined_metrics_are_none_and_noted() -> None:
 
 def test_means_skip_what_is_undefined_and_weigh_labels_equally() -> None:
     def scores(value: float | None) -> dict[str, float | None]:
-        return {"dice": value, "hd95_mm": 1.0, "nsd_1mm": 1.0, "volume_error": 0.0}
+        return {"dice": value, "hd95_mm": 1.0, "nsd_1mm": 1.0, "nsd": 1.0, "volume_error": 0.0}
 
     summary = summarise(
         [
@@ -137,7 +137,7 @@ def test_folders_are_matched_across_formats(tmp_path: Path, workers: int) -> Non
     (predictions / "overlays").mkdir()
     calls: list[tuple[int, int]] = []
     summary = evaluate_folders(predictions, references, LABELS, workers=workers, progress=lambda *n: calls.append(n))
-    assert summary["mean"] == {"dice": 1, "hd95_mm": 0, "nsd_1mm": 1, "volume_error": 0}
+    assert summary["mean"] == {"dice": 1, "hd95_mm": 0, "nsd_1mm": 1, "nsd": 1, "volume_error": 0}
     assert [case["case"] for case in summary["cases"]] == ["c0", "c1"] and list(summary["labels"]) == ["A", "B"]
     assert calls == [(1, 2), (2, 2)] and summary["notes"] == []
     write_json(tmp_path / "metrics.json", summary)

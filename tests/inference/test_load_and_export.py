@@ -106,6 +106,17 @@ def test_an_export_tells_what_was_reached_and_of_whom_nothing(tmp_path):
     ]
 
 
+def test_an_export_of_small_voxels_tells_the_surface_dice_within_one(tmp_path):
+    run = write_run(tmp_path / "run")
+    figures = {**FIGURES, "nsd_1mm": 1.0, "nsd": 0.75}
+    content = {"mean": figures, "tolerance_mm": 0.1, "labels": {"Left part": figures}, "cases": [], "notes": []}
+    write_json(run / "fold_0" / "validation" / "metrics.json", content)
+    with zipfile.ZipFile(export_model(run, tmp_path / "model.zip")) as archive:
+        card, metrics = archive.read("README.txt").decode(), archive.read("fold_0/validation/metrics.json")
+    assert "NSD 1 voxel" in card and "0.750" in card and "NSD 1 mm" not in card
+    assert json.loads(metrics)["tolerance_mm"] == 0.1
+
+
 def test_an_export_that_was_not_validated_says_so(tmp_path):
     with zipfile.ZipFile(export_model(write_run(tmp_path / "run"), tmp_path / "model.zip")) as archive:
         assert "Not validated" in archive.read("README.txt").decode()

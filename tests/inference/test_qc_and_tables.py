@@ -71,6 +71,20 @@ def test_scores_are_calibrated_on_validated_cases():
     assert small["flag"] and "8 mm³, while the training cases have 90 to 110 mm³" in small["reason"]
 
 
+def test_volumes_of_small_voxels_keep_their_digits():
+    """0.008 mm³ is not 0 mm³."""
+    known = calibrate([{1: (0.9, 0.9)}], {1: [0.0081234, 0.0102]}, {1: [1, 1]})
+    assert known.labels[1].smallest == pytest.approx(0.0081234) and known.labels[1].largest == pytest.approx(0.0102)
+    labels = np.zeros((9, 9, 9), np.int32)
+    labels[1:3, 1:3, 1:3] = 1
+    labels[6, 6, 6] = 1
+    (row,) = quality_rows("a", labels, {1: "one"}, {1: 0.99}, calibration=known, voxel=0.000123456, lost={1: 100})
+    assert "0.001111 mm³, while the training cases have 0.008123 to 0.0102 mm³" in row["reason"]
+    assert "0.01235 mm³ apart from its largest piece were left out" in row["reason"]
+    affine = np.diag([0.02, 0.02, 0.02, 1.0])
+    assert label_volumes(labels, affine, {1: "one"}) == {"one": pytest.approx(9 * 8e-6, rel=1e-6)}
+
+
 def test_as_many_large_parts_as_in_training_are_no_reason():
     labels = np.zeros((20, 9, 9), np.int32)
     labels[2:6, 3:6, 3:6] = labels[10:14, 3:6, 3:6] = 1

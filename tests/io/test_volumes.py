@@ -330,3 +330,17 @@ def test_case_name_strips_the_whole_suffix() -> None:
     assert case_name("A.NII.GZ") == "A"
     assert case_name("folder") == "folder"
     assert all(case_name(f"a{suffix}") == "a" for suffix in SUFFIXES)
+
+
+@pytest.mark.parametrize("edge", [4e-6, 1e-4, 0.02, 1.0, 1000.0])
+def test_voxels_may_have_any_size(tmp_path: Path, edge: float) -> None:
+    """Of 4 nm as well as of 1 m: only voxels on top of each other are refused."""
+    affine = OBLIQUE.copy()
+    affine[:3] *= edge
+    write_volume(tmp_path / "a.nii.gz", Volume(_random(), affine))
+    np.testing.assert_allclose(read_volume(tmp_path / "a.nii.gz").affine, affine, rtol=1e-4, atol=1e-4 * edge)
+    flat = affine.copy()
+    flat[:3, 2] = flat[:3, 1] + 1e-9 * flat[:3, 0]
+    nibabel.save(nibabel.Nifti1Image(_random()[0], flat), tmp_path / "b.nii.gz")
+    with pytest.raises(UserError, match="on top of each other"):
+        read_volume(tmp_path / "b.nii.gz")

@@ -146,6 +146,25 @@ def test_the_report_holds_the_numbers(run):
     assert "0.471 with theta as learned" in text and "The model with theta as at the start is kept." in text
 
 
+def test_of_small_voxels_the_report_tells_the_surface_dice_within_one(run):
+    assert "NSD 1 mm" in write_report(run).read_text(encoding="utf-8")
+    path = run / "fold_0" / "validation" / "metrics.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics["mean"]["nsd"], metrics["tolerance_mm"] = 0.777, 0.02
+    path.write_text(json.dumps(metrics), encoding="utf-8")
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "NSD 0.02 mm" in text and "0.777" in text and "NSD 1 mm" not in text and "0.951" not in text
+
+
+def test_small_volumes_are_no_zeros(run):
+    path = run / "fingerprint.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for case in found["cases"]:
+        case["label_volume"] = dict.fromkeys(case["label_volume"], 0.0081234)
+    path.write_text(json.dumps(found), encoding="utf-8")
+    assert "<td>0.008123</td>" in write_report(run).read_text(encoding="utf-8")
+
+
 def test_early_patches_have_a_row_where_there_are_any(run):
     assert "<td>early</td>" not in write_report(run).read_text(encoding="utf-8")
     plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from l2s_auto.augmenters import AugmenterModule, Randomised
+from l2s_auto.core.digits import relative
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import gradients, leaves, pieces_of
@@ -56,7 +57,7 @@ class AdvChain:
         return Randomised(**NOTHING)
 
     def chain(self, parts: Parts) -> Chain:
-        return Chain(spacing=parts.plan.spacing, ranges=self.ranges)
+        return Chain(spacing=relative(parts.plan.spacing), ranges=self.ranges)
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         batch = draw_augmented(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from l2s_auto.augmenters import AugmenterModule, Randomised
+from l2s_auto.core.digits import relative
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.build import Parts
@@ -41,7 +42,7 @@ def draw_augmented(parts: Parts) -> Batch:
     draw = parts.generator.draw(plan.batch, parts.random).of(mine)
     image = parts.generator.warp(boxes.image, draw)
     seeds = torch.randint(2**31, (plan.batch,), generator=parts.random, device=parts.device)[mine].tolist()
-    image = changed_like_nnunet(image, seeds, spacing=plan.spacing)
+    image = changed_like_nnunet(image, seeds, spacing=relative(plan.spacing))
     target = parts.generator.layout(boxes.enriched, draw, cropped=False).target
     image = blanked(rescale(image), draw_blank(parts, plan.batch))
     return Batch(in_context(image, imitate_context(parts, target, plan.batch)), target)
