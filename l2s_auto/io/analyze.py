@@ -14,7 +14,7 @@ import numpy as np
 
 from l2s_auto.io import units
 from l2s_auto.io.notes import NO_ORIENTATION
-from l2s_auto.io.placement import AS_NIBABEL, Placement
+from l2s_auto.io.placement import AS_NIBABEL, Placement, centred
 
 SIZE = 348
 _MAT = "SPM's .mat file beside it was not read: convert the scan to NIfTI if the orientation matters."
@@ -28,10 +28,10 @@ def may_be(block: bytes) -> bool:
 
 
 def header(block: bytes) -> Any:
-    """nibabel's header, checked. Raises HeaderDataError."""
+    """nibabel's header, unchecked."""
     from nibabel import Spm99AnalyzeImage
 
-    return Spm99AnalyzeImage.header_class(block[:SIZE])
+    return Spm99AnalyzeImage.header_class(block[:SIZE], check=False)
 
 
 def placement(path: Path, header: Any, shape: tuple[int, int, int]) -> Placement:
@@ -45,8 +45,7 @@ def placement(path: Path, header: Any, shape: tuple[int, int, int]) -> Placement
     origin = np.array(header["origin"][:3], dtype=np.float64)
     plausible = origin.any() and (origin > -extents).all() and (origin < 2 * extents).all()
     centre = origin - 1 if plausible else (extents - 1) / 2  # SPM counts from 1
-    affine = np.diag([-1.0, 1.0, 1.0, 1.0]) @ np.diag([*edges * (factor or 1.0), 1.0])
-    affine[:3, 3] = -affine[:3, :3] @ centre
+    affine = centred(edges * (factor or 1.0), centre)
     notes = [f"{NO_ORIENTATION} (Analyze). {AS_NIBABEL}"]
     if _has_mat(path):
         notes.append(_MAT)

@@ -70,7 +70,7 @@ def _frame(fields: dict[str, str]) -> Frame:
     factor = units.millimetres(unit)
     if factor is None:
         raise DamagedFile(f"DistanceUnits: {shown(unit)}, but expected mm, cm, m, um or nm")
-    return Frame(unit=unit, factor=factor)
+    return Frame(unit=units.readable(unit), factor=factor)
 
 
 def _notes(fields: dict[str, str], axes: int, affine: np.ndarray, frame: Frame) -> tuple[str, ...]:

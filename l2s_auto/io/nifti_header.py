@@ -5,6 +5,7 @@ The bytes are taken apart by nibabel. A file is compressed or not by its content
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from l2s_auto.io.stored import StoredArray, is_packed, of_wrong_name, read_start
 
 #: Bytes of a header of NIfTI-2; NIfTI-1 has 348.
 _LARGEST_HEADER = 540
+_SILENT = logging.Logger("l2s_auto.silent", logging.CRITICAL + 1)
 _BAD_INTERCEPT = "The header's intercept is not a number. 0 was used."
 
 
@@ -56,10 +58,8 @@ def parse(path: Path) -> NiftiHeader:
     plain = ".hdr" if pair else ".nii"
     notes = of_wrong_name(path, packed=packed, plain=plain, compressed=f"{plain}.gz")
     raw = _nibabel_header(path, block, pair=pair)
-    if raw is None:
-        header, raw = analyze.header(block), None
-    else:
-        header = type(raw)(raw.binaryblock, endianness=raw.endianness)  # checked, and mended as nibabel does
+    header = analyze.header(block) if raw is None else raw.copy()
+    header.check_fix(logger=_SILENT)  # mended as nibabel does, which would tell the terminal
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise UserError.single(
@@ -75,7 +75,7 @@ def parse(path: Path) -> NiftiHeader:
     if raw is None:
         placement, scaling = analyze.placement(path, header, shape), analyze.scaling(header)
     else:
-        placement, scaling, bad = place(header, shape, where=str(path)), *_scaling(header)
+        placement, scaling, bad = place(header, shape, raw=raw, where=str(path)), *_scaling(header)
         more = (*more, *bad)
     return NiftiHeader(
         raw=raw,

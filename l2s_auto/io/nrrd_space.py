@@ -130,7 +130,9 @@ def _vector(text: str, count: int, name: str) -> np.ndarray:
 def _frame(frame: Frame, unit: str, factors: np.ndarray) -> Frame:
     """The same coordinates in a unit; axes of space that have several are written in mm."""
     several = len(set(factors[:3])) > 1
-    return Frame(frame.space, frame.signs, "mm" if several else unit, 1.0 if several else float(factors[0]))
+    return Frame(
+        frame.space, frame.signs, "mm" if several else units.readable(unit), 1.0 if several else float(factors[0])
+    )
 
 
 def _units(fields: dict[str, str], name: str, count: int, wanted: list[int]) -> tuple[str, np.ndarray] | None:

@@ -47,9 +47,13 @@ def doubts(edges: Sequence[float], factor: float | None) -> tuple[str, ...]:
     return (f"{given}, so a voxel is {size} mm. Check this size.",)
 
 
+def readable(text: str) -> str:
+    """A unit as a header spells it: headers are read as Latin-1, and the sign for micro may be UTF-8."""
+    with suppress(UnicodeError):
+        return text.encode("latin-1").decode("utf-8")
+    return text
+
+
 def _plain(text: str) -> str:
     """In lower case, without quotes, points and blanks; both signs for micro become u, whatever the encoding was."""
-    with_sign = text
-    with suppress(UnicodeError):  # headers are read as Latin-1; the sign may be UTF-8
-        with_sign = text.encode("latin-1").decode("utf-8")
-    return with_sign.replace("µ", "u").replace("μ", "u").strip(" \t\"'.[]()\0").lower()
+    return readable(text).replace("µ", "u").replace("μ", "u").strip(" \t\"'.[]()\0").lower()
