@@ -98,7 +98,7 @@ def _match_folders(predictions: Path, references: Path) -> tuple[list[Pair], lis
         if name not in there
     ]
     if not first and not second:
-        expected = "label maps in NIfTI, NRRD or MetaImage"
+        expected = "label maps in NIfTI, NRRD, MetaImage or MGH"
         offences.append(Offence(str(predictions), "no label maps", expected, "Correct the path."))
     return [(name, first[name], second[name]) for name in sorted(first.keys() & second.keys())], offences
 

@@ -132,7 +132,7 @@ def read_header(path: PathLike) -> tuple[tuple[int, int, int], int, np.ndarray]:
             shape, channels, affine = header.shape, header.channels, header.affine
         else:
             shape, channels, affine = dicom.read_header(path)
-    _require_affine(path, affine)
+    _require_affine(path, shape, affine)
     return shape, channels, affine
 
 
@@ -172,7 +172,7 @@ def _read(path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floati
                 volume = dicom.read(path)
             if dtype is not None:
                 volume = replace(volume, data=volume.data.astype(dtype, copy=False))
-    _require_affine(path, volume.affine)
+    _require_affine(path, volume.data.shape[1:], volume.affine)
     return volume
 
 
@@ -242,10 +242,14 @@ def _require_file(path: Path) -> None:
     )
 
 
-def _require_affine(path: Path, affine: np.ndarray) -> None:
+def _require_affine(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> None:
+    """UserError for an affine that cannot be inverted, and for voxels of an impossible size.
+
+    Of an axis with a single voxel any size is good: for slices, some programs write 999.
+    """
     if is_invertible(affine):
         edges = np.linalg.norm(affine[:3, :3], axis=0)
-        if edges.min() >= MIN_SPACING * 0.999 and edges.max() <= WIDEST * 1.001:  # rounding of the header
+        if all(n == 1 or 0.999 * MIN_SPACING <= edge <= 1.001 * WIDEST for n, edge in zip(shape, edges, strict=True)):
             return
         raise UserError.single(
             "A file cannot be used.",

@@ -111,6 +111,11 @@ def test_a_voxel_of_an_impossible_size_is_refused(tmp_path: Path, unit: str, fac
             read(path)
 
 
+def test_a_single_slice_may_have_any_thickness(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(DATA[..., :1], np.diag([1.0, 1, 999, 1])), tmp_path / "a.nii")
+    np.testing.assert_allclose(read_stored(tmp_path / "a.nii").spacing, (1, 1, 999))
+
+
 def test_small_voxels_are_no_flat_ones(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_grid(nifti(tmp_path / "a.nii", "mm", factor=1e-4))[1], scaled(1e-4), atol=1e-8)
     flat = AFFINE.copy()
