@@ -256,7 +256,7 @@ def _require_affine(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> N
             where=str(path),
             found=f"voxels of {' x '.join(f'{edge:.4g}' for edge in edges)} mm",
             expected=f"edges from {MIN_SPACING:g} to {WIDEST:g} mm",
-            mend="Correct the voxel size in the header, or its unit of length.",
+            mend=" ".join([*_on_units(path), "Correct the voxel size in the header, or its unit of length."]),
         )
     raise UserError.single(
         "A file cannot be used.",
@@ -265,6 +265,14 @@ def _require_affine(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> N
         expected="an affine that can be inverted",
         mend="Repair the header, for instance by converting the scan again.",
     )
+
+
+def _on_units(path: Path) -> list[str]:
+    """What reading has to say of the unit of length in a header."""
+    suffix = volume_suffix(path)
+    notes = nifti.parse(path).notes if suffix in _BY_NIFTI else ()
+    notes = _header_of(path).notes if suffix in _PARSED else notes
+    return [note for note in notes if "so a voxel is" in note]
 
 
 def _rounded(affine: np.ndarray) -> list[list[float]]:

@@ -103,12 +103,20 @@ def test_a_voxel_of_a_rare_size_is_noted(tmp_path: Path, unit: str, factor: floa
     assert [note in text for text in notes] == ([True] if note else [])
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("meter", 1.0), ("unknown", 1e-6), ("mm", 1e4)])
-def test_a_voxel_of_an_impossible_size_is_refused(tmp_path: Path, unit: str, factor: float) -> None:
+@pytest.mark.parametrize(
+    ("unit", "factor", "given"),
+    [
+        ("meter", 1.0, "gives distances in metres, so a voxel is 2000 x 3000 x 4000 mm"),
+        ("unknown", 1e-6, "gives no unit of length. Millimetres were assumed, so"),
+        ("mm", 1e4, "0.0001 to 500 mm. Correct"),
+    ],
+)
+def test_a_voxel_of_an_impossible_size_is_refused(tmp_path: Path, unit: str, factor: float, given: str) -> None:
     path = nifti(tmp_path / "a.nii", unit, factor=factor)
     for read in (read_stored, read_grid):
-        with pytest.raises(UserError, match=r"found voxels of .* mm; expected edges from .* its unit of length"):
+        with pytest.raises(UserError, match=r"found voxels of .* mm; expected edges from .* its unit of length") as it:
             read(path)
+        assert given in str(it.value)
 
 
 def test_a_single_slice_may_have_any_thickness(tmp_path: Path) -> None:
