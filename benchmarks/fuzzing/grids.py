@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import re
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from l2s_auto.io.isolated import call_isolated
 
 Grid = tuple[tuple[int, ...], np.ndarray]
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+logging.getLogger("nibabel.global").disabled = True  # it tells of each header that it mends
 #: Millimetres of the units in which mutants are written.
 UNITS = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "m": 1e3, "cm": 10.0, "um": 1e-3, "millimeter": 1.0, "unknown": 1.0}
 #: Seconds that a library may take; it runs in a process of its own, which a damaged file may crash.
@@ -36,9 +38,10 @@ def grid_of(path: Path) -> Grid | None:
             found = call_isolated(_by_simple_itk, path, seconds=SECONDS)
             return None if found is None else _scaled(found, _unit_of_text(path))
         if name.endswith((".mgz", ".mgh")):
-            header = nib.freesurfer.mghformat.MGHHeader.from_fileobj(io.BytesIO(_content(path)))
-            if header["goodRASFlag"] != 1:  # nibabel's directions are not FreeSurfer's
+            content = _content(path)
+            if content[28:30] != b"\0\1":  # without a geometry; nibabel's directions are not FreeSurfer's
                 return None
+            header = nib.freesurfer.mghformat.MGHHeader.from_fileobj(io.BytesIO(content))
             return _extents(header.get_data_shape()), header.get_best_affine()
         return _nifti(path)
     except Exception:  # whatever a library says of a file that it cannot read

@@ -133,7 +133,7 @@ def of_wrong_name(path: Path, *, packed: bool, plain: str, compressed: str) -> t
     if packed == path.name.lower().endswith(compressed):
         return ()
     state, right = ("compressed", compressed) if packed else ("not compressed", plain)
-    return (f"The file is {state}, but its name says otherwise. Rename it so that it ends with {right}.",)
+    return (f"The file is {state}, but its name says otherwise: rename the file so that it ends with {right}.",)
 
 
 def _read_raw(file: BinaryIO, target: memoryview) -> int:

@@ -66,7 +66,7 @@ def test_compression_that_does_not_fit_the_name(tmp_path: Path) -> None:
     for name, ending in (("plain.mgz", ".mgh"), ("packed.mgh", ".mgz")):
         volume = read_stored(tmp_path / name)
         np.testing.assert_array_equal(volume.data[0], DATA)
-        assert volume.notes[0].endswith(f"Rename it so that it ends with {ending}.")
+        assert volume.notes[0].endswith(f"rename the file so that it ends with {ending}.")
 
 
 def damaged() -> dict[str, tuple[bytes, str]]:

@@ -194,9 +194,15 @@ def test_compression_and_what_follows_it(tmp_path: Path) -> None:
         "zeros.nii.gz": (packed + bytes(512), ""),
         "garbage.nii.gz": (packed + b"rsync-tail" * 9, "They were ignored; the voxels are complete."),
         "one.nii.gz": (packed + b"x", "They were ignored; the voxels are complete."),
-        "plain.nii.gz": (content, "not compressed, but its name says otherwise. Rename it so that it ends with .nii."),
-        "packed.nii": (packed, "compressed, but its name says otherwise. Rename it so that it ends with .nii.gz."),
-        "PLAIN.NII.GZ": (content, "Rename it"),
+        "plain.nii.gz": (
+            content,
+            "not compressed, but its name says otherwise: rename the file so that it ends with .nii.",
+        ),
+        "packed.nii": (
+            packed,
+            "compressed, but its name says otherwise: rename the file so that it ends with .nii.gz.",
+        ),
+        "PLAIN.NII.GZ": (content, "rename the file"),
     }
     for name, (stored, note) in files.items():
         (tmp_path / name).write_bytes(stored)
