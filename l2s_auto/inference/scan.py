@@ -28,6 +28,7 @@ from l2s_auto.io import ownership
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.content import hash_of_file
+from l2s_auto.io.geometry import corner_offset
 from l2s_auto.io.volumes import channels_of, files_of_volume, read_stored, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
 
@@ -200,9 +201,15 @@ def numbers_of(case: Case, *, channels: int) -> list[int]:
     return [number for number in numbers if number is not None]
 
 
+def _is_elsewhere(volume: Volume, first: Volume) -> bool:
+    """Whether a channel lies a quarter of a voxel or more beside the first one."""
+    offset, _ = corner_offset(first.data.shape[1:], first.affine, volume.affine)
+    return offset > 0.25 * min(first.spacing)
+
+
 def _offences_of(path: Path | str, volume: Volume, first: Volume) -> list[Offence]:
     offences = []
-    if volume.data.shape[1:] != first.data.shape[1:] or not np.allclose(volume.affine, first.affine, atol=1e-2):
+    if volume.data.shape[1:] != first.data.shape[1:] or _is_elsewhere(volume, first):
         found = f"shape {volume.data.shape[1:]} or affine other than the first channel's, {first.data.shape[1:]}"
         offences.append(Offence(str(path), found, "all channels on one grid", "Resample to the first channel's grid."))
     if not np.isfinite(volume.data).all():

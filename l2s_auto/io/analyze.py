@@ -47,6 +47,10 @@ def placement(path: Path, header: Any, shape: tuple[int, int, int]) -> Placement
     centre = origin - 1 if plausible else (extents - 1) / 2  # SPM counts from 1
     affine = centred(edges * (factor or 1.0), centre)
     notes = [f"{NO_ORIENTATION} (Analyze). {AS_NIBABEL}"]
+    if (orient := int.from_bytes(header["orient"].tobytes()[:1], "little")) in range(1, 6):
+        notes.append(
+            f"The header's field orient ({orient}) says that slices lie otherwise. It was not used, as in nibabel."
+        )
     if _has_mat(path):
         notes.append(_MAT)
     if edges.min() > 0 and np.isfinite(affine).all():

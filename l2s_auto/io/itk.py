@@ -1,4 +1,4 @@
-"""NRRD and MetaImage, written here in Python: a header of text, then the voxels, in one file or in two.
+"""The formats of ITK, NRRD and MetaImage, written in Python: a header of text, then voxels, in one file or in two.
 
 Sheared axes are kept: these formats store one direction a voxel axis. They are read by `nrrd.py` and `metaimage.py`.
 """

@@ -77,6 +77,9 @@ def _notes(fields: dict[str, str], axes: int, affine: np.ndarray, frame: Frame) 
     notes = []
     if not set(_SAME[1]) & set(fields):
         notes.append(f"{NO_ORIENTATION} (TransformMatrix). {AS_ITK}")
+        letters = fields.get("AnatomicalOrientation", "").upper()
+        if letters not in ("RAI", "") and re.fullmatch("[LRAPIS]{3}", letters):  # RAI: what was assumed
+            notes.append(f"The header's AnatomicalOrientation, {letters}, was not used, as in ITK.")
     if not {"ElementSpacing", "ElementSize"} & set(fields):
         notes.append(NO_SPACING)
     if axes == 2:

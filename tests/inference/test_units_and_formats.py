@@ -96,6 +96,18 @@ def test_what_had_to_be_assumed_is_in_the_summary_and_the_manifest(tmp_path, thr
     assert entries["vague"]["notes"] == [note] and "notes" not in entries["clear"]
 
 
+def test_channels_of_tiny_voxels_are_compared_by_the_voxel(tmp_path, threshold_model):
+    """Spacings of 0.020 and 0.023 mm differ by 3 micrometres; they are two grids all the same."""
+    from l2s_auto.inference.scan import _is_elsewhere
+
+    first = Volume(blocks()[None], np.diag([0.02, 0.02, 0.02, 1]))
+    assert not _is_elsewhere(Volume(blocks()[None], first.affine * (1 + 1e-6)), first)
+    assert _is_elsewhere(Volume(blocks()[None], np.diag([0.023, 0.02, 0.02, 1])), first)
+    shifted = first.affine.copy()
+    shifted[0, 3] = 0.008
+    assert _is_elsewhere(Volume(blocks()[None], shifted), first)
+
+
 def test_one_file_in_and_another_format_out_keeps_forms_of_nifti(tmp_path, threshold_model):
     nifti(tmp_path / "a.nii", "meter", sform=0)
     predict(tmp_path / "a.nii", tmp_path / "b.nii.gz", model=threshold_model, device="cpu")

@@ -84,6 +84,12 @@ def test_analyze_is_read_as_nibabel_does_and_its_orientation_is_noted(tmp_path: 
     np.testing.assert_allclose(volume.affine, expected.affine)
     (note,) = volume.notes
     assert note.startswith("The header gives no orientation (Analyze). Assumed: x runs from right to left")
+    content = bytearray((tmp_path / "a.hdr").read_bytes())
+    content[252] = 2
+    (tmp_path / "a.hdr").write_bytes(content)
+    assert "field orient (2) says that slices lie otherwise" in read_stored(tmp_path / "a.hdr").notes[1]
+    content[252] = 0
+    (tmp_path / "a.hdr").write_bytes(content)
     (tmp_path / "a.mat").write_bytes(b"SPM")
     assert "SPM's .mat file beside it was not read" in read_stored(tmp_path / "a.hdr").notes[1]
 
@@ -210,3 +216,8 @@ def test_metaimage_with_arrays_and_without_orientation(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.mha"))).T, DATA)
     assert "no orientation (TransformMatrix). Assumed: x runs from right to left, y from anterior" in volume.notes[0]
     assert "no voxel size" in volume.notes[1] and len(volume.notes) == 2
+    for letters, count in (("RAI", 2), ("???", 2), ("LPS", 3)):
+        lines[1] = f"NDims = 3\nAnatomicalOrientation = {letters}"
+        (tmp_path / "a.mha").write_bytes("\n".join(lines).encode() + DATA.tobytes("F"))
+        assert len(notes := read_stored(tmp_path / "a.mha").notes) == count
+        assert ("AnatomicalOrientation, LPS, was not used" in notes[1]) == (count == 3)
