@@ -21,10 +21,14 @@ import numpy as np
 from fuzzing import archives
 from fuzzing.documents import MARKER, mutated
 from fuzzing.grids import grid_of, same
-from fuzzing.scans import KINDS, Mutant
+from fuzzing.more_scans import KINDS as MORE_KINDS
+from fuzzing.scans import KINDS as FIRST_KINDS
+from fuzzing.scans import Mutant
 from l2s_auto import cli
 from l2s_auto.inference.tables import read_table
+from l2s_auto.io.volumes import read_grid
 
+KINDS = FIRST_KINDS | MORE_KINDS
 #: Scans that are segmented by one call.
 FOLDER = 8
 #: Texts in what a command prints that are faults of the program.
@@ -139,6 +143,8 @@ def _of_scan(
     before, after = grid_of(mutant.path), grid_of(results[0])
     if before is None or after is None:  # of which no other reader says where it lies
         return [] if before is None else ["another reader cannot read the result"]
+    if mutant.path.is_file() and not same(before, read_grid(mutant.path)):
+        return [f"another reader finds another grid of the scan: {before[0]} {before[1][:3].round(5).tolist()}"]
     if not same(before, after):
         return [f"another reader finds another grid: {before[0]} {after[0]} {before[1][:3].round(3).tolist()} "
                 f"{after[1][:3].round(3).tolist()}"]  # fmt: skip
@@ -244,7 +250,7 @@ def datasets(rng: random.Random, bench: Bench, place: Path) -> Verdict:
         content, change = mutated(rng, json.loads(path.read_text()))
         path.write_bytes(content)
     else:
-        kind = rng.choice(("nifti", "metaimage", "nrrd"))
+        kind = rng.choice(("nifti", "metaimage", "nrrd", "mgh", "pair"))
         side = folder / ("imagesTr" if what == "scan" else "labelsTr")
         (folder / "dataset.json").unlink()
         victim = sorted(side.iterdir())[0]

@@ -1,4 +1,4 @@
-"""Mutants of scans: NIfTI, MetaImage, NRRD and DICOM, small and damaged in one way or two."""
+"""Mutants of scans: NIfTI, MetaImage, NRRD and DICOM, small and damaged in one way or two; `more_scans.py` has more."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ FIELDS = (
     *((40 + 2 * i, "<h") for i in range(8)),
     (70, "<h"),
     (72, "<h"),
+    (123, "<B"),
     *((76 + 4 * i, "<f") for i in range(8)),
     (108, "<f"),
     (112, "<f"),
@@ -60,8 +61,11 @@ def nifti(rng: random.Random, folder: Path, name: str) -> Mutant:
     affine = np.diag([*(rng.choice((0.5, 1, 3)) for _ in range(3)), 1.0])
     if rng.random() < 0.2:
         affine[:3, :3] += np.random.default_rng(rng.randrange(2**31)).normal(0, rng.choice((0.01, 1)), (3, 3))
-    content = bytearray(nib.Nifti1Image(data, affine).to_bytes())
-    done = []
+    unit, factor = rng.choice((("mm", 1), ("unknown", 1), ("meter", 1e-3), ("micron", 1e3)))
+    image = nib.Nifti1Image(data, np.diag([factor] * 3 + [1]) @ affine)
+    image.header.set_xyzt_units(unit)
+    content = bytearray(image.to_bytes())
+    done = [unit]
     for _ in range(rng.choice((1, 1, 2))):
         way = rng.choice(("nothing", "field", "field", "field", "header bytes", "data bytes", "cut", "empty", "more"))
         done.append(way)
@@ -149,6 +153,9 @@ def metaimage(rng: random.Random, folder: Path, name: str) -> Mutant:
         "DimSize": " ".join(map(str, data.shape)), "ElementType": met,
         "ElementDataFile": (f"{name}.zraw" if compressed else f"{name}.raw") if detached else "LOCAL",
     }  # fmt: skip
+    if rng.random() < 0.3:
+        fields["DistanceUnits"] = rng.choice(("mm", "um", "cm", "m"))
+        fields["ElementDataFile"] = fields.pop("ElementDataFile")
     if compressed:
         fields["CompressedDataSize"] = str(len(packed))
         fields["ElementDataFile"] = fields.pop("ElementDataFile")  # the last line
@@ -166,7 +173,8 @@ def metaimage(rng: random.Random, folder: Path, name: str) -> Mutant:
 
 
 def nrrd(rng: random.Random, folder: Path, name: str) -> Mutant:
-    """An .nrrd file."""
+    """An .nrrd file, or an .nhdr with its voxels beside it."""
+    detached = rng.random() < 0.2
     kind, change = rng.choice(((np.uint8, "uchar"), (np.int16, "short"), (np.float32, "float")))
     data = _voxels(rng, kind)
     compressed = rng.random() < 0.5
@@ -176,13 +184,19 @@ def nrrd(rng: random.Random, folder: Path, name: str) -> Mutant:
         "NRRD0004", f"type: {change}", "dimension: 3", "space: left-posterior-superior",
         f"sizes: {' '.join(map(str, data.shape))}", "space directions: (1,0,0) (0,1.5,0) (0,0,2)",
         "kinds: domain domain domain",
-        "endian: little", f"encoding: {'gzip' if compressed else 'raw'}", "space origin: (3,-4,5)", "",
+        "endian: little", f"encoding: {'gzip' if compressed else 'raw'}", "space origin: (3,-4,5)",
     ]  # fmt: skip
+    if rng.random() < 0.3:
+        lines.append(" ".join(["space units:", *[f'"{rng.choice(("mm", "um", "cm", "m", "millimeter"))}"'] * 3]))
+    beside = f"{name}.raw.gz" if compressed else f"{name}.raw"
+    lines += [f"data file: {beside}"] if detached else [""]
     header, body, way, damaged = _text_mutant(rng, lines, packed, separator=": ", compressed=compressed)
     if compressed and damaged is None:
         damaged = not _unpacks(body, voxels, gzip.decompress)
-    path = folder / f"{name}.nrrd"
-    path.write_bytes(header + body)
+    path = folder / f"{name}.{'nhdr' if detached else 'nrrd'}"
+    if detached:
+        (folder / beside).write_bytes(body)
+    path.write_bytes(header if detached else header + body)
     return Mutant(path, f"nrrd: {way}", bool(damaged))
 
 

@@ -106,7 +106,7 @@ def _match_folders(predictions: Path, references: Path) -> tuple[list[Pair], lis
     for folder in (predictions, references):
         if not found[folder]:
             unused = describe(take_inventory(folder, kind=LABELS, depth=0).unused, folder)
-            expected = "label maps in NIfTI, NRRD or MetaImage"
+            expected = "label maps in NIfTI, NRRD, MetaImage or MGH"
             offences.insert(
                 0, Offence(str(folder), ". ".join(["no label maps", *unused]), expected, "Correct the path.")
             )

@@ -19,7 +19,7 @@ DEFAULT_SUFFIX = ".nii.gz"
 class Job:
     """One scan and the file of its segmentation.
 
-    like  the scan whose header the result takes over; None where the formats differ (DICOM)
+    like  the scan whose header the result takes over as far as the formats agree; None for a folder (DICOM)
     """
 
     case: Case
@@ -81,7 +81,7 @@ def find_jobs(input: Path, output: Path, *, channels: int, part: tuple[int, int]
 
 def _job(case: Case, output: Path) -> Job:
     first = case.images[0]
-    return Job(case, output, first if os.path.isfile(first) and _suffix(first) == _suffix(output) else None)
+    return Job(case, output, first if os.path.isfile(first) else None)
 
 
 def _suffix(path: Path) -> str | None:

@@ -41,7 +41,7 @@ class Segmentation:
     like: Path | None = field(default=None, repr=False)
 
     def save(self, path: PathLike, *, overwrite: bool = False) -> Path:
-        """Write the label map, as NIfTI, NRRD or MetaImage; on a file's own grid to the last bit.
+        """Write the label map, as NIfTI, NRRD, MetaImage or MGH; on a file's own grid to the last bit.
 
         A file that this program did not write since it was started is replaced only with `overwrite`, and the scan
         never; nor is anything written among the images and labels of a dataset. Raises UserError.

@@ -29,6 +29,7 @@ from l2s_auto.io import ownership
 from l2s_auto.io.atomic import unfinished
 from l2s_auto.io.case_files import channel_of
 from l2s_auto.io.content import hash_of_file
+from l2s_auto.io.geometry import corner_offset
 from l2s_auto.io.volumes import channels_of, files_of_volume, read_stored, write_label_map
 from l2s_auto.preprocessing.pipeline import Geometry, prepare, restore_slabs
 
@@ -209,9 +210,11 @@ def numbers_of(case: Case, *, channels: int) -> list[int]:
 
 
 def _elsewhere(path: Path, volume: Volume, first: Volume) -> Offence | None:
-    """What is wrong if a channel is on another grid than the first."""
-    if volume.data.shape[1:] == first.data.shape[1:] and np.allclose(volume.affine, first.affine, atol=1e-2):
-        return None
+    """What is wrong if a channel has another shape than the first, or lies a quarter of a voxel or more beside it."""
+    if volume.data.shape[1:] == first.data.shape[1:]:
+        offset, _ = corner_offset(first.data.shape[1:], first.affine, volume.affine)
+        if offset <= 0.25 * min(first.spacing):
+            return None
     found = f"shape {volume.data.shape[1:]} or affine other than the first channel's, {first.data.shape[1:]}"
     return Offence(str(path), found, "all channels on one grid", "Resample to the first channel's grid.")
 

@@ -6,6 +6,9 @@ from itertools import product
 
 import numpy as np
 
+#: Volume of a voxel whose edges are scaled to 1, below which they lie in one plane.
+_FLAT = 1e-6
+
 
 def corner_offset(shape: tuple[int, ...], first: np.ndarray, second: np.ndarray) -> tuple[float, np.ndarray]:
     """(largest distance in mm between the corner voxels of one (X, Y, Z) shape under two affines, its vector)."""
@@ -19,3 +22,11 @@ def corner_offset(shape: tuple[int, ...], first: np.ndarray, second: np.ndarray)
 def default_tolerance(affine: np.ndarray) -> float:
     """A tenth of the smallest voxel edge, at most 0.1 mm: far above rounding, far below what a label can show."""
     return min(0.1, 0.1 * float(np.linalg.norm(affine[:3, :3], axis=0).min()))
+
+
+def is_invertible(affine: np.ndarray) -> bool:
+    """Whether an affine is finite and gives each voxel a place of its own, in whatever unit it is."""
+    if not np.isfinite(affine).all():
+        return False
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(edges.min() > 0) and bool(abs(np.linalg.det(affine[:3, :3] / edges)) > _FLAT)

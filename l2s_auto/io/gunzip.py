@@ -26,11 +26,16 @@ class Unpacker:
 
     members  whether several gzip streams, one after the other, count as one, as the format allows
     length   packed bytes, if known; None: all to the end of the file
+    foreign  whether bytes that are no gzip stream may follow the last one, as the programs of gzip allow;
+             `has_foreign` tells afterwards whether there are any
     Reading raises EOFError for a stream that ends too early, and DamagedFile or one of `errors()` for a damaged one.
     """
 
-    def __init__(self, file: BinaryIO, *, members: bool = False, length: int | None = None) -> None:
-        self._file, self._members, self._left = file, members, length
+    def __init__(
+        self, file: BinaryIO, *, members: bool = False, length: int | None = None, foreign: bool = False
+    ) -> None:
+        self._file, self._members, self._left, self._foreign = file, members, length, foreign
+        self.has_foreign = False
         self._waiting = b""
         self._codec = _codec()
 
@@ -53,10 +58,12 @@ class Unpacker:
                 raise EOFError("the compressed data end before the first voxel")
             count -= len(piece)
 
-    def finish(self) -> None:
-        """DamagedFile unless the stream ends here; verifies its checksum."""
-        if self._next(1):
-            raise DamagedFile("the compressed data hold more than the header says")
+    def finish(self, *, more: int = 0) -> None:
+        """DamagedFile unless the stream ends here, or after `more` bytes at most; verifies its checksum."""
+        while piece := self._next(PIECE if more else 1):
+            more -= len(piece)
+            if more < 0:
+                raise DamagedFile("the compressed data hold more than the header says")
 
     def _next(self, most: int) -> bytes:
         """At least one byte and at most `most`; empty at the end."""
@@ -73,6 +80,8 @@ class Unpacker:
 
     def _next_member(self) -> bool:
         """Whether another gzip stream follows; DamagedFile if something else does (zeros may fill up the file)."""
+        if self.has_foreign:
+            return False
         while self._members:
             self._waiting = self._waiting.lstrip(b"\0")
             if self._waiting:
@@ -86,6 +95,9 @@ class Unpacker:
         if len(follows) < 2:
             follows += self._packed()
         if not self._members or follows[:2] != b"\x1f\x8b":
+            if self._foreign:
+                self.has_foreign = True
+                return False
             raise DamagedFile("other data follow after the end of the compressed data")
         self._waiting, self._codec = follows, _codec()
         return True

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from l2s_auto.io import units
 from l2s_auto.io.gunzip import DamagedFile
+from l2s_auto.io.notes import NO_ORIENTATION
 from l2s_auto.io.stored import StoredArray
 from l2s_auto.io.text_header import Lines, beside, choice, finite, integers, numbers, shown
-from l2s_auto.io.world import Header, lps_affine
+from l2s_auto.io.world import AS_ITK, FLAT, LPS_IN_MM, NO_SPACING, Frame, Header, lps_affine
 
 TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
@@ -32,7 +34,8 @@ _SAME = (
 )
 _USED = {
     "ObjectType", "NDims", "DimSize", "ElementType", "ElementNumberOfChannels", "BinaryData", "CompressedData",
-    "CompressedDataSize", "HeaderSize", "ElementSpacing", "ElementSize", *(name for names in _SAME for name in names),
+    "CompressedDataSize", "HeaderSize", "ElementSpacing", "ElementSize", "DistanceUnits",
+    *(name for names in _SAME for name in names),
 }  # fmt: skip
 
 
@@ -49,10 +52,41 @@ def read_header(path: Path) -> Header:
     (axes,) = integers(_required(fields, "NDims"), "NDims", least=2, most=4)
     size = integers(_required(fields, "DimSize"), "DimSize", count=axes)
     (channels,) = integers(fields.get("ElementNumberOfChannels", "1"), "ElementNumberOfChannels", most=1 << 16)
+    frame = _frame(fields)
+    affine = _affine(fields, axes, frame.factor)
     return Header(
         stored=_stored(path, fields, (channels, *size), end),
-        affine=_affine(fields, axes),
+        affine=affine,
+        notes=_notes(fields, axes, affine, frame),
+        frame=frame,
     )
+
+
+def _frame(fields: dict[str, str]) -> Frame:
+    """Its unit is the millimetre unless the header gives another one."""
+    unit = fields.get("DistanceUnits", "")
+    if units.is_none(unit):
+        return LPS_IN_MM
+    factor = units.millimetres(unit)
+    if factor is None:
+        raise DamagedFile(f"DistanceUnits: {shown(unit)}, but expected mm, cm, m, um or nm")
+    return Frame(unit=units.readable(unit), factor=factor)
+
+
+def _notes(fields: dict[str, str], axes: int, affine: np.ndarray, frame: Frame) -> tuple[str, ...]:
+    notes = []
+    if not set(_SAME[1]) & set(fields):
+        notes.append(f"{NO_ORIENTATION} (TransformMatrix). {AS_ITK}")
+        letters = fields.get("AnatomicalOrientation", "").upper()
+        if letters not in ("RAI", "") and re.fullmatch("[LRAPIS]{3}", letters):  # RAI: what was assumed
+            notes.append(f"The header's AnatomicalOrientation, {letters}, was not used, as in ITK.")
+    if not {"ElementSpacing", "ElementSize"} & set(fields):
+        notes.append(NO_SPACING)
+    if axes == 2:
+        notes.append(FLAT)
+    if frame.unit:
+        notes += units.doubts(np.linalg.norm(affine[:3, :axes], axis=0).tolist(), frame.factor)
+    return tuple(notes)
 
 
 def _fields(lines: Lines) -> Iterator[tuple[str, str]]:
@@ -83,7 +117,7 @@ def _is_set(fields: dict[str, str], *names: str, default: bool = False) -> bool:
 
 
 def _stored(path: Path, fields: dict[str, str], shape: tuple[int, ...], end: int) -> StoredArray:
-    kind = _required(fields, "ElementType")
+    kind = _required(fields, "ElementType").removesuffix("_ARRAY")
     if kind not in TYPES:
         raise DamagedFile(f"ElementType: {shown(kind)}, but expected one of {', '.join(TYPES)}")
     big = _is_set(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
@@ -110,7 +144,7 @@ def _stored(path: Path, fields: dict[str, str], shape: tuple[int, ...], end: int
     return StoredArray(data, shape, dtype, at)
 
 
-def _affine(fields: dict[str, str], axes: int) -> np.ndarray:
+def _affine(fields: dict[str, str], axes: int, factor: float) -> np.ndarray:
     spacing = finite(numbers(fields.get("ElementSpacing", fields.get("ElementSize", "1 " * axes)), "ElementSpacing",
                              count=axes), "ElementSpacing")  # fmt: skip
     origin = next((fields[name] for name in _SAME[0] if name in fields), "0 " * axes)
@@ -119,4 +153,5 @@ def _affine(fields: dict[str, str], axes: int) -> np.ndarray:
     if matrix is not None:
         rows = finite(numbers(matrix, "TransformMatrix", count=axes * axes), "TransformMatrix")
         directions = np.reshape(rows, (axes, axes)).T
-    return lps_affine(directions * spacing, finite(numbers(origin, "Offset", count=axes), "Offset"))
+    place = np.array(finite(numbers(origin, "Offset", count=axes), "Offset"))
+    return lps_affine(directions * spacing * factor, place * factor)

@@ -1,6 +1,8 @@
-"""NIfTI by nibabel. Arrays are (C, X, Y, Z); affines are voxel -> RAS+ mm.
+"""NIfTI and Analyze: parsed by `nifti_header.py`; NIfTI is written by nibabel.
 
-The numbers of the affine are taken as millimetres whatever unit the header declares, as other segmentation tools do.
+Arrays are (C, X, Y, Z); affines are voxel -> RAS+ mm.
+
+The unit of the header (metre, millimetre, micrometre) is converted; one that is not given is taken for the millimetre.
 """
 
 from __future__ import annotations
@@ -11,21 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Volume
 from l2s_auto.io import gunzip
-from l2s_auto.io.gunzip import DamagedFile
-from l2s_auto.io.stored import StoredArray, check_size, read_array, read_start
+from l2s_auto.io.geometry import corner_offset
+from l2s_auto.io.nifti_header import NiftiHeader, parse
+from l2s_auto.io.stored import check_size, read_array
 
 # Everything in the header that places the grid in space; copied bit by bit from the input to the output.
 _GEOMETRY = (
     "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
     "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
-_SAME_AFFINE = 1e-4
-_GZIP = b"\x1f\x8b"
-#: Bytes of a header of NIfTI-2; NIfTI-1 has 348.
-_LARGEST_HEADER = 540
+#: Of a voxel's edge: how far corners may lie apart for two affines to be the same.
+_SAME_GRID = 0.01
 
 
 def errors() -> tuple[type[Exception], ...]:
@@ -38,72 +38,30 @@ def errors() -> tuple[type[Exception], ...]:
 
 def read_header(path: Path) -> tuple[tuple[int, int, int], int, np.ndarray]:
     """(X, Y, Z) shape, number of channels, affine; reads the header only, and compares it with the file's size."""
-    header = _header(path)
-    shape, channels = _split_shape(path, header.get_data_shape())
-    check_size(_stored(path, header))
-    return shape, channels, np.asarray(header.get_best_affine(), dtype=np.float64)
+    header = parse(path)
+    check_size(header.stored)
+    return header.shape, header.channels, header.placement.affine
 
 
 def read(path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floating] = np.float64) -> Volume:
-    """(C, X, Y, Z) data in `dtype` (None = the file's, or `scaled` where the header has a slope) and affine.
+    """(C, X, Y, Z) data in `dtype` (None = the file's, or `scaled` where the header has a slope), affine and notes.
 
     The file holds what the header says, to the byte, and the checksum of a compressed one is verified.
     """
-    header = _header(path)
-    if header.get_data_dtype().kind not in "iuf":
-        raise UserError.single(
-            "A file cannot be used.",
-            where=str(path),
-            found=f"voxels of type {header.get_data_dtype()}",
-            expected="real numbers",
-            mend="Save one number a voxel (a channel a file for colour or complex images).",
-        )
-    shape, channels = _split_shape(path, header.get_data_shape())
-    data = _scaled(read_array(_stored(path, header)), header, dtype, scaled)
-    data = np.moveaxis(data.reshape((*shape, channels), order="F"), -1, 0)
-    return Volume(data, np.asarray(header.get_best_affine(), dtype=np.float64))
+    header = parse(path)
+    notes = list(header.notes)
+    data = _scaled(read_array(header.stored, notes), header.scaling, dtype, scaled)
+    data = np.moveaxis(data.reshape((*header.shape, header.channels), order="F"), -1, 0)
+    return Volume(data, header.placement.affine, tuple(notes))
 
 
-def _header(path: Path) -> Any:
-    """nibabel's header for what a file holds, by its first bytes. Extensions say nothing of voxels and stay unread."""
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-
-    with open(path, "rb") as file:
-        packed = file.read(2) == _GZIP
-    named = path.name.lower().endswith(".gz")
-    block = read_start(path, _LARGEST_HEADER, packed=packed)
-    for header_class in (nibabel.Nifti1Header, nibabel.Nifti2Header):
-        size = header_class.template_dtype.itemsize
-        if len(block) < size or not header_class.may_contain_header(block):
-            continue
-        if packed and not named:
-            raise ImageFileError("compressed data under a name that does not end with .gz: rename the file")
-        if named and not packed:
-            raise ImageFileError("data that are not compressed under a name that ends with .gz: rename the file")
-        header: Any = header_class(block[:size])
-        if header["magic"].item() != header.single_magic:
-            raise ImageFileError("the header of a pair of files, whose voxels are in another one")
-        return header
-    raise ImageFileError(f"{path.name} is not a NIfTI file")
-
-
-def _stored(path: Path, header: Any) -> StoredArray:
-    shape = tuple(int(n) for n in header.get_data_shape())
-    start = float(header["vox_offset"])
-    if not start.is_integer() or not header.single_vox_offset <= start < 2**48:
-        raise DamagedFile(f"voxels that begin at byte {start:g}")
-    if path.name.lower().endswith(".gz"):
-        return StoredArray(path, shape, header.get_data_dtype(), 0, "gzip", skip=int(start))
-    return StoredArray(path, shape, header.get_data_dtype(), int(start))
-
-
-def _scaled(array: np.ndarray, header: Any, dtype: type[np.floating] | None, scaled: type[np.floating]) -> np.ndarray:
+def _scaled(
+    array: np.ndarray, scaling: tuple[float, float], dtype: type[np.floating] | None, scaled: type[np.floating]
+) -> np.ndarray:
     """Slope and intercept applied as nibabel does; plane by plane, since nibabel computes in float64."""
     from nibabel.volumeutils import apply_read_scaling
 
-    slope, intercept = header.get_slope_inter()
-    factors: Any = np.asanyarray(1.0 if slope is None else slope), np.asanyarray(intercept or 0.0)
+    factors: Any = np.asanyarray(scaling[0]), np.asanyarray(scaling[1])
     if factors == (1, 0):
         return array if dtype is None else array.astype(dtype, order="F", copy=False)
     out = np.empty(array.shape, dtype or scaled, order="F")
@@ -112,45 +70,37 @@ def _scaled(array: np.ndarray, header: Any, dtype: type[np.floating] | None, sca
     return out
 
 
-def _split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
-    """File's shape -> (X, Y, Z), channels. Accepts (X, Y), (X, Y, Z), (X, Y, Z, C) and (X, Y, Z, 1, C)."""
-    padded = tuple(shape) + (1,) * (5 - len(shape))
-    x, y, z, fourth, fifth = padded[:5]
-    if len(shape) < 2 or any(n > 1 for n in padded[5:]) or (fourth > 1 and fifth > 1) or 0 in shape:
-        raise UserError.single(
-            "A file cannot be used.",
-            where=str(path),
-            found=f"an array of shape {tuple(shape)}",
-            expected="(X, Y), (X, Y, Z), (X, Y, Z, channels) or (X, Y, Z, 1, channels)",
-            mend="Save one three-dimensional volume, with its channels last.",
-        )
-    return (x, y, z), fourth * fifth
-
-
 def write(path: Path, data: np.ndarray, affine: np.ndarray, *, like: Path | None) -> None:
-    """Write (C, X, Y, Z) in its own type, on the grid of the NIfTI file `like` to the last bit where affines agree."""
+    """Write (C, X, Y, Z) in its own type, on the grid of the NIfTI file `like` to the last bit where affines agree.
+
+    affine  in mm, whatever the unit of `like`: its unit and its numbers are kept
+    """
     import nibabel
 
-    source: Any = nibabel.load(like).header if like is not None else None
+    source = None if like is None else parse(like)
     large = max(data.shape) > np.iinfo(np.int16).max
-    image_class: Any = nibabel.Nifti2Image
-    if not large and not isinstance(source, nibabel.Nifti2Header):
-        image_class = nibabel.Nifti1Image
+    second = source is not None and isinstance(source.raw, nibabel.Nifti2Header)
+    image_class: Any = nibabel.Nifti2Image if large or second else nibabel.Nifti1Image
     header = image_class.header_class()
     array = data[0] if len(data) == 1 else np.moveaxis(data, 0, -1)
-    if source is not None and len(source.get_data_shape()) == 2 and array.shape[2:] == (1,):
+    if source is not None and source.axes == 2 and array.shape[2:] == (1,):
         array = array[..., 0]
     header.set_data_dtype(data.dtype)
     header.set_data_shape(array.shape)
-    if source is not None and np.allclose(source.get_best_affine(), affine, rtol=0, atol=_SAME_AFFINE):
+    if source is not None and source.raw is not None and _same_grid(source, affine):
         for field in _GEOMETRY:
-            header[field] = source[field]
-        header["pixdim"][:4] = source["pixdim"][:4]
+            header[field] = source.raw[field]
+        header["pixdim"][:4] = source.raw["pixdim"][:4]
     else:
         _set_affine(header, affine)
     image = image_class(array, None, header)
     # Without an affine nibabel leaves the header's own forms as they are.
     image.to_filename(path)
+
+
+def _same_grid(source: NiftiHeader, affine: np.ndarray) -> bool:
+    smallest = float(np.linalg.norm(affine[:3, :3], axis=0).min())
+    return corner_offset(source.shape, source.placement.affine, affine)[0] <= _SAME_GRID * smallest
 
 
 def write_planes(path: Path, volumes: Iterable[np.ndarray], shape: tuple[int, ...], affine: np.ndarray) -> None:
@@ -179,6 +129,7 @@ def _set_affine(header: Any, affine: np.ndarray) -> None:
     """Scanner coordinates in millimetres; the quaternion form too, where it can express the affine."""
     header.set_sform(affine, code="scanner")
     header.set_qform(affine, code="scanner", strip_shears=True)
-    if not np.allclose(header.get_qform(), affine, rtol=0, atol=_SAME_AFFINE):
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.allclose(header.get_qform()[:3, :3] / edges, affine[:3, :3] / edges, rtol=0, atol=1e-4):
         header["qform_code"] = 0
     header.set_xyzt_units("mm")

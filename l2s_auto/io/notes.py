@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from l2s_auto.core.errors import some_of
 
+#: How the sentence begins about a file that does not say how it lies in space.
+NO_ORIENTATION = "The header gives no orientation"
 #: (file or case, what was assumed)
 Note = tuple[str, str]
 

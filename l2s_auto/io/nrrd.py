@@ -6,15 +6,17 @@ https://teem.sourceforge.net/nrrd/format.html. What is read agrees with SimpleIT
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from l2s_auto.io.gunzip import DamagedFile
+from l2s_auto.io.nrrd_space import place
 from l2s_auto.io.stored import Packing, StoredArray
-from l2s_auto.io.text_header import Lines, beside, choice, finite, integers, numbers, shown
-from l2s_auto.io.world import Header, lps_affine
+from l2s_auto.io.text_header import Lines, beside, choice, integers, shown
+from l2s_auto.io.world import Header
 
 _MAGIC = re.compile(r"NRRD000[1-6]")
 _INTS = {
@@ -30,12 +32,7 @@ _INTS = {
 TYPES = {name: kind for kind, names in _INTS.items() for name in names} | {"float": "f4", "double": "f8"}
 _ENCODINGS: dict[str, Packing] = {
     "raw": "raw", "gzip": "gzip", "gz": "gzip", "text": "text", "txt": "text", "ascii": "text",
-}  # fmt: skip
-#: Signs that take the first two axes of a space to left and posterior.
-_SPACES = {
-    "right-anterior-superior": (-1, -1), "ras": (-1, -1), "left-anterior-superior": (1, -1), "las": (1, -1),
-    "left-posterior-superior": (1, 1), "lps": (1, 1), "scanner-xyz": (1, 1), "3d-right-handed": (1, 1),
-    "3d-left-handed": (1, 1),
+    "hex": "hex",
 }  # fmt: skip
 _DOMAIN = ("", "domain", "space", "time", "???", "none")
 _CHANNEL_KINDS = {
@@ -44,12 +41,12 @@ _CHANNEL_KINDS = {
     "rgba-color": 4, "4-vector": 4, "quaternion": 4,
 }  # fmt: skip
 _PLAIN = {
-    "content", "number", "sample units", "min", "max", "old min", "old max", "axis maxs", "thicknesses", "units",
-    "labels", "space units", "measurement frame",
+    "content", "number", "sample units", "min", "max", "old min", "old max", "axis maxs", "thicknesses", "labels",
+    "measurement frame",
 }  # fmt: skip
 _USED = {
     "type", "dimension", "sizes", "encoding", "endian", "line skip", "byte skip", "data file", "spacings", "axis mins",
-    "centerings", "kinds", "space", "space dimension", "space directions", "space origin",
+    "centerings", "kinds", "space", "space dimension", "space directions", "space origin", "units", "space units",
 }  # fmt: skip
 _NAMES = {form: name for name in _PLAIN | _USED for form in (name, name.replace(" ", ""))} | {"centers": "centerings"}
 #: Fields that come after the one that says how many numbers they have.
@@ -79,10 +76,10 @@ def read_header(path: Path) -> Header:
     domain = [axis for axis in range(len(kinds)) if axis not in channel_axes]
     if len(channel_axes) > 1 or not 2 <= len(domain) <= 4:
         raise DamagedFile(f"{len(domain)} axes of space or time and {len(channel_axes)} of channels")
-    affine = _affine(fields, len(kinds), domain)
+    affine, frame, notes = place(fields, len(kinds), domain)
     if channel_axes:
-        return Header(stored, affine, channel_axes[0])
-    return Header(StoredArray(**{**vars(stored), "shape": (1, *stored.shape)}), affine)
+        return Header(stored, affine, channel_axes[0], notes, frame)
+    return Header(replace(stored, shape=(1, *stored.shape)), affine, notes=notes, frame=frame)
 
 
 def _fields(lines: Lines) -> tuple[dict[str, str], bool]:
@@ -124,7 +121,7 @@ def _stored(path: Path, file: BinaryIO, fields: dict[str, str]) -> StoredArray:
     dtype = np.dtype(choice(_required(fields, "type"), "type", TYPES))
     packing = _ENCODINGS.get(_required(fields, "encoding").lower())
     if packing is None:
-        raise DamagedFile(f"encoding: {shown(fields['encoding'])}, but expected raw, gzip or text")
+        raise DamagedFile(f"encoding: {shown(fields['encoding'])}, but expected raw, gzip, text or hex")
     if dtype.itemsize > 1 and packing != "text":
         big = choice(_required(fields, "endian"), "endian", {"little": "", "big": "yes"})
         dtype = dtype.newbyteorder(">" if big else "<")
@@ -136,7 +133,7 @@ def _stored(path: Path, file: BinaryIO, fields: dict[str, str]) -> StoredArray:
     if lines:
         offset = _after_lines(data, offset, lines)
     stored = StoredArray(data, shape, dtype, offset, packing, skip=max(0, skip))
-    if packing == "text" and skip:
+    if packing in ("text", "hex") and skip:
         raise DamagedFile(f"byte skip: {skip}, but expected 0 for text")
     if skip >= 0:
         return stored
@@ -164,54 +161,3 @@ def _kinds(fields: dict[str, str], axes: int) -> list[str]:
         if kind not in _DOMAIN and _CHANNEL_KINDS.get(kind, -1) not in (0, int(size)):
             raise DamagedFile(f"an axis of kind {shown(kind)} and size {size}, but expected space, time or channels")
     return kinds
-
-
-def _affine(fields: dict[str, str], axes: int, domain: list[int]) -> np.ndarray:
-    n = len(domain)
-    if "space" in fields or "space dimension" in fields:
-        return _affine_in_space(fields, axes, domain)
-    spacing = numbers(fields.get("spacings", "1 " * axes), "spacings", count=axes)
-    spacing = finite(tuple(spacing[axis] for axis in domain), "spacings")
-    origin = np.zeros(n)
-    if "axis mins" in fields:
-        mins = numbers(fields["axis mins"], "axis mins", count=axes)
-        centers = fields.get("centerings", "cell " * axes).lower().split()
-        if len(centers) != axes or "spacings" not in fields:
-            raise DamagedFile("axis mins without the spacings and centerings of all axes")
-        at_edge = np.array([centers[axis] != "node" for axis in domain])
-        origin = np.array(finite(tuple(mins[axis] for axis in domain), "axis mins")) + at_edge * np.array(spacing) / 2
-    return lps_affine(np.diag(spacing), list(origin))
-
-
-def _affine_in_space(fields: dict[str, str], axes: int, domain: list[int]) -> np.ndarray:
-    n = len(domain)
-    if "space" in fields and "space dimension" in fields:
-        raise DamagedFile("the fields space and space dimension, of which one is expected")
-    signs = (1, 1)
-    if "space" in fields:
-        name = fields["space"].lower()
-        base = name.removesuffix("-time") if len(name) > 4 else name.removesuffix("t")
-        if base not in _SPACES:
-            raise DamagedFile(f"space: {shown(fields['space'])}, but expected one of {', '.join(_SPACES)}")
-        signs, size = _SPACES[base], 3 if base == name else 4
-    else:
-        (size,) = integers(fields["space dimension"], "space dimension", least=2, most=4)
-    if size != n:
-        raise DamagedFile(f"{n} axes of space or time, but directions in a space of {size} dimensions")
-    if "spacings" in fields or "axis mins" in fields:
-        raise DamagedFile("spacings in a space, but expected space directions")
-    vectors = re.findall(r"\([^()]*\)|none", _required(fields, "space directions"))
-    if len(vectors) != axes or re.sub(r"\([^()]*\)|none|\s", "", fields["space directions"]):
-        raise DamagedFile(f"space directions: {shown(fields['space directions'])}, but expected {axes} vectors")
-    columns = np.stack([_vector(vectors[axis], n, "space directions") for axis in domain], axis=1)
-    origin = _vector(fields["space origin"], n, "space origin") if "space origin" in fields else np.zeros(n)
-    for axis, sign in enumerate(signs):
-        columns[axis] *= sign
-        origin[axis] *= sign
-    return lps_affine(columns, list(origin))
-
-
-def _vector(text: str, count: int, name: str) -> np.ndarray:
-    if not (text.startswith("(") and text.endswith(")")):
-        raise DamagedFile(f"{name}: {shown(text)}, but expected a vector")
-    return np.array(finite(numbers(text[1:-1].replace(",", " "), name, count=count), name))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from l2s_auto.io.gunzip import DamagedFile
+from l2s_auto.io.partner import missing, require_one
 
 #: Far above what is met: a series of thousands of frames has a few lines for each.
 MAX_HEADER, MAX_LINES, MAX_LINE = 1 << 22, 50_000, 1 << 18
@@ -79,14 +80,27 @@ def choice(text: str, name: str, known: dict[str, str]) -> str:
 
 
 def beside(path: Path, name: str) -> Path:
-    """The file of that name in the folder of `path`, `./` allowed before it. DamagedFile for all but a plain name."""
+    """The file of that name in the folder of `path`, `./` allowed before it. DamagedFile for all but a plain name.
+
+    UserError if there is no such file, or if the voxels are in several.
+    """
+    require_one(path, name)
     name = name.removeprefix("./")
     if name in ("", ".", "..") or re.search(r"[/\\%\x00-\x1f]", name) or len(name) > 250 or name == path.name:
-        raise DamagedFile(f"its voxels are in {shown(name)}, but expected the name of another file in the same folder")
+        last = re.split(r"[/\\]", name)[-1]
+        there = f" ({shown(last)} is there)" if _is_there(path, last) else ""
+        raise DamagedFile(
+            f"its voxels are in {shown(name)}, but expected the name of another file in the same folder{there}"
+        )
     other = path.with_name(name.encode("latin-1").decode("utf-8", errors="surrogateescape"))
     if not other.is_file():
-        raise DamagedFile(f"its voxels should be in {shown(name)}, but no such file was found in the same folder")
+        raise missing(path, other.name)
     return other
+
+
+def _is_there(path: Path, name: str) -> bool:
+    plain = name not in ("", ".", "..", path.name) and len(name) <= 250 and name.isprintable()
+    return plain and path.with_name(name).is_file()
 
 
 def shown(text: str) -> str:

@@ -18,7 +18,7 @@ from l2s_auto.io.content import copies
 from l2s_auto.io.geometry import corner_offset, default_tolerance
 from l2s_auto.io.label_like import look_of
 from l2s_auto.io.labels import values_of
-from l2s_auto.io.notes import Note, sentences
+from l2s_auto.io.notes import NO_ORIENTATION, Note, sentences
 from l2s_auto.io.parallel import Progress, map_cases
 from l2s_auto.io.plausible import Looked, compared, content_of, copy_offence, is_copy, look_at, same_images
 from l2s_auto.io.stray_labels import place_of
@@ -198,7 +198,8 @@ def check_case(
     if grids:
         reference, first = grids[0]
         for path, grid in grids[1:]:
-            offences.extend(_compare(path, grid, reference, first, tolerance_mm))
+            vague = _without_orientation(path, reference, files)
+            offences.extend(_compare(path, grid, reference, first, tolerance_mm, vague=vague))
     return Looked(
         tuple(offences),
         tuple(dict.fromkeys(note for look in looks for note in look.notes)),
@@ -294,8 +295,23 @@ def _check_label(path: Path, values: frozenset[int], offences: list[Offence], fi
     return labels.shape, affine
 
 
-def _compare(path: Path, grid: Grid, reference: Path, first: Grid, tolerance_mm: float | None) -> list[Offence]:
-    """Offences of `path` against the first file of its case: shape, then affine."""
+def _without_orientation(path: Path, reference: Path, files: CaseReader) -> str:
+    """A sentence about two files of a case, of which one or both do not say how they lie; empty if both do."""
+    vague = [
+        file.name
+        for file in (path, reference)
+        if any(note.startswith(NO_ORIENTATION) for note in files.notes.get(file, ()))
+    ]
+    return f" The header of {' and of '.join(vague)} gives no orientation, so that one was assumed." if vague else ""
+
+
+def _compare(
+    path: Path, grid: Grid, reference: Path, first: Grid, tolerance_mm: float | None, *, vague: str = ""
+) -> list[Offence]:
+    """Offences of `path` against the first file of its case: shape, then affine.
+
+    vague  a sentence for `mend`, where a header does not say how its file lies
+    """
     if grid[0] != first[0]:
         mend = f"Resample it onto the grid of {reference.name}."
         expected = f"the shape of {reference.name}, {_times(first[0])}"
@@ -311,7 +327,8 @@ def _compare(path: Path, grid: Grid, reference: Path, first: Grid, tolerance_mm:
             f"a grid whose corner lies {distance:.3g} mm away from that of {reference.name} "
             f"({x} mm right, {y} mm anterior, {z} mm superior)",
             f"at most {tolerance:.3g} mm",
-            f"If the voxels match, copy the affine of {reference.name} into it; if not, resample it onto that grid.",
+            f"If the voxels match, copy the affine of {reference.name} into it; if not, resample it onto that grid."
+            f"{vague}",
         )
     ]
 

@@ -1,7 +1,8 @@
 """Volumes and label maps in every format that is accepted: one way in, one way out.
 
 Arrays are (C, X, Y, Z), or (X, Y, Z) for label maps, with the axes in the order of the file; affines are
-voxel -> RAS+ mm. The same volume stored as NIfTI, NRRD or MetaImage reads back as the same array and affine.
+voxel -> RAS+ mm, whatever unit the file has. The same volume stored as NIfTI, NRRD, MetaImage or MGH reads back as the
+same array and affine.
 """
 
 from __future__ import annotations
@@ -18,21 +19,30 @@ from typing import NoReturn
 import numpy as np
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.limits import MIN_SPACING, WIDEST
 from l2s_auto.core.types import Volume
-from l2s_auto.io import dicom, itk, metaimage, nifti, nrrd
+from l2s_auto.io import dicom, itk, metaimage, mgh, nifti, nrrd
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.folders import files_in, is_closed, is_dicom_file, is_dicom_folder
+from l2s_auto.io.geometry import is_invertible
 from l2s_auto.io.labels import stored, whole_numbers
+from l2s_auto.io.partner import voxels_of
 from l2s_auto.io.stored import check_size, read_array
 from l2s_auto.io.unfetched import require_fetched
-from l2s_auto.io.world import Header
+from l2s_auto.io.world import LPS_IN_MM, Header
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
-ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
-WRITABLE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
-#: Of headers that name the file of their voxels.
-PAIRS = (".mhd",)
-SUFFIXES = (*WRITABLE_SUFFIXES, ".dcm")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+MGH_SUFFIXES = (".mgz", ".mgh")
+WRITABLE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES + MGH_SUFFIXES
+#: Of headers of NIfTI and Analyze whose voxels are in an .img; they are only read.
+HDR_SUFFIXES = (".hdr", ".hdr.gz")
+#: Of headers whose voxels are in another file.
+PAIRS = (".mhd", ".nhdr", *HDR_SUFFIXES)
+SUFFIXES = (*WRITABLE_SUFFIXES, *HDR_SUFFIXES, ".dcm")
+#: Of what is read by `nifti`, and by the parsers of `_header_of`.
+_BY_NIFTI = NIFTI_SUFFIXES + HDR_SUFFIXES
+_PARSED = ITK_SUFFIXES + MGH_SUFFIXES
 
 #: How Python has bytes of a file's name that are not UTF-8; no table, JSON file or terminal takes them.
 _NOT_UTF8 = re.compile(r"[\udc80-\udcff]")
@@ -54,9 +64,9 @@ def case_name(path: PathLike) -> str:
 
 
 def files_of_volume(path: PathLike) -> list[Path]:
-    """The files that are written for a volume of that name: of a MetaImage header, that of its voxels too."""
+    """The files that are written for a volume of that name: of a header without voxels, that of its voxels too."""
     path = Path(path)
-    return [path, path.with_suffix(".raw")] if volume_suffix(path) in PAIRS else [path]
+    return [path, path.with_suffix(".raw")] if volume_suffix(path) in (".mhd", ".nhdr") else [path]
 
 
 def read_volume(path: PathLike) -> Volume:
@@ -115,21 +125,21 @@ def read_header(path: PathLike) -> tuple[tuple[int, int, int], int, np.ndarray]:
     _require_file(path)
     suffix = volume_suffix(path)
     with _explained(path):
-        if suffix in NIFTI_SUFFIXES:
+        if suffix in _BY_NIFTI:
             shape, channels, affine = nifti.read_header(path)
-        elif suffix in ITK_SUFFIXES:
-            header = _itk_header(path)
+        elif suffix in _PARSED:
+            header = _header_of(path)
             check_size(header.stored)
             shape, channels, affine = header.shape, header.channels, header.affine
         else:
             shape, channels, affine = dicom.read_header(path)
-    _require_affine(path, affine)
+    _require_affine(path, shape, affine)
     return shape, channels, affine
 
 
 def channels_of(path: PathLike) -> int | None:
     """Channels that the header says; None where only reading tells (DICOM). Raises UserError as `read_header` does."""
-    is_dicom = os.path.isdir(path) or volume_suffix(path) not in WRITABLE_SUFFIXES
+    is_dicom = os.path.isdir(path) or volume_suffix(path) not in (*_BY_NIFTI, *_PARSED)
     return None if is_dicom else read_header(path)[1]
 
 
@@ -140,7 +150,10 @@ def files_of(path: PathLike) -> list[Path]:
         return files_in(path)
     if volume_suffix(path) in ITK_SUFFIXES and os.path.isfile(path):  # a pipe is never opened
         with suppress(*_reading_errors()):
-            return list(dict.fromkeys((path, _itk_header(path).stored.path)))
+            return list(dict.fromkeys((path, _header_of(path).stored.path)))
+    if volume_suffix(path) in HDR_SUFFIXES and os.path.isfile(path):
+        with suppress(*_reading_errors()):
+            return [path, voxels_of(path)]
     return [path]
 
 
@@ -149,22 +162,26 @@ def _read(path: Path, *, dtype: type[np.floating] | None, scaled: type[np.floati
     _require_file(path)
     suffix = volume_suffix(path)
     with _explained(path):
-        if suffix in NIFTI_SUFFIXES:
+        if suffix in _BY_NIFTI:
             volume = nifti.read(path, dtype=dtype, scaled=scaled)
         else:
-            if suffix in ITK_SUFFIXES:
-                header = _itk_header(path)
-                volume = Volume(header.arrange(read_array(header.stored)), header.affine, header.notes)
+            if suffix in _PARSED:
+                header = _header_of(path)
+                notes = list(header.notes)
+                volume = Volume(header.arrange(read_array(header.stored, notes)), header.affine, tuple(notes))
             else:
                 volume = dicom.read(path)
             if dtype is not None:
                 volume = replace(volume, data=volume.data.astype(dtype, copy=False))
-    _require_affine(path, volume.affine)
+    _require_affine(path, volume.data.shape[1:], volume.affine)
     return volume
 
 
-def _itk_header(path: Path) -> Header:
-    return (nrrd if volume_suffix(path) == ".nrrd" else metaimage).read_header(path)
+def _header_of(path: Path) -> Header:
+    suffix = volume_suffix(path)
+    if suffix in MGH_SUFFIXES:
+        return mgh.read_header(path)
+    return (nrrd if suffix in (".nrrd", ".nhdr") else metaimage).read_header(path)
 
 
 @contextmanager
@@ -214,6 +231,8 @@ def _require_file(path: Path) -> None:
             found, expected = "an empty file (0 bytes)", "a volume"
         elif not suffix and not is_dicom_file(path):
             found, expected = f"the name {path.name}", f"a name that ends with one of {', '.join(SUFFIXES)}"
+            if path.name.lower().endswith((".img", ".img.gz")):
+                found, expected = "the voxels of a pair of files", "its header, whose name ends with .hdr"
         else:
             return
     raise UserError.single(
@@ -225,19 +244,42 @@ def _require_file(path: Path) -> None:
     )
 
 
-def _require_affine(path: Path, affine: np.ndarray) -> None:
-    # Compared with the edges, so that a voxel may have any size: that of 1 nm has 1e-18 mm³.
-    edges = np.linalg.norm(affine[:3, :3], axis=0)
-    if np.isfinite(affine).all() and edges.min() > 0 and abs(np.linalg.det(affine[:3, :3] / edges)) > 1e-6:
-        return
-    rows = [[float(f"{x:.5g}") for x in row] for row in affine[:3]]
+def _require_affine(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> None:
+    """UserError for an affine that cannot be inverted, and for voxels of an impossible size.
+
+    Of an axis with a single voxel any size is good: for slices, some programs write 999.
+    """
+    if is_invertible(affine):
+        edges = np.linalg.norm(affine[:3, :3], axis=0)
+        if all(n == 1 or 0.999 * MIN_SPACING <= edge <= 1.001 * WIDEST for n, edge in zip(shape, edges, strict=True)):
+            return
+        raise UserError.single(
+            "A file cannot be used.",
+            where=str(path),
+            found=f"voxels of {' x '.join(f'{edge:.4g}' for edge in edges)} mm",
+            expected=f"edges from {MIN_SPACING:g} to {WIDEST:g} mm",
+            mend=" ".join([*_on_units(path), "Correct the voxel size in the header, or its unit of length."]),
+        )
     raise UserError.single(
         "A file cannot be used.",
         where=str(path),
-        found=f"the affine {rows}, which places voxels nowhere or on top of each other",
+        found=f"the affine {_rounded(affine)}, which places voxels nowhere or on top of each other",
         expected="an affine that can be inverted",
         mend="Repair the header, for instance by converting the scan again.",
     )
+
+
+def _on_units(path: Path) -> list[str]:
+    """What reading has to say of the unit of length in a header."""
+    suffix = volume_suffix(path)
+    notes = nifti.parse(path).notes if suffix in _BY_NIFTI else ()
+    notes = _header_of(path).notes if suffix in _PARSED else notes
+    return [note for note in notes if "so a voxel is" in note]
+
+
+def _rounded(affine: np.ndarray) -> list[list[float]]:
+    """Four digits of each number, whatever the unit."""
+    return [[float(f"{value:.4g}") for value in row] for row in affine[:3]]
 
 
 def _unreadable(path: Path, error: Exception) -> NoReturn:
@@ -265,7 +307,8 @@ def _unreadable(path: Path, error: Exception) -> NoReturn:
 def write_label_map(path: PathLike, labels: np.ndarray, affine: np.ndarray, like: PathLike | None = None) -> None:
     """Write (X, Y, Z) integer labels in the smallest integer type that holds them; atomic.
 
-    `like` is the scan that was segmented: if both are NIfTI, its forms, their codes and its units are kept exactly.
+    `like` is the scan that was segmented. If both are NIfTI, its forms, their codes and its unit are kept exactly; of
+    NRRD its space and unit, of MetaImage its unit, of MGH its geometry. The affine is in mm all the same.
     """
     assert labels.ndim == 3, f"labels must be (X, Y, Z), not {labels.shape}"
     _write(Path(path), stored(labels)[np.newaxis], affine, like=like)
@@ -294,9 +337,14 @@ def _write(path: Path, data: np.ndarray, affine: np.ndarray, *, like: PathLike |
             expected=f"a name that ends with one of {', '.join(WRITABLE_SUFFIXES)}",
             mend="Choose another name for the output.",
         )
+    source = None if like is None else Path(like)
+    kind = "" if source is None else volume_suffix(source)
     if suffix in ITK_SUFFIXES:
-        itk.write(path, data, affine)
+        family = (".nrrd", ".nhdr") if suffix in (".nrrd", ".nhdr") else (".mha", ".mhd")
+        itk.write(path, data, affine, frame=itk.frame_of(source) if source and kind in family else LPS_IN_MM)
         return
-    source = Path(like) if like is not None and volume_suffix(like) in NIFTI_SUFFIXES else None
     with atomic_path(path) as temporary:
-        nifti.write(temporary, data, affine, like=source)
+        if suffix in MGH_SUFFIXES:
+            mgh.write(temporary, data, affine, like=source if kind in MGH_SUFFIXES else None)
+        else:
+            nifti.write(temporary, data, affine, like=source if kind in _BY_NIFTI else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,6 +11,37 @@ from l2s_auto.io.gunzip import DamagedFile
 from l2s_auto.io.stored import StoredArray
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+AS_ITK = (
+    "Assumed: x runs from right to left, y from anterior to posterior, z from inferior to superior, as ITK does. "
+    "Check left and right."
+)
+#: What is assumed of a header that gives no distance between voxels.
+NO_SPACING = "The header gives no voxel size. A voxel was assumed to be 1 x 1 x 1 mm."
+FLAT = "The header has two axes and no slice thickness. A thickness of 1 mm was assumed."
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The coordinates of a header.
+
+    space   its name
+    signs   that take its first two axes to left and posterior
+    unit    as the header spells it; empty: it does not say
+    factor  millimetres of the unit
+    """
+
+    space: str = "left-posterior-superior"
+    signs: tuple[int, int] = (1, 1)
+    unit: str = ""
+    factor: float = 1.0
+
+    def columns_and_origin(self, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(4, 4) voxel -> RAS+ mm -> (3, 3) steps of the axes as columns, and (3,) origin, in these coordinates."""
+        own = np.diag([*self.signs, 1.0, 1.0]) @ LPS_TO_RAS @ affine
+        return own[:3, :3] / self.factor, own[:3, 3] / self.factor
+
+
+LPS_IN_MM = Frame()
 
 
 @dataclass(frozen=True)
@@ -21,12 +52,14 @@ class Header:
     affine   voxel -> RAS+ mm
     channel_axis  the axis of `stored` with the channels
     notes    what was assumed, as in `Volume`
+    frame    how the header gives places, which a result is written in too
     """
 
     stored: StoredArray
     affine: np.ndarray
     channel_axis: int = 0
     notes: tuple[str, ...] = ()
+    frame: Frame = field(default_factory=lambda: LPS_IN_MM)
 
     @property
     def size(self) -> tuple[int, ...]:

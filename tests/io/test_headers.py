@@ -122,8 +122,8 @@ BAD = {
     "line too long": (mha("Comment = " + "x" * 300_000), "too long"),
     "too many lines": (mha(*["a = b"] * 60_000), "lines"),
     "no end": (b"ObjectType = Image\n", "does not end"),
-    "list": (mha().replace(b"LOCAL", b"LIST"), "'LIST'"),
-    "pattern": (mha().replace(b"LOCAL", b"a%03d.raw 1 3 1"), "the name of another file in the same folder"),
+    "list": (mha().replace(b"LOCAL", b"LIST"), "voxels in several files (LIST)"),
+    "pattern": (mha().replace(b"LOCAL", b"a%03d.raw 1 3 1"), "voxels in several files (a%03d.raw)"),
     "elsewhere": (mha().replace(b"LOCAL", b"../../etc/passwd"), "the name of another file in the same folder"),
     "absolute": (mha().replace(b"LOCAL", b"/etc/passwd"), "the name of another file in the same folder"),
     "itself": (mha().replace(b"LOCAL", b"itself.mha"), "the name of another file in the same folder"),
@@ -175,7 +175,7 @@ def test_what_is_refused(tmp_path: Path, suffix: str, name: str) -> None:
     for read in (read_volume, read_label_map):
         with pytest.raises(UserError) as caught:
             read(path)
-        assert message in str(caught.value) and len(str(caught.value)) < 1000
+        assert message in str(caught.value) and len(str(caught.value)) < 1200
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
@@ -199,7 +199,7 @@ def test_damaged_bytes_of_compressed_voxels_are_found(tmp_path: Path, suffix: st
 def test_a_pair_of_files(tmp_path: Path) -> None:
     path, data = tmp_path / "a.mhd", tmp_path / "voxels.raw"
     path.write_bytes(mha(data=b"").replace(b"LOCAL", b"voxels.raw"))
-    with pytest.raises(UserError, match="no such file was found in the same folder"):
+    with pytest.raises(UserError, match=r"no such file in the same folder: .*voxels\.raw"):
         read_volume(path)
     data.write_bytes(COUNT.tobytes())
     np.testing.assert_array_equal(read_stored(path).data.ravel(order="F"), COUNT)
