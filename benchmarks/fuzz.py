@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/fuzz.py --count 5000 --json results.json
 
 Kinds of mutants: scans (NIfTI, Analyze, MGH, MetaImage, NRRD, DICOM slices and frames) in folders with a sound one,
-documents of a model (plan, recipe, calibration, history, metrics), zips of a model, datasets (descriptions, splits, scans, label
-maps), and lists of options. Processes that are used again and again run the commands. Handled wrongly is: an error of
-the program's own, a process that dies, more than a minute, more than 3 GB, a failure without a row, a result of
-damaged data, part of a result, a result on a grid other than that which another reader finds, a sound scan that is
-not segmented, a file where none belongs, a payload that ran.
+documents of a model (plan, recipe, calibration, history, metrics), zips of a model, datasets (descriptions, splits,
+scans, label maps), and lists of options. Processes that are used again and again run the commands. Handled wrongly
+is: an error of the program's own, a process that dies, more than a minute, more than 3 GB, a failure without a row, a
+result of damaged data, part of a result, a result on a grid other than that which another reader finds, a sound scan
+that is not segmented, a file where none belongs, a payload that ran.
 
 `--kinds` names some of the kinds, `--count` is over all of them, equally shared.
 """
