@@ -98,14 +98,17 @@ def test_what_had_to_be_assumed_is_in_the_summary_and_the_manifest(tmp_path, thr
 
 def test_channels_of_tiny_voxels_are_compared_by_the_voxel(tmp_path, threshold_model):
     """Spacings of 0.020 and 0.023 mm differ by 3 micrometres; they are two grids all the same."""
-    from l2s_auto.inference.scan import _is_elsewhere
+    from l2s_auto.inference.scan import _elsewhere
 
     first = Volume(blocks()[None], np.diag([0.02, 0.02, 0.02, 1]))
-    assert not _is_elsewhere(Volume(blocks()[None], first.affine * (1 + 1e-6)), first)
-    assert _is_elsewhere(Volume(blocks()[None], np.diag([0.023, 0.02, 0.02, 1])), first)
+
+    def is_elsewhere(affine: np.ndarray) -> bool:
+        return _elsewhere(tmp_path, Volume(blocks()[None], affine), first) is not None
+
     shifted = first.affine.copy()
     shifted[0, 3] = 0.008
-    assert _is_elsewhere(Volume(blocks()[None], shifted), first)
+    assert not is_elsewhere(first.affine * (1 + 1e-6))
+    assert is_elsewhere(np.diag([0.023, 0.02, 0.02, 1])) and is_elsewhere(shifted)
 
 
 def test_one_file_in_and_another_format_out_keeps_forms_of_nifti(tmp_path, threshold_model):

@@ -253,12 +253,12 @@ def test_a_case_of_which_one_file_gives_no_orientation_is_told_so(tmp_path: Path
     image = save(tmp_path / "image.nii.gz")
     label = save(tmp_path / "label.nii.gz", shorts(252, 0, 0), data=(DATA > 500).astype(np.uint8))
     case = Case("a", (image,), label)
-    (offence,) = check_case(case, channels=1, values=frozenset({0, 1}), files=CaseReader())
+    (offence,) = check_case(case, channels=1, values=frozenset({0, 1}), files=CaseReader()).offences
     assert "The header of label.nii.gz gives no orientation, so that one was assumed." in offence.mend
     image = save(tmp_path / "other.nii.gz", shorts(252, 0, 0))
     case = Case("a", (image,), label)
     files = CaseReader()
-    assert check_case(case, channels=1, values=frozenset({0, 1}), files=files) == []
+    assert check_case(case, channels=1, values=frozenset({0, 1}), files=files).offences == ()
     assert all("no orientation" in notes[0] for notes in files.notes.values()) and len(files.notes) == 2
 
 

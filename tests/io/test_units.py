@@ -106,9 +106,9 @@ def test_a_voxel_of_a_rare_size_is_noted(tmp_path: Path, unit: str, factor: floa
 @pytest.mark.parametrize(
     ("unit", "factor", "given"),
     [
-        ("meter", 1.0, "gives distances in metres, so a voxel is 2000 x 3000 x 4000 mm"),
-        ("unknown", 1e-6, "gives no unit of length. Millimetres were assumed, so"),
-        ("mm", 1e4, "0.0001 to 500 mm. Correct"),
+        ("meter", 10.0, "gives distances in metres, so a voxel is 2e+04 x 3e+04 x 4e+04 mm"),
+        ("unknown", 1e-9, "gives no unit of length. Millimetres were assumed, so"),
+        ("mm", 1e5, "1e-07 to 10000 mm. Correct"),
     ],
 )
 def test_a_voxel_of_an_impossible_size_is_refused(tmp_path: Path, unit: str, factor: float, given: str) -> None:
