@@ -23,7 +23,7 @@ from l2s_auto.commands.messages import messages_shown
 from l2s_auto.commands.start import INTERRUPTED, end_at_once, end_workers, is_first_process
 from l2s_auto.commands.streams import safe_streams
 from l2s_auto.core.errors import ProcessLost, UserError, disk_is_full
-from l2s_auto.core.folding import folded
+from l2s_auto.core.folding import folded, is_path
 from l2s_auto.core.interrupts import check_interrupt, end_at_signal, handled_signals, interrupted, only_note_signals
 from l2s_auto.core.printable import printable, printable_lines
 
@@ -70,7 +70,7 @@ def report(error: BaseException, *, command: str, log: Path | None = None, advic
             _say(f"{command}: interrupted. {advised(advice)}".rstrip())
         return INTERRUPTED
     if isinstance(error, UserError):
-        _say(f"{command}: {error}", whole=[part for one in error.offences for part in (one.where, one.found)])
+        _say(f"{command}: {error}", whole=_paths_of(error))
         return USER_ERROR
     if isinstance(error, ProcessLost):
         _log_traceback(error, log, command=command)
@@ -88,6 +88,12 @@ def report(error: BaseException, *, command: str, log: Path | None = None, advic
     line = f"{type(error).__name__}: {error}".splitlines()[0]
     sys.stderr.write(f"{command}: internal error ({line}). The full report is in {written}\n")  # in one line
     return INTERNAL_ERROR
+
+
+def _paths_of(error: UserError) -> list[str]:
+    """What names a place: options and fields are kept whole as paths are; what was found is where it is a path."""
+    places = [one.where for one in error.offences]
+    return [*places, *(one.found for one in error.offences if is_path(one.found))]
 
 
 def _say(text: str, *, whole: Iterable[object] = ()) -> None:

@@ -33,6 +33,11 @@ def say(text: str, *, whole: Iterable[object] = (), error: bool = False) -> None
     print(folded(text, whole=whole), file=sys.stderr if error else sys.stdout, flush=True)
 
 
+def is_path(text: str) -> bool:
+    """Whether a piece of a message is an absolute path, and not a sentence that holds one."""
+    return Path(text).is_absolute()
+
+
 def paths_in(arguments: Any) -> list[Path]:
     """The paths among the arguments of a message of the log."""
     return [value for value in arguments if isinstance(value, Path)] if isinstance(arguments, tuple) else []

@@ -23,9 +23,15 @@ def progress_to(title: str) -> Callable[[int, int], None]:
         check_interrupt()
         if bar is None:
             stream = bar_stream()
-            interval = 0.5 if stream.isatty() else 30.0
+            watched = stream.isatty()  # elsewhere the bar ends its line, so that what follows has one of its own
             bar = tqdm(
-                desc=title, total=total, mininterval=interval, leave=False, file=stream, ncols=WIDTH, bar_format=FORM
+                desc=title,
+                total=total,
+                mininterval=0.5 if watched else 30.0,
+                leave=not watched,
+                file=stream,
+                ncols=WIDTH,
+                bar_format=FORM,
             )
         bar.update(done - bar.n)
         if done >= total:
