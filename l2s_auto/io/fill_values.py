@@ -17,7 +17,8 @@ MIN_DISTINCT = 20  # values that the rest has to have: fewer are a label map, or
 TAIL = 0.1  # voxels on the way to an extreme value, per voxel that has it: more are a tail of the image
 FAR = 2.0  # ranges of the rest that a fill value is away from it
 DARK, BRIGHT = 4.0, 15.0  # ranges of the rest that its own tails reach
-AIR = (-1024.0, -1000.0)  # in Hounsfield units: never a fill value, however little of it is in the scan
+AIR = (-1024.0, -1000.0)  # in Hounsfield units: no fill value of what may be a CT
+SOFT = 200.0  # Hounsfield units that soft tissue does not exceed
 MANY = 0.25  # of the voxels: zeros that do not count in normalisation
 SAMPLED = 1_000_000  # voxels that are looked at
 _BACKGROUND = 0.0  # what masks leave outside, which preprocessing knows
@@ -118,12 +119,12 @@ def _limits(values: np.ndarray, extreme: float) -> tuple[float, float, float] | 
     """(extreme, below, above), as of a Fill, if the smallest or largest of (N,) values may be one."""
     at = values == extreme
     rest = values[~at]
-    if _is_usual(extreme) or np.count_nonzero(at) < MIN_FRACTION * at.size or rest.size == 0:
+    if rest.size == 0 or _is_usual(extreme, rest) or np.count_nonzero(at) < MIN_FRACTION * at.size:
         return None
     low_end = extreme < float(rest.min())
     opposite = float(rest.max() if low_end else rest.min())
     others = rest[rest != opposite]
-    if others.size and not _is_usual(opposite) and _apart(others, opposite) is not None:
+    if others.size and not _is_usual(opposite, others) and _apart(others, opposite) is not None:
         rest = others  # there may be a fill value at each end
     if np.unique(rest[:: max(1, rest.size // 50_000)]).size < MIN_DISTINCT:
         return None
@@ -141,9 +142,10 @@ def _limits(values: np.ndarray, extreme: float) -> tuple[float, float, float] | 
     return extreme, -np.inf, min(middle, high + BRIGHT * (high - low))
 
 
-def _is_usual(value: float) -> bool:
-    """Whether it is background by itself: what masks leave outside, or air."""
-    return value == _BACKGROUND or AIR[0] <= value <= AIR[1]
+def _is_usual(value: float, others: np.ndarray) -> bool:
+    """Whether it is background by itself: what masks leave outside, or air of what may be a CT by its other values."""
+    may_be_ct = float(others.min()) < 0 or float(others.max()) <= SOFT
+    return value == _BACKGROUND or (AIR[0] <= value <= AIR[1] and may_be_ct)
 
 
 def _apart(values: np.ndarray, extreme: float) -> tuple[float, float] | None:

@@ -13,7 +13,8 @@ import numpy as np
 from l2s_auto.io.fill_values import Fill, fill_values, not_finite
 from l2s_auto.io.hounsfield import Units, units_of
 
-AIR = -1024.0  # Hounsfield units
+AIR, AIR_ABOVE = -1024.0, -1000.0  # Hounsfield units: the lowest that scanners write, and what air has
+_ROUNDS = 3  # several fill values at one end of a scan are found one after the other
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ def repair(channel: np.ndarray, *, ct: bool) -> Repaired:
     if channel.size == 0 or channel.min() == channel.max():
         return Repaired(channel)
     notes: list[str] = []
-    fills = [fill for fill in (not_finite(channel), *fill_values(channel)) if fill is not None]
+    fills = _fills(channel)
     units = _units(channel, fills) if ct else None
     offset = units.offset if units is not None and units.kind == "offset" else 0
     for fill in fills:
-        if ct and fill.value < AIR:
+        if ct and fill.value <= AIR_ABOVE:
             continue
         level = AIR + offset if ct else fill.level
         mask = fill.mask(channel)
@@ -58,6 +59,21 @@ def repair(channel: np.ndarray, *, ct: bool) -> Repaired:
     if units is not None and units.kind == "clipped":
         notes.append("a CT without intensities below 0; taken as Hounsfield units that were clipped at 0.")
     return Repaired(channel, tuple(notes), units)
+
+
+def _fills(channel: np.ndarray) -> list[Fill]:
+    """NaN around the image, and fill values; those that only show once others are set aside too."""
+    outside = not_finite(channel)
+    fills = [] if outside is None else [outside]
+    rest = channel
+    for _ in range(_ROUNDS):
+        found = fill_values(rest)
+        if not found:
+            break
+        fills += found
+        for fill in found:
+            rest = _replaced(rest, fill.mask(rest), fill.lowest)
+    return fills
 
 
 def _units(channel: np.ndarray, fills: list[Fill]) -> Units:

@@ -38,7 +38,9 @@ def test_scans_without_a_fill_value_are_left_as_they_are(name: str) -> None:
         assert repaired.data is image and repaired.notes == () and np.array_equal(image, before)
 
 
-@pytest.mark.parametrize("fill", [-32768, -9999, -3024, -1, 65535, 32767, 1e30, -1e30, np.finfo(np.float32).min])
+@pytest.mark.parametrize(
+    "fill", [-32768, -9999, -3024, -1024, -1, 65535, 32767, 1e30, -1e30, np.finfo(np.float32).min]
+)
 @pytest.mark.parametrize("outside", [OUTSIDE, ~BRAIN], ids=["circle", "mask"])
 def test_what_is_outside_becomes_what_a_mask_of_zeros_leaves(fill: float, outside: np.ndarray) -> None:
     image = mri().astype(np.float32)
@@ -47,6 +49,14 @@ def test_what_is_outside_becomes_what_a_mask_of_zeros_leaves(fill: float, outsid
     repaired = repair(np.where(outside, np.float32(fill), image), ct=False)
     assert np.array_equal(repaired.data, np.where(outside, 0, image))
     assert f"the value {np.float32(fill):g}" in repaired.notes[0] and "set to 0" in repaired.notes[0]
+
+
+def test_several_fill_values_at_one_end_are_all_found() -> None:
+    image = np.where(OUTSIDE, -32768, mri()).astype(np.float32)
+    image[:, :14] = -9999
+    repaired = repair(image, ct=False)
+    assert repaired.data.min() == 0 and len(repaired.notes) == 2
+    assert "-32768" in repaired.notes[0] and "-9999" in repaired.notes[1]
 
 
 def test_integers_stay_integers_where_they_can() -> None:
