@@ -55,6 +55,21 @@ class UserError(ValueError):
             self.summary, [replace(offence, where=where) for offence, where in zip(self.offences, places, strict=True)]
         )
 
+    def of_case(self, name: str = "", notes: Sequence[str] = ()) -> UserError:
+        """The same about one case: its name before each place, and after each advice what was assumed of it."""
+        told = " ".join(f"Note: {note}" for note in notes)
+        return UserError(
+            self.summary,
+            [
+                replace(
+                    offence,
+                    where=f"{name}, {offence.where}" if name else offence.where,
+                    mend=f"{offence.mend} {told}".rstrip(),
+                )
+                for offence in self.offences
+            ],
+        )
+
 
 def shortened(value: object, *, limit: int = 80, quoted: bool = True) -> str:
     """What a message shows of a value; `quoted`: as Python writes it."""

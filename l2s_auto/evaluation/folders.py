@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from l2s_auto.core.errors import Offence, UserError
+from l2s_auto.core.errors import Offence, UserError, some_of
 from l2s_auto.core.surface_dice import TOLERANCE
 from l2s_auto.evaluation.direction import check_direction
 from l2s_auto.evaluation.metrics import evaluate_case, summarise
@@ -19,6 +19,7 @@ from l2s_auto.evaluation.surface_distance import voxel_tolerance
 from l2s_auto.io.case_files import case_id, list_scans, pair_key, require_distinct
 from l2s_auto.io.geometry import corner_offset, default_tolerance
 from l2s_auto.io.inventory import LABELS, describe, take_inventory
+from l2s_auto.io.label_like import look_of
 from l2s_auto.io.labels import values_of
 from l2s_auto.io.origin import with_origin
 from l2s_auto.io.parallel import Progress, map_cases
@@ -137,6 +138,8 @@ def _score(
         except UserError as error:
             offences.extend(error.offences)
     if not offences:
+        offences.extend(_images(zip((prediction_path, reference_path), maps, strict=True)))
+    if not offences:
         offences.extend(_grid_offences(prediction_path, reference_path, maps))
     if offences:
         return {"case": case, "labels": {}, "notes": [], "offences": offences}
@@ -146,10 +149,20 @@ def _score(
     for kind, array in (("prediction", prediction), ("reference", reference)):
         unknown = [value for value in values_of(array) if value not in (0, ignore) and value not in labels]
         if unknown:
-            notes.append(f"{case}: the {kind} holds values without a name, not scored: {', '.join(map(str, unknown))}")
+            notes.append(f"{case}: the {kind} holds values without a name, not scored: {some_of([*map(str, unknown)])}")
     scores = evaluate_case(prediction, reference, tuple(map(float, spacing)), labels, regions=regions, ignore=ignore)
     tolerance = voxel_tolerance(reference.shape, spacing.tolist())
     return {"case": case, TOLERANCE: tolerance, "labels": scores, "notes": notes, "offences": []}
+
+
+def _images(maps: Iterable[tuple[Path, tuple[np.ndarray, np.ndarray]]]) -> list[Offence]:
+    """Images in place of label maps, of which thousands of values would not be scored."""
+    looks = [(path, look_of(array)) for path, (array, _) in maps]
+    return [
+        Offence(str(path), f"an image: {look.values:,} values, scattered", "a label map", "Give the scan's label map.")
+        for path, look in looks
+        if look.is_image
+    ]
 
 
 def _grid_offences(prediction: Path, reference: Path, maps: list[tuple[np.ndarray, np.ndarray]]) -> list[Offence]:

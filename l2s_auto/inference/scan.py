@@ -132,7 +132,10 @@ def ready_scan(volume: Volume, model: Model) -> Scan:
 
 
 def _prepared(volume: Volume, model: Model, there: list[int]) -> Scan:
-    prepared = prepare(volume, model.plan)
+    try:
+        prepared = prepare(volume, model.plan)
+    except UserError as error:  # what was assumed of the file, such as its unit, may be what is wrong
+        raise error.of_case(notes=volume.notes) from error
     lacking = [channel for channel in range(model.plan.input_channels) if channel not in there]
     prepared.image[lacking] = 0.0
     return Scan(prepared.image, prepared.geometry, volume.data[there[0]], volume.affine, volume.notes)

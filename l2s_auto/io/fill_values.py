@@ -128,8 +128,8 @@ def _limits(values: np.ndarray, extreme: float) -> tuple[float, float, float] | 
         rest = others  # there may be a fill value at each end
     if np.unique(rest[:: max(1, rest.size // 50_000)]).size < MIN_DISTINCT:
         return None
-    if extreme == -1 and low_end and opposite > 0 and float(rest.min()) >= 0:
-        return extreme, -0.5, np.inf  # what programs write where there is no intensity
+    if extreme <= -1 and extreme.is_integer() and low_end and opposite > 0 and float(rest.min()) >= 0:
+        return extreme, extreme / 2, np.inf  # what programs write where there is no intensity
     range_ = _apart(rest, extreme)
     if range_ is None:
         return None

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-import struct
-import zlib
 from pathlib import Path
 
-from l2s_auto.io.folders import is_dicom_file
+from l2s_auto.io.first_bytes import DICOM, content_of, name_for
 from l2s_auto.io.ownership import UNFINISHED
 from l2s_auto.io.unfetched import is_unfetched
 from l2s_auto.io.volumes import SUFFIXES, volume_suffix
@@ -63,11 +60,6 @@ _SYSTEM_FOLDERS = (
 _SYSTEM_STARTS = (".trash", ".git", UNFINISHED, ".nfs")
 _NOT_THE_END = re.compile(r"\.(?:nii|nii\.gz|nrrd|mha|mhd|mgz)(?P<rest>[.~_ (-].*|\d+|~)$", re.IGNORECASE)
 
-#: Elements of the group 0008 that the data set of a DICOM file without preamble begins with.
-_FIRST_ELEMENTS = (0x00, 0x01, 0x05, 0x08, 0x12, 0x16, 0x18)
-NIFTI, NRRD, METAIMAGE, OLD_DICOM = "NIfTI", "NRRD", "MetaImage", "DICOM of an older form"
-_MENDS = {NIFTI: ".nii or .nii.gz", NRRD: ".nrrd", METAIMAGE: ".mha or .mhd", OLD_DICOM: ".dcm"}
-
 
 def is_system_folder(name: str) -> bool:
     """Whether a folder is one that systems and version control keep for themselves."""
@@ -108,8 +100,10 @@ def why_unused(path: Path) -> str:
         if not found["rest"].lower().endswith(_SIDE):
             return "something stands after the suffix of its name"
         return ""
-    content = _content_of(path)
-    return f"it holds {content}, but its name does not end with {_MENDS[content]}" if content else ""
+    content = content_of(path)
+    if content in ("", DICOM):  # of which a series is made, whatever the names are
+        return ""
+    return f"it holds {content}, but its name does not end with {name_for(content)}"
 
 
 def _why_no_dicom(path: Path) -> str:
@@ -126,30 +120,3 @@ def _is_empty(path: Path) -> bool:
         return os.path.isfile(path) and os.path.getsize(path) == 0
     except OSError:
         return False
-
-
-def _content_of(path: Path) -> str:
-    """The format that the first bytes of a file tell, for a file whose name tells none."""
-    if not os.path.isfile(path) or is_dicom_file(path):
-        return ""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4096)
-    except OSError:
-        return ""
-    if head[:2] == b"\x1f\x8b":
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, 352)
-        except (zlib.error, gzip.BadGzipFile, EOFError):
-            return ""
-    if head.startswith(b"NRRD000"):
-        return NRRD
-    if re.match(rb"\s*(?:ObjectType|NDims)\s*=", head):
-        return METAIMAGE
-    if len(head) >= 132 and head[:2] == b"\x08\x00" and head[3] == 0 and head[2] in _FIRST_ELEMENTS:
-        return OLD_DICOM
-    if len(head) >= 348 and head[344:347] in (b"n+1", b"ni1"):
-        return NIFTI
-    if len(head) >= 12 and struct.unpack("<i", head[:4])[0] in (540, 0x1C020000) and head[4:7] in (b"n+2", b"ni2"):
-        return NIFTI
-    return ""

@@ -90,7 +90,9 @@ def write(path: Path, data: np.ndarray, affine: np.ndarray, *, like: Path | None
     if source is not None and source.raw is not None and _same_grid(source, affine):
         for field in _GEOMETRY:
             header[field] = source.raw[field]
-        header["pixdim"][:4] = source.raw["pixdim"][:4]
+        handed, *edges = source.raw["pixdim"][:4]
+        # As nibabel reads them, and as it would make them here with a message on the terminal.
+        header["pixdim"][:4] = [handed if handed in (-1, 1) else 1, *np.abs(edges)]
     else:
         _set_affine(header, affine)
     image = image_class(array, None, header)

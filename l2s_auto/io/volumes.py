@@ -23,6 +23,7 @@ from l2s_auto.core.limits import MIN_SPACING, WIDEST
 from l2s_auto.core.types import Volume
 from l2s_auto.io import dicom, itk, metaimage, mgh, nifti, nrrd
 from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.first_bytes import SUFFIXES_OF, content_of, name_for
 from l2s_auto.io.folders import files_in, is_closed, is_dicom_file, is_dicom_folder
 from l2s_auto.io.geometry import is_invertible
 from l2s_auto.io.labels import stored, whole_numbers
@@ -235,13 +236,10 @@ def _require_file(path: Path) -> None:
                 found, expected = "the voxels of a pair of files", "its header, whose name ends with .hdr"
         else:
             return
-    raise UserError.single(
-        "A file cannot be read.",
-        where=str(path),
-        found=found,
-        expected=expected,
-        mend="Correct the path, or replace the file by a whole copy.",
-    )
+    mend = "Correct the path, or replace the file by a whole copy."
+    if path.name.upper() == "DICOMDIR":
+        found, expected, mend = "the table of contents of a CD", "a scan", f"Give the folder: {path.parent}"
+    raise UserError.single("A file cannot be read.", where=str(path), found=found, expected=expected, mend=mend)
 
 
 def _require_affine(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> None:
@@ -295,6 +293,15 @@ def _unreadable(path: Path, error: Exception) -> NoReturn:
     if isinstance(error, RuntimeError):  # SimpleITK's own call stack comes first, a stale errno may come last
         lines = [line for line in lines if not line.startswith("Reason:")][-1:]
     cause = "; ".join(lines) or type(error).__name__
+    content = content_of(path)
+    if content and volume_suffix(path) and volume_suffix(path) not in SUFFIXES_OF[content]:
+        raise UserError.single(
+            "A file cannot be read.",
+            where=str(path),
+            found=f"{content} under a name that ends with {volume_suffix(path)}",
+            expected=f"a name that ends with {name_for(content)}",
+            mend="Rename the file.",
+        ) from error
     raise UserError.single(
         "A file cannot be read.",
         where=str(path),

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 
+from l2s_auto.core.digits import shown
+from l2s_auto.core.errors import some_of
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.io.splits import FOLDS
 from l2s_auto.planning.modality import CT
 
 FEWEST_VOXELS = 10  # of a usual connected piece of a label at the plan's spacing
 MOST_CASES = 0.5  # a label in less than this share of the cases is missing from most
+#: Times the usual size of a voxel, or of this, from which on a case is named.
+ODD = 5.0
 
 
 def warnings_of(fingerprint: Fingerprint, plan: Plan) -> list[str]:
     """Sentences, the most important first."""
     return [
         *unnamed_ct(fingerprint),
+        *odd_spacing(fingerprint),
         *empty_cases(fingerprint),
         *rare_labels(fingerprint),
         *tiny_labels(fingerprint, plan),
         *few_cases(fingerprint),
+    ]
+
+
+def odd_spacing(fingerprint: Fingerprint) -> list[str]:
+    """Cases whose voxels are of quite another size than those of the others: mostly a wrong unit in the header."""
+    sizes = {case.id: float(np.prod(case.spacing)) ** (1 / 3) for case in fingerprint.cases}
+    usual = float(np.median(list(sizes.values())))
+    odd = [f"{name} ({shown(size, 3)} mm)" for name, size in sizes.items() if not 1 / ODD < size / usual < ODD]
+    if not odd or len(sizes) < 3:
+        return []
+    return [
+        f"voxels of quite another size than the usual {shown(usual, 3)} mm in {len(odd)} of {len(sizes)} cases: "
+        f"{some_of(odd, most=5)}. Check the voxel size, and its unit, in the header."
     ]
 
 

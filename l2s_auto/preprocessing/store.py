@@ -214,7 +214,11 @@ def _store_case(case: Case, *, plan: Plan, folder: Path, enrich: Enrich) -> bool
     _write(key_file, key)  # without the sizes of what is stored it is not valid, yet it tells whose the folder is
     image, geometry = None, None
     if case.images:
-        prepared = prepare(read_image(case), plan)
+        scan = read_image(case)
+        try:
+            prepared = prepare(scan, plan)
+        except UserError as error:
+            raise error.of_case(str(case.images[0]), scan.notes) from error
         image, geometry = prepared.image, prepared.geometry
         write_array(place / IMAGE, image)
     labels, affine = read_label_map(case.label)  # behind the image, whose preparation takes the most memory

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from l2s_auto.cli import evaluate
@@ -99,3 +101,13 @@ def test_names_in_two_forms_of_unicode_are_one_name(tmp_path):
     label(tmp_path / "p" / "M\u00fcller.nii.gz")
     label(tmp_path / "r" / "Mu\u0308ller.nii.gz")
     assert evaluate_folders(tmp_path / "p", tmp_path / "r", NAMES)["mean"]["dice"] == 1
+
+
+def test_images_in_place_of_label_maps_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    scan = np.rint(rng.normal(500, 100, (20, 20, 20))).astype(np.int16)
+    for folder, array in (("p", (scan > 500).astype(np.uint8)), ("r", scan)):
+        (tmp_path / folder).mkdir()
+        nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / folder / "a.nii.gz")
+    with pytest.raises(UserError, match=r"a\.nii\.gz: found an image: [\d,]+ values, scattered; expected a label map"):
+        evaluate_folders(tmp_path / "p", tmp_path / "r", {1: "one"})

@@ -39,7 +39,7 @@ def test_scans_without_a_fill_value_are_left_as_they_are(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fill", [-32768, -9999, -3024, -1024, -1, 65535, 32767, 1e30, -1e30, np.finfo(np.float32).min]
+    "fill", [-32768, -9999, -3024, -1024, -1000, -1, 65535, 32767, 1e30, -1e30, np.finfo(np.float32).min]
 )
 @pytest.mark.parametrize("outside", [OUTSIDE, ~BRAIN], ids=["circle", "mask"])
 def test_what_is_outside_becomes_what_a_mask_of_zeros_leaves(fill: float, outside: np.ndarray) -> None:

@@ -94,7 +94,7 @@ def test_hidden_misnamed_and_odd_files_are_named(tmp_path):
     assert found == {
         ".hidden.nii.gz": "a hidden file (its name begins with a dot)",
         **dict.fromkeys(("scan", "scan.gz", "plain"), "it holds NIfTI, but its name does not end with .nii or .nii.gz"),
-        "brain.dat": "it holds NRRD, but its name does not end with .nrrd",
+        "brain.dat": "it holds NRRD, but its name does not end with .nrrd or .nhdr",
         "head.dat": "it holds MetaImage, but its name does not end with .mha or .mhd",
         "IM0001": "it holds DICOM of an older form, but its name does not end with .dcm",
         **dict.fromkeys(
