@@ -55,7 +55,7 @@ def test_a_users_own_augmenter_needs_trust_on_each_call(dataset, tmp_path, capsy
     assert train(dataset, tmp_path / "again", *again) == 0
     capsys.readouterr()
     assert train(dataset, tmp_path / "third", "--iterations", "2", "--init", str(run)) == 2
-    assert f"--trust-code {own}" in capsys.readouterr().err
+    assert f"--trust-code {own}" in " ".join(capsys.readouterr().err.split())
     scans = ["-i", str(dataset / "images"), "-o", str(tmp_path / "out"), "-m", str(run), "--device", "cpu"]
     assert cli.predict(scans) == 2
     assert cli.predict([*scans, "--trust-code", own]) == 0

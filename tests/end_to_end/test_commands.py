@@ -301,8 +301,10 @@ def test_metrics_that_cannot_be_written_are_the_users_error(dataset, tmp_path, c
     options = [*files, "--labels", str(tmp_path / "labels.json")]
     assert cli.evaluate([*options, "-o", str(tmp_path / "taken")]) == 2
     assert "cannot be written" in capsys.readouterr().err
-    assert cli.evaluate(options) == 0
-    assert (dataset / "labels" / "metrics.json").is_file()
+    assert cli.evaluate(options) == 2  # nothing is written among the label maps of a dataset
+    assert not (dataset / "labels" / "metrics.json").exists()
+    assert cli.evaluate([*options, "-o", str(tmp_path / "metrics.json")]) == 0
+    assert (tmp_path / "metrics.json").is_file()
 
 
 def test_a_demo_below_a_file_is_the_users_error(tmp_path, capsys):

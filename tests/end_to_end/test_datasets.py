@@ -87,7 +87,7 @@ def test_an_edited_plan_that_does_not_fit_together_names_the_field(nnunet, tmp_p
     path.write_text(json.dumps({**plan, "patch": [7, 16, 8]}))
     capsys.readouterr()
     assert cli.plan_and_train(arguments) == 2
-    message = capsys.readouterr().err
+    message = " ".join(capsys.readouterr().err.split())
     assert "plan.json, field patch: found [7, 16, 8]; expected patch (7, 16, 8) needs multiples of" in message
 
 
@@ -104,7 +104,7 @@ def test_an_edited_plan_lasts_while_the_dataset_measures_the_same_and_is_kept_wh
     assert cli.plan_and_train(arguments) == 0 and "measure the same" in capsys.readouterr().out
     assert json.loads((run / "plan.json").read_text())["batch"] == 3
     assert cli.plan_and_train([*arguments, "--features", "4"]) == 0
-    assert f"The plan that was there is now {run / 'plan.old.json'}" in capsys.readouterr().out
+    assert f"The plan that was there is now {run / 'plan.old.json'}" in " ".join(capsys.readouterr().out.split())
     assert json.loads((run / "plan.old.json").read_text())["batch"] == 3
 
 
@@ -117,7 +117,7 @@ def test_models_go_on_with_the_plan_that_they_were_begun_with(nnunet, tmp_path, 
     capsys.readouterr()
     again = [*arguments[:-1], "3", "--resume"]
     assert cli.plan_and_train(again) == 2
-    message = capsys.readouterr().err
+    message = " ".join(capsys.readouterr().err.split())
     assert "field spacing: found another value than in the training" in message and "trained_by.json" in message
     (run / "plan.json").unlink()
     (run / "fingerprint.json").unlink()

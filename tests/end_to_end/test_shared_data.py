@@ -44,7 +44,9 @@ def test_label_maps_alone_plan_train_and_predict(tmp_path):
     assert cli.plan_and_train([str(tmp_path / "maps"), "-o", str(run), *options, *SMALL]) == 0
     plan = json.loads((run / "plan.json").read_text())
     assert plan["channels"] == [] and len(plan["pairs"]) > 5 and len(plan["labels"]) > 20
-    nib.save(nib.Nifti1Image(np.asarray(part.dataobj, dtype=np.float32) % 97, part.affine), scan)
+    shades = np.asarray(part.dataobj, dtype=np.float32) % 97
+    noisy = shades + np.random.default_rng(0).normal(0, 2, part.shape).astype(np.float32)
+    nib.save(nib.Nifti1Image(noisy, part.affine), scan)
     assert cli.predict(["-i", str(scan), "-o", str(tmp_path / "out.nii.gz"), "-m", str(run), "--device", "cpu"]) == 0
     found = np.unique(nib.load(tmp_path / "out.nii.gz").dataobj)
     assert set(found.tolist()) <= {label["value"] for label in plan["labels"]}

@@ -12,7 +12,7 @@ def test_once_for_all_folds(dataset, tmp_path, monkeypatch, activation, times):
     folds = []
     monkeypatch.setattr(training, "train_fold", lambda name, *rest, **options: folds.append(name))
     for name in ("remember_model", "write_report"):
-        monkeypatch.setattr(training, name, lambda path: None)
+        monkeypatch.setattr(training, name, lambda path, **options: None)
     recipe = Recipe(
         network=Component(name="unet", options={"activation": activation}),
         hypergradient=Component(name="finite-difference"),
