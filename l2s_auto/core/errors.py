@@ -91,13 +91,17 @@ def some_of(names: Sequence[str], *, most: int = 10) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+#: A disk without room, a quota, and a limit of file sizes.
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
 def disk_is_full(error: BaseException) -> bool:
-    """Whether an error comes from a disk without room, or a quota; libraries wrap it in errors of their own."""
+    """Whether an error comes from a full disk, a quota or a limit of file sizes; libraries wrap it in their own."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        if isinstance(seen, OSError) and seen.errno in _FULL:
             return True
-        if os.strerror(errno.ENOSPC) in str(seen):
+        if any(os.strerror(number) in str(seen) for number in (errno.ENOSPC, errno.EFBIG)):
             return True
         seen = seen.__cause__ or seen.__context__
     return False

@@ -134,7 +134,7 @@ def _mode(values: np.ndarray) -> float:
 
 def _offset(values: np.ndarray) -> int:
     """1024, DICOM's usual, unless the air of the scan lies nearer to 0 than to 24."""
-    air = values[(values < 100) & (values != values.min())]
+    air = values[(values < 100) & (values != values.min()) & (values != 0)]  # either may be padding
     if air.size < 0.02 * values.size:
         return OFFSETS[0]
     return OFFSETS[1] if _mode(air) < 8 else OFFSETS[0]

@@ -200,7 +200,7 @@ class _Search:
         if is_prediction(folder):
             return "results that a prediction wrote"
         if name == "derivatives" or (self._bids and name in bids.NOT_RAW):
-            return "derived data, not scans (BIDS)"
+            return "derived data, not scans (BIDS)" if name == "derivatives" else "a folder that is no subject's (BIDS)"
         if name.startswith("labels"):
             return "a folder of label maps"
         return ""

@@ -12,6 +12,8 @@ _PAIRS = 500_000  # neighbouring voxels that are compared, along each axis
 _FEW = 60  # values: a label map of more of them is looked at more closely
 _MANY = 5_000  # values that a label map given as a scan may have
 _REGIONS = 0.65  # of the neighbours in a label map are equal, at least; in quantised images fewer
+_SOME, _SOLID = 5, 0.86  # values, and equal neighbours among those in between, as only label maps have them:
+_COARSE = 0.55  # then so many neighbours in all are enough, since thin regions of coarse voxels are mostly border
 _SCATTERED = 0.35  # of the neighbours in an image are equal, at most
 
 
@@ -36,7 +38,8 @@ class Look:
         if not self.integers or self.values < 2:
             return False
         if self.values <= _FEW:
-            return self.equal >= _REGIONS
+            solid = self.values >= _SOME and self.within >= _SOLID
+            return self.equal >= (_COARSE if solid else _REGIONS)
         return self.values <= _MANY and min(self.equal, self.within) >= _REGIONS
 
     @property

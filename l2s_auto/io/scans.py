@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +86,17 @@ def _distinct(inventory: Inventory, root: Path, channels: int) -> tuple[list[Sca
         error = UserError.single(
             "Several files stand for the same volume.",
             where=str(same[0].parent),
-            found=found,
+            found=found if _look_different(same) else f"{found} (letters with accents, coded in two ways)",
             expected=f"one file for {printable(name)}",
             mend="Remove or rename the copies.",
         )
         refused.append((Case(id=case_id(joined((*folder, name))), images=tuple(scan.path for scan in group)), error))
     return distinct, refused
+
+
+def _look_different(paths: Sequence[Path]) -> bool:
+    """Whether names differ for the eye: é may be one character, or two."""
+    return len({unicodedata.normalize("NFC", path.name) for path in paths}) == len(paths)
 
 
 def _listing(scans: Sequence[Scan], cases: Sequence[Case], root: Path) -> list[str]:

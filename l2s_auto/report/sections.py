@@ -242,7 +242,7 @@ def next_section(run: RunData, again: Again | None = None) -> str:
         *((f"Train longer, from where it ended, for {hours} a fold in all", one) for one in train_longer(run, again)),
     ]
     if not any(fold.trained for fold in run.folds):
-        commands = commands[3:]
+        commands = [(f"Train, for {hours} a fold in all", command) for _, command in commands[3:]]
     rows = "".join(f"<dt>{escape(what)}</dt><dd><code>{escape(command)}</code></dd>" for what, command in commands)
     return section("What to do next", f"<dl>{rows}</dl>")
 

@@ -97,6 +97,12 @@ def test_nothing_but_a_ct_is_asked_for_its_units() -> None:
     assert is_ct("CT") and is_ct(" ct ") and not is_ct("CT (other units)") and not is_ct("CTA")
 
 
+def test_padding_with_0_does_not_count_as_air() -> None:
+    raw = HU.astype(np.int32) + 1024
+    raw[:3] = 0
+    assert units_of(raw).offset == 1024
+
+
 def test_little_of_a_body_shows_the_offset() -> None:
     few = np.where(BODY & (np.arange(HU.shape[0])[:, None, None] < 8), HU, -1000 + HU % 30) + 1024
     assert units_of(few).kind == "offset"

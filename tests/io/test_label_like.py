@@ -129,3 +129,21 @@ def test_unreadable_files_are_left_to_the_verification(tmp_path) -> None:
 
 def test_bodies_cover_what_they_should() -> None:
     assert (BRAIN & ~BODY).sum() == 0 and 0.2 < OUTSIDE.mean() < 0.4
+
+
+def test_thin_regions_of_coarse_voxels_are_a_label_map() -> None:
+    """Of which nearly half of the neighbours differ, all at the outer border."""
+    rng = np.random.default_rng(0)
+    shells = np.zeros((48, 48, 48), np.uint8)
+    for k in range(60):
+        x, y, z = rng.integers(4, 40, 3)
+        shells[x : x + 4, y : y + 4, z : z + 4] = 1 + k % 7
+    look = look_of(shells)
+    assert look.values == 8 and look.is_label_map
+
+
+@pytest.mark.parametrize("levels", [16, 24])
+def test_an_image_of_few_grey_levels_is_none(levels: int) -> None:
+    image = mri().astype(float)
+    grey = np.rint((image - image.min()) / np.ptp(image) * (levels - 1)).astype(np.int16)
+    assert not look_of(grey).is_label_map
