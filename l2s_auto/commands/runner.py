@@ -78,8 +78,8 @@ def report(error: BaseException, *, command: str, log: Path | None = None, advic
         return INTERNAL_ERROR
     # Whatever else went wrong becomes a log entry and an exit code.
     if disk_is_full(error):
-        full = "The disk is full, or a quota or a limit of file sizes is reached. Free some space, or choose another folder."
-        _say(f"{command}: {full} {advised(advice)}".rstrip())
+        full = "The disk is full, or a quota or a limit of file sizes is reached."
+        _say(f"{command}: {full} Free some space, or choose another folder. {advised(advice)}".rstrip())
         return USER_ERROR
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         what = f"{error.strerror}: {error.filename}" if error.filename else str(error)

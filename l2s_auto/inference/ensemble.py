@@ -11,6 +11,7 @@ from l2s_auto.core.plan import Plan
 from l2s_auto.inference.abreast import windows_abreast
 from l2s_auto.inference.sliding_window import LEFT_RIGHT_AXIS, Windowing, slab_axis
 from l2s_auto.networks.device import fast_dtype
+from l2s_auto.networks.precision import right_in_bfloat16
 
 
 def windowing_of(
@@ -38,7 +39,8 @@ def windowing_of(
         pairs=plan.pair_classes,
         zeros=plan.padding == "zero",
         context=plan.low_resolution is not None,
-        bfloat16=fast_dtype(device) is torch.bfloat16,
+        bfloat16=fast_dtype(device) is torch.bfloat16
+        and right_in_bfloat16(plan.patch, device, plan.topology, differentiated=False),
         abreast=windows_abreast(plan, device) if abreast else 1,
     )
 

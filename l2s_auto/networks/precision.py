@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -15,14 +16,26 @@ from l2s_auto.core.plan import Topology
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def right_in_bfloat16(image: torch.Tensor, topology: Topology) -> bool:
-    """Whether a network of this topology can be differentiated in bfloat16 for this (B, C, *S) image.
+def right_in_bfloat16(
+    shape: Sequence[int], device: torch.device, topology: Topology, *, differentiated: bool = True
+) -> bool:
+    """Whether a network of this topology can compute in bfloat16 for images of *S voxels.
+
+    differentiated  whether its gradients are wanted too
 
     On a CPU PyTorch 2.13 gives whatever was in memory as the gradient of a convolution's weights where a volume has two
-    voxels along its first axis, here or in a lower stage.
+    voxels along its first axis, here or in a lower stage; and on some CPUs as the result of a convolution that makes
+    one voxel of two along the last axis.
     """
-    shrunk = itertools.accumulate((stride[0] for stride in topology.strides), operator.mul)
-    return image.device.type != "cpu" or all(image.shape[2] // times != 2 for times in shrunk)
+    if device.type != "cpu":
+        return True
+    first, last = (
+        [shape[axis] // times for times in itertools.accumulate((s[axis] for s in topology.strides), operator.mul)]
+        for axis in (0, -1)
+    )
+    if any(before == 2 and after == 1 for before, after in itertools.pairwise([shape[-1], *last])):
+        return False
+    return not (differentiated and 2 in first)
 
 
 def keep_first_block_precise(network: nn.Module) -> nn.Module:

@@ -94,7 +94,7 @@ def sample_losses(
 
 def network_logits(parts: Parts, phi: Params, image: torch.Tensor, *, fast: bool) -> torch.Tensor:
     """(B, K, *S); fast: computed in the device's fast precision where it is right, and given in float32."""
-    fast = fast and parts.autocast is not None and right_in_bfloat16(image, parts.plan.topology)
+    fast = fast and parts.autocast is not None and right_in_bfloat16(image.shape[2:], image.device, parts.plan.topology)
     with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=fast):
         logits = call(parts.network, phi, image)
     return logits.float().contiguous() if fast else logits  # in the usual order, for losses of all kinds

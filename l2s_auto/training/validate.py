@@ -35,7 +35,7 @@ from l2s_auto.inference.sliding_window import (
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.volumes import read_label_map
 from l2s_auto.networks import call
-from l2s_auto.networks.precision import keep_first_block_precise
+from l2s_auto.networks.precision import keep_first_block_precise, right_in_bfloat16
 from l2s_auto.preprocessing.geometry import Geometry
 from l2s_auto.preprocessing.pipeline import prepare, restore_slabs
 from l2s_auto.preprocessing.read import read_image
@@ -65,7 +65,8 @@ def network_with(parts: Parts, phi: Params) -> Network:
 
     @torch.no_grad()
     def run(image: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=parts.autocast is not None):
+        right = right_in_bfloat16(image.shape[2:], parts.device, parts.plan.topology, differentiated=False)
+        with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=parts.autocast is not None and right):
             return call(network, phi, image).float()
 
     return run

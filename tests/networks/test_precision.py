@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.plan import Topology
 from l2s_auto.networks import build_network
-from l2s_auto.networks.precision import keep_first_block_precise
+from l2s_auto.networks.precision import keep_first_block_precise, right_in_bfloat16
 from l2s_auto.planning.topology import determine_topology
 
 
@@ -56,3 +57,29 @@ def test_networks_of_another_build_still_run(other):
     image = torch.randn(1, 1, 4, 4, 4)
     expected = other(image)
     torch.testing.assert_close(keep_first_block_precise(other)(image), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "forward", "backward"),
+    [
+        ((16, 16, 16), True, True),
+        ((16, 4, 16), True, True),
+        ((16, 16, 4), False, False),  # 4 -> 2 -> 1 along the last axis
+        ((16, 16, 1), True, True),
+        ((8, 16, 16), True, False),  # 2 along the first axis in the lowest stage
+        ((2, 16, 16), True, False),
+    ],
+)
+def test_bfloat16_is_left_out_on_a_cpu_where_it_is_wrong(shape, forward, backward):
+    strides = ((1, 1, 1), (2, 2, 2 if shape[2] > 1 else 1), (2, 2, 2 if shape[2] > 1 else 1))
+    topology = Topology(
+        features=(8, 16, 32),
+        kernels=((3, 3, 3),) * 3,
+        strides=strides,
+        convolutions_encoder=(2, 2, 2),
+        convolutions_decoder=(2, 2),
+    )
+    cpu = torch.device("cpu")
+    assert right_in_bfloat16(shape, cpu, topology, differentiated=False) is forward
+    assert right_in_bfloat16(shape, cpu, topology) is backward
+    assert right_in_bfloat16(shape, torch.device("cuda"), topology)
