@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.printable import printable
 from l2s_auto.core.types import Case
 from l2s_auto.io.case_files import case_id, channel_of, list_scans, pair_key
+from l2s_auto.io.dicom_select import selected
 from l2s_auto.io.inventory import Inventory, Scan, Unused, describe, relative, take_inventory
-from l2s_auto.io.nested_names import joined, named_cases
-from l2s_auto.io.volumes import SUFFIXES, case_name, volume_suffix
+from l2s_auto.io.nested_names import joined, named_cases, title_of
+from l2s_auto.io.series import Series, sort_folder
+from l2s_auto.io.split_series import join_split_series
+from l2s_auto.io.volumes import SUFFIXES, case_name, files_of, volume_suffix
 
 #: Scans in folders that are listed.
 _LISTED = 40
@@ -27,12 +30,16 @@ class FoundScans:
     refused  cases that cannot be told apart, and why
     unused   what looks like a scan and is not used
     listing  lines about scans that were found in folders, and how their cases are named; empty if there are none
+    notes    name of a case -> what a user should know of it
+    series   selector path of each series of a folder with several -> what it tells of itself
     """
 
     cases: tuple[Case, ...]
     refused: tuple[tuple[Case, UserError], ...] = ()
     unused: tuple[Unused, ...] = ()
     listing: tuple[str, ...] = ()
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    series: Mapping[Path, Series] = field(default_factory=dict)
 
 
 def search_scans(path: str | os.PathLike[str], channels: int, *, skip: Collection[Path] = ()) -> FoundScans:
@@ -47,20 +54,38 @@ def search_scans(path: str | os.PathLike[str], channels: int, *, skip: Collectio
     path = Path(path)
     if os.path.isfile(path):
         return FoundScans((_single(path, channels),))
+    if (one := selected(path)) is not None:
+        return _selected(path, one.folder, channels)
     if not os.path.isdir(path):
         raise _nothing(path, "neither a file nor a folder" if os.path.exists(path) else "nothing")
-    inventory = take_inventory(path, skip=skip)
+    inventory = join_split_series(take_inventory(path, skip=skip, by_series=True), path)
     if not inventory.scans:
         found = " ".join(["no scan in this folder.", *(f"{line}." for line in describe(inventory.unused, path))])
         raise _nothing(path, found.rstrip("."))
     distinct, refused = _distinct(inventory, path, channels)
     cases = named_cases(distinct, path, channels, taken=[case.id for case, _ in refused])
+    said = {scan.path: scan.notes for scan in distinct}
     return FoundScans(
         cases=tuple(sorted(cases, key=lambda case: case.id)),
         refused=tuple(refused),
         unused=inventory.unused,
         listing=tuple(_listing(distinct, cases, path)),
+        notes={
+            case.id: notes for case in cases if (notes := tuple(note for file in case.images for note in said[file]))
+        },
+        series={scan.path: scan.series for scan in distinct if scan.series is not None and scan.is_selected},
     )
+
+
+def _selected(path: Path, folder: Path, channels: int) -> FoundScans:
+    """One series of a folder, with the name that it has among the others."""
+    found = search_scans(folder, channels)
+    for case in found.cases:
+        if case.images == (path,):
+            return replace(found, cases=(case,), refused=(), unused=(), listing=(), series={})
+    files = files_of(path)
+    series = sort_folder(folder, files).scans[0].series if files else None
+    return FoundScans((Case(id=case_id(joined((folder.resolve().name, title_of(series)))), images=(path,)),))
 
 
 def _distinct(inventory: Inventory, root: Path, channels: int) -> tuple[list[Scan], list[tuple[Case, UserError]]]:
@@ -95,7 +120,7 @@ def _distinct(inventory: Inventory, root: Path, channels: int) -> tuple[list[Sca
 
 def _listing(scans: Sequence[Scan], cases: Sequence[Case], root: Path) -> list[str]:
     """What was found in folders, a line a scan, so that a user sees what is going to be segmented, and by what name."""
-    nested = [scan for scan in scans if scan.inside]
+    nested = [scan for scan in scans if scan.inside or scan.is_selected]
     if not nested:
         return []
     names = {path: case.id for case in cases for path in case.images}
@@ -103,7 +128,8 @@ def _listing(scans: Sequence[Scan], cases: Sequence[Case], root: Path) -> list[s
     files = len(nested) - series
     kinds = [f"{series} DICOM series"] if series else []
     kinds += [f"{files} file{'' if files == 1 else 's'}"] if files else []
-    lines = [f"Found {' and '.join(kinds)} in folders below {printable(root)}:"]
+    where = "in folders below" if any(scan.inside for scan in nested) else "in"
+    lines = [f"Found {' and '.join(kinds)} {where} {printable(root)}:"]
     for scan in nested[:_LISTED]:
         about = f" ({printable(scan.series)})" if scan.series is not None else ""
         lines.append(f"  {relative(scan.path, root)}{about}: case {printable(names.get(scan.path, '?'))}")
