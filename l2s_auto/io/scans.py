@@ -70,11 +70,13 @@ def search_scans(path: str | os.PathLike[str], channels: int, *, skip: Collectio
         refused=tuple(refused),
         unused=inventory.unused,
         listing=tuple(_listing(distinct, cases, path)),
-        notes={
-            case.id: notes for case in cases if (notes := tuple(note for file in case.images for note in said[file]))
-        },
+        notes={case.id: notes for case in cases if (notes := _notes(case, said))},
         series={scan.path: scan.series for scan in distinct if scan.series is not None and scan.is_selected},
     )
+
+
+def _notes(case: Case, said: Mapping[Path, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(note for file in case.images for note in said[file]))
 
 
 def _selected(path: Path, folder: Path, channels: int) -> FoundScans:
@@ -83,9 +85,23 @@ def _selected(path: Path, folder: Path, channels: int) -> FoundScans:
     for case in found.cases:
         if case.images == (path,):
             return replace(found, cases=(case,), refused=(), unused=(), listing=(), series={})
-    files = files_of(path)
-    series = sort_folder(folder, files).scans[0].series if files else None
+    if not (files := files_of(path)):
+        raise UserError.single(
+            "There are no scans to segment.",
+            where=str(path),
+            found=f"no file of this DICOM series in {folder}",
+            expected="the SeriesInstanceUID of a series in this folder",
+            mend=f"Choose one of these: {'; '.join(lines)}." if (lines := listed_series(found)) else "Correct the UID.",
+        )
+    scans = sort_folder(folder, files).scans
+    series = scans[0].series if scans else None
     return FoundScans((Case(id=case_id(joined((folder.resolve().name, title_of(series)))), images=(path,)),))
+
+
+def listed_series(found: FoundScans) -> list[str]:
+    """The series of folders with several, each with its selector path."""
+    lines = [f"{printable(path)} ({printable(series)})" for path, series in found.series.items()]
+    return lines[:_LISTED] + [f"and {len(lines) - _LISTED} more"] * (len(lines) > _LISTED)
 
 
 def _distinct(inventory: Inventory, root: Path, channels: int) -> tuple[list[Scan], list[tuple[Case, UserError]]]:
