@@ -189,6 +189,8 @@ def _record(
         "inputs": dict(inputs),
         "seconds": round(seconds, 3),
     }
+    if job.notes:
+        entry["notes"] = list(job.notes)
     error = outcome.error
     if (result := outcome.value) is not None:
         if notes := (*job.notes, *result.notes):

@@ -20,7 +20,7 @@ def read_header(path: Path) -> dicom_reader.Header:
 
 
 def read(path: Path) -> Volume:
-    """(C, X, Y, Z) data in the file's type, affine and notes of a file, a folder of one series, or a selected series."""
+    """(C, X, Y, Z) data in the file's type, affine and notes of a file, a folder of one series or a selected one."""
     return call_isolated(dicom_reader.read, path, seconds=_limit(path))
 
 

@@ -16,7 +16,7 @@ from l2s_auto.io.gunzip import DamagedFile
 
 _INSTANCE, _FRAMES = 0x00080018, 0x00280008
 _TAGS = frozenset({
-    tags.SOP_CLASS, _INSTANCE, tags.MODALITY, tags.DESCRIPTION, tags.SERIES, tags.SERIES_NUMBER, _FRAMES
+    tags.SOP_CLASS, _INSTANCE, tags.MODALITY, tags.DESCRIPTION, tags.SERIES, tags.SERIES_NUMBER, tags.POSITION, _FRAMES
 })  # fmt: skip
 #: Bytes of a value that is looked at, and files that are remembered.
 _MAX_VALUE, _REMEMBERED = 1024, 200_000
@@ -29,12 +29,14 @@ class Look:
     is_complete  whether all elements before the size of the voxels could be read; otherwise values may be missing
     series       its SeriesInstanceUID; empty where there is none
     instance     its SOPInstanceUID
+    position     ImagePositionPatient, as it is written
     """
 
     path: Path
     is_complete: bool = False
     series: str = ""
     instance: str = ""
+    position: str = ""
     sop_class: str = ""
     modality: str = ""
     number: str = ""
@@ -89,6 +91,7 @@ def _look(path: Path, *state: int) -> Look:
         is_complete,
         series=texts.get(tags.SERIES, ""),
         instance=texts.get(_INSTANCE, ""),
+        position=texts.get(tags.POSITION, ""),
         sop_class=texts.get(tags.SOP_CLASS, ""),
         modality=texts.get(tags.MODALITY, "").upper(),
         number=texts.get(tags.SERIES_NUMBER, ""),

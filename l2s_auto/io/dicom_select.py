@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from l2s_auto.io.dicom_look import look
-from l2s_auto.io.folders import files_in, is_dicom_file
+from l2s_auto.io.folders import entries, files_in, is_dicom_file, may_be_dicom
+from l2s_auto.io.unfetched import is_unfetched
 
 _HERE, _BELOW = "series=", "series-below="
 _ORDINARY = re.compile(r"[0-9.]*")
@@ -35,9 +36,25 @@ class Selected:
         places = _folders_below(self.folder) if self.below else [self.folder]
         return [file for place in places for file in files_in(place) if is_dicom_file(file) and self._has(file)]
 
+    def unknown(self) -> list[Path]:
+        """Files beside its own that may be DICOM and do not tell their series: damaged, closed or not fetched."""
+        places = {file.parent for file in self.files()} if self.below else {self.folder}
+        return [path for place in sorted(places) for path in entries(place) if may_belong(path)]
+
     def _has(self, file: Path) -> bool:
         found = look(file)
         return found.series == self.uid and not found.is_lost
+
+
+def may_belong(path: Path) -> bool:
+    """Whether a file may be a slice of any series of its folder, since nobody can tell of which."""
+    if path.name.startswith(".") or os.path.isdir(path):
+        return False
+    if is_dicom_file(path):
+        found = look(path)
+        return found.is_lost and not found.other_kind
+    named = path.suffix.lower() in ("", ".dcm") or path.suffix[1:].isdigit()
+    return may_be_dicom(path) or (named and is_unfetched(path))
 
 
 def selector(folder: Path, uid: str, *, below: bool = False) -> Path:

@@ -51,17 +51,23 @@ def scan_in(folder: Path) -> tuple[list[DicomFile], tuple[str, ...]]:
         _refuse_several(folder, series)
     for file in images:
         require_usable(file, where=file.path)
-    return images, (*_places(folder, images), *_unused(others))
+    return images, (*_notes(folder, images), *_unused(others))
 
 
-def _places(path: Path, images: Sequence[DicomFile]) -> list[str]:
-    """A note where the files of a series lie in several folders."""
-    if (series := selected(path)) is None or not series.below:
-        return []
+def _notes(path: Path, images: Sequence[DicomFile]) -> list[str]:
+    """Of a selected series: what else may be part of it, and whether its files lie in several folders."""
+    notes: list[str] = []
+    if (series := selected(path)) is None:
+        return notes
+    if unknown := [one.name for one in series.unknown()]:
+        what = "a file of its folder cannot be read" if len(unknown) == 1 else "files of its folder cannot be read"
+        notes.append(
+            f"slices may be missing at its ends: {what}, and may be of this series ({some_of(unknown, most=3)})"
+        )
     places = list(dict.fromkeys(file.path.parent.relative_to(series.folder).as_posix() for file in images))
-    if len(places) < 2:
-        return []
-    return [f"its slices lie in {len(places)} folders, and are read as one volume: {some_of(places, most=5)}"]
+    if len(places) > 1:
+        notes.append(f"its slices lie in {len(places)} folders, and are read as one volume: {some_of(places, most=5)}")
+    return notes
 
 
 def _unused(others: Sequence[tuple[Path, str]]) -> tuple[str, ...]:

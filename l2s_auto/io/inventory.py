@@ -14,7 +14,7 @@ from l2s_auto.core.errors import some_of
 from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.printable import printable
 from l2s_auto.io import bids
-from l2s_auto.io.dicom_select import selected
+from l2s_auto.io.dicom_select import may_belong, selected
 from l2s_auto.io.folders import entries, is_closed, is_dicom_file, is_dicom_folder
 from l2s_auto.io.kinds import HEADERS, foreign_suffix, is_system_folder, why_unused
 from l2s_auto.io.places import kind_of
@@ -240,7 +240,8 @@ class _Search:
             else:
                 self.scans.append(Scan(path, inside))
         if dicom:
-            self._dicom(folder, dicom, inside)
+            closed = [path for path in files if path not in taken and may_belong(path)]
+            self._dicom(folder, [*dicom, *(path for path in closed if os.path.isfile(path))], inside)
         names = {path.name.lower() for path in files}
         for path in files:
             if path in taken or path in partners:

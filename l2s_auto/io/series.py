@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from l2s_auto.core.errors import some_of
 from l2s_auto.core.names import path_part
 from l2s_auto.io.dicom_look import Look, look
 from l2s_auto.io.dicom_select import selector
@@ -24,7 +23,8 @@ class Series:
     frames   of the first file
     uid      its SeriesInstanceUID
     looks    at its files; empty where files of several frames are scans of their own
-    damaged  names of files of its folder that do not tell their series
+    unknown  whether files of its folder do not tell their series
+    others   files of its folder without images, and why they are not used, where the folder is the scan
     """
 
     files: int
@@ -33,7 +33,8 @@ class Series:
     description: str = ""
     uid: str = ""
     looks: tuple[Look, ...] = field(default=(), repr=False)
-    damaged: tuple[str, ...] = ()
+    unknown: bool = False
+    others: tuple[tuple[Path, str], ...] = ()
 
     def __str__(self) -> str:
         count = f"{self.frames} frames" if self.frames > 1 else f"{self.files} slice{'' if self.files == 1 else 's'}"
@@ -66,6 +67,7 @@ class DicomFolder:
 def sort_folder(folder: Path, files: Sequence[Path]) -> DicomFolder:
     """The scans of the DICOM files of a folder, each of which is opened once.
 
+    files  those with DICOM's mark or suffix, and others that may be DICOM but cannot be read
     One series is the folder itself, whatever else is in it: the reader says what is wrong. Of several each is a scan,
     and so is each file of several frames. A damaged file that does not tell its series is a scan of its own then, so
     that reading it says what is wrong. Series of one slice each are left together, for the reader to refuse.
@@ -83,7 +85,7 @@ def sort_folder(folder: Path, files: Sequence[Path]) -> DicomFolder:
     groups = dict(sorted(groups.items(), key=lambda item: (_in_order(item[1][0].number), item[0])))
     if not _is_divided(groups, lost):
         every = [one for group in groups.values() for one in group]
-        return DicomFolder((DicomScan(folder, _series(every, lost)),))
+        return DicomFolder((DicomScan(folder, _series(every, lost, unused)),))
     scans = [scan for uid, group in groups.items() for scan in _scans(folder, uid, group, groups, lost)]
     return DicomFolder((*scans, *(DicomScan(one.path) for one in lost)), unused)
 
@@ -110,9 +112,6 @@ def _scans(
     if _stand_alone(group):
         return [DicomScan(one.path, _series([one]) if one.is_complete else None) for one in group]
     notes = []
-    if lost:
-        names = some_of([one.path.name for one in lost], most=3)
-        notes.append(f"slices of it may be missing: damaged files of its folder do not tell their series ({names})")
     alike = sum(len(other) == 1 and _kind(other[0]) == _kind(group[0]) for other in groups.values())
     if len(group) == 1 and alike >= _ALIKE:
         notes.append(
@@ -126,7 +125,7 @@ def _kind(one: Look) -> tuple[str, str, str]:
     return one.number, one.description, one.modality
 
 
-def _series(looks: Sequence[Look], lost: Sequence[Look] = ()) -> Series:
+def _series(looks: Sequence[Look], lost: Sequence[Look] = (), others: Sequence[tuple[Path, str]] = ()) -> Series:
     first = next((one for one in looks if one.is_complete), looks[0] if looks else lost[0])
     uids = {one.series for one in looks}
     return Series(
@@ -136,7 +135,8 @@ def _series(looks: Sequence[Look], lost: Sequence[Look] = ()) -> Series:
         description=path_part(first.description, default="", longest=_LONGEST),
         uid=first.series if len(uids) == 1 else "",
         looks=tuple(looks) if len(uids) == 1 and first.frames == 1 else (),
-        damaged=tuple(one.path.name for one in lost),
+        unknown=bool(lost),
+        others=tuple(others),
     )
 
 

@@ -11,7 +11,7 @@ from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.printable import printable
 from l2s_auto.io.dicom_look import Look
 from l2s_auto.io.dicom_select import dicom_files, selector
-from l2s_auto.io.inventory import Inventory, Scan
+from l2s_auto.io.inventory import Inventory, Scan, Unused
 from l2s_auto.io.volumes import read_header
 
 
@@ -26,23 +26,25 @@ def join_split_series(inventory: Inventory, root: Path) -> Inventory:
         if scan.series is not None and scan.series.looks and scan.series.uid:
             parts.setdefault(scan.series.uid, []).append(scan)
     exchanged: dict[Path, Scan | None] = {}
+    unused = list(inventory.unused)
     for uid, scans in parts.items():
         if len(scans) < 2:
             continue
         check_interrupt()
         if joined := _joined(uid, scans, root):
             exchanged |= {scans[0].path: joined, **{scan.path: None for scan in scans[1:]}}
+            unused += [Unused(*one) for scan in scans if scan.series is not None for one in scan.series.others]
             continue
         exchanged |= {scan.path: _noted(scan, [one for one in scans if one is not scan], root) for scan in scans}
     kept = [exchanged.get(scan.path, scan) for scan in inventory.scans]
     found = sorted((scan for scan in kept if scan is not None), key=lambda scan: (scan.inside, scan.path))
-    return replace(inventory, scans=tuple(found))
+    return replace(inventory, scans=tuple(found), unused=tuple(unused))
 
 
 def _joined(uid: str, scans: Sequence[Scan], root: Path) -> Scan | None:
     """All of them as one scan; None if they are none."""
     every = [one for scan in scans for one in _looks(scan)]
-    if _instances(every) < len(every) or any(scan.series is not None and scan.series.damaged for scan in scans):
+    if _instances(every) < len(every) or any(scan.series is not None and scan.series.unknown for scan in scans):
         return None
     inside = _common([scan.inside for scan in scans])
     path = selector(root.joinpath(*inside), uid, below=True)
@@ -53,17 +55,19 @@ def _joined(uid: str, scans: Sequence[Scan], root: Path) -> Scan | None:
     except UserError:
         return None
     assert scans[0].series is not None
-    series = replace(scans[0].series, files=len(every), looks=tuple(every))
+    series = replace(scans[0].series, files=len(every), looks=tuple(every), others=())
     return Scan(path, inside, series) if shape[2] == len(every) else None
 
 
 def _noted(scan: Scan, others: Sequence[Scan], root: Path) -> Scan:
-    own = {one.instance for one in _looks(scan)}
-    copied = [one for one in others if own & {look.instance for look in _looks(one)}]
-    more = [one for one in others if one not in copied]
+    copied = [one for one in others if _of(scan, "instance") & _of(one, "instance")]
+    placed = [one for one in others if one not in copied and _of(scan, "position") & _of(one, "position")]
+    more = [one for one in others if one not in copied and one not in placed]
     notes = []
     if copied:
         notes.append(f"copies of its slices lie in {_places(copied, root)}")
+    if placed:
+        notes.append(f"slices of its series at the same positions lie in {_places(placed, root)}")
     if more:
         notes.append(f"other slices of its series lie in {_places(more, root)}, and are no part of it")
     return replace(scan, notes=(*scan.notes, *notes))
@@ -71,6 +75,11 @@ def _noted(scan: Scan, others: Sequence[Scan], root: Path) -> Scan:
 
 def _places(scans: Sequence[Scan], root: Path) -> str:
     return some_of([printable(root.joinpath(*scan.inside)) for scan in scans], most=3)
+
+
+def _of(scan: Scan, name: str) -> set[str]:
+    """The values of its slices, such as their SOPInstanceUIDs."""
+    return {value for one in _looks(scan) if (value := getattr(one, name))}
 
 
 def _looks(scan: Scan) -> tuple[Look, ...]:

@@ -24,7 +24,7 @@ from l2s_auto.core.types import Volume
 from l2s_auto.io import dicom, itk, metaimage, mgh, nifti, nrrd
 from l2s_auto.io.atomic import atomic_path
 from l2s_auto.io.dicom_select import Selected, dicom_files, selected
-from l2s_auto.io.folders import is_closed, is_dicom_file, is_dicom_folder
+from l2s_auto.io.folders import is_closed, is_dicom_file, is_dicom_folder, may_be_dicom
 from l2s_auto.io.geometry import is_invertible
 from l2s_auto.io.labels import stored, whole_numbers
 from l2s_auto.io.partner import voxels_of
@@ -237,6 +237,8 @@ def _require_file(path: Path) -> None:
         elif path.stat().st_size == 0:
             found, expected = "an empty file (0 bytes)", "a volume"
         elif not suffix and not is_dicom_file(path):
+            if may_be_dicom(path):
+                _unreadable(path, PermissionError())
             found, expected = f"the name {path.name}", f"a name that ends with one of {', '.join(SUFFIXES)}"
             if path.name.lower().endswith((".img", ".img.gz")):
                 found, expected = "the voxels of a pair of files", "its header, whose name ends with .hdr"
