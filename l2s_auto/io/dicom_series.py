@@ -60,10 +60,8 @@ def _notes(path: Path, images: Sequence[DicomFile]) -> list[str]:
     if (series := selected(path)) is None:
         return notes
     if unknown := [one.name for one in series.unknown()]:
-        what = "a file of its folder cannot be read" if len(unknown) == 1 else "files of its folder cannot be read"
-        notes.append(
-            f"slices may be missing at its ends: {what}, and may be of this series ({some_of(unknown, most=3)})"
-        )
+        what = f"{len(unknown)} file{'' if len(unknown) == 1 else 's'} of its folder cannot be read"
+        notes.append(f"its first or last slices may be missing: {what} ({some_of(unknown, most=3)})")
     places = list(dict.fromkeys(file.path.parent.relative_to(series.folder).as_posix() for file in images))
     if len(places) > 1:
         notes.append(f"its slices lie in {len(places)} folders, and are read as one volume: {some_of(places, most=5)}")

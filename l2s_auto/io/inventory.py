@@ -241,7 +241,8 @@ class _Search:
                 self.scans.append(Scan(path, inside))
         if dicom:
             closed = [path for path in files if path not in taken and may_belong(path)]
-            self._dicom(folder, [*dicom, *(path for path in closed if os.path.isfile(path))], inside)
+            self._dicom(folder, [*dicom, *closed], inside)
+            taken |= {scan.path for scan in self.scans if scan.path in closed}
         names = {path.name.lower() for path in files}
         for path in files:
             if path in taken or path in partners:
