@@ -14,9 +14,10 @@ from l2s_auto.io.dicom_elements import start
 from l2s_auto.io.dicom_kinds import kind_of_object
 from l2s_auto.io.gunzip import DamagedFile
 
-_INSTANCE, _FRAMES = 0x00080018, 0x00280008
+_INSTANCE, _PATIENT, _STUDY, _FRAME_OF_REFERENCE, _FRAMES = 0x00080018, 0x00100020, 0x0020000D, 0x00200052, 0x00280008
 _TAGS = frozenset({
-    tags.SOP_CLASS, _INSTANCE, tags.MODALITY, tags.DESCRIPTION, tags.SERIES, tags.SERIES_NUMBER, tags.POSITION, _FRAMES
+    tags.SOP_CLASS, _INSTANCE, tags.MODALITY, tags.DESCRIPTION, tags.SERIES, tags.SERIES_NUMBER, tags.POSITION,
+    tags.DIRECTIONS, _PATIENT, _STUDY, _FRAME_OF_REFERENCE, _FRAMES,
 })  # fmt: skip
 #: Bytes of a value that is looked at, and files that are remembered.
 _MAX_VALUE, _REMEMBERED = 1024, 200_000
@@ -29,14 +30,18 @@ class Look:
     is_complete  whether all elements before the size of the voxels could be read; otherwise values may be missing
     series       its SeriesInstanceUID; empty where there is none
     instance     its SOPInstanceUID
-    position     ImagePositionPatient, as it is written
+    position     ImagePositionPatient, in 0.01 mm; empty where there is none
+    directions   ImageOrientationPatient, in 0.001; empty where there is none
+    origin       PatientID, StudyInstanceUID and FrameOfReferenceUID
     """
 
     path: Path
     is_complete: bool = False
     series: str = ""
     instance: str = ""
-    position: str = ""
+    position: tuple[float, ...] = ()
+    directions: tuple[float, ...] = ()
+    origin: tuple[str, ...] = ()
     sop_class: str = ""
     modality: str = ""
     number: str = ""
@@ -76,8 +81,8 @@ def _look(path: Path, *state: int) -> Look:
             walker = start(file)
             while walker.left():
                 tag, vr, length = walker.element()
-                if tag > _FRAMES:
-                    is_complete = True
+                if tag > _FRAMES or tag == 0:  # zeros, where a disk or a copy failed
+                    is_complete = tag > 0 and bool(texts)  # a text is no DICOM, whatever its first letters stand for
                     break
                 if tag in _TAGS and length <= _MAX_VALUE:
                     texts[tag] = _text(walker.read(length))
@@ -91,13 +96,23 @@ def _look(path: Path, *state: int) -> Look:
         is_complete,
         series=texts.get(tags.SERIES, ""),
         instance=texts.get(_INSTANCE, ""),
-        position=texts.get(tags.POSITION, ""),
+        position=_numbers(texts.get(tags.POSITION, ""), 2),
+        directions=_numbers(texts.get(tags.DIRECTIONS, ""), 3),
+        origin=tuple(texts.get(tag, "") for tag in (_PATIENT, _STUDY, _FRAME_OF_REFERENCE)),
         sop_class=texts.get(tags.SOP_CLASS, ""),
         modality=texts.get(tags.MODALITY, "").upper(),
         number=texts.get(tags.SERIES_NUMBER, ""),
         description=texts.get(tags.DESCRIPTION, ""),
         frames=int(frames) if frames.isdigit() and len(frames) <= 7 else 1,
     )
+
+
+def _numbers(text: str, digits: int) -> tuple[float, ...]:
+    """Rounded, so that slices can be compared; empty for other text."""
+    try:
+        return tuple(round(float(word), digits) + 0.0 for word in text.split("\\")) if text else ()
+    except ValueError:
+        return ()
 
 
 def _text(value: bytes) -> str:

@@ -44,7 +44,12 @@ def join_split_series(inventory: Inventory, root: Path) -> Inventory:
 def _joined(uid: str, scans: Sequence[Scan], root: Path) -> Scan | None:
     """All of them as one scan; None if they are none."""
     every = [one for scan in scans for one in _looks(scan)]
-    if _instances(every) < len(every) or any(scan.series is not None and scan.series.unknown for scan in scans):
+    origins = {(one.origin, one.modality, one.number) for one in every}
+    if (
+        len(origins) > 1
+        or _instances(every) < len(every)
+        or any(scan.series is not None and scan.series.unknown for scan in scans)
+    ):
         return None
     inside = _common([scan.inside for scan in scans])
     path = selector(root.joinpath(*inside), uid, below=True)
@@ -60,9 +65,12 @@ def _joined(uid: str, scans: Sequence[Scan], root: Path) -> Scan | None:
 
 
 def _noted(scan: Scan, others: Sequence[Scan], root: Path) -> Scan:
-    copied = [one for one in others if _of(scan, "instance") & _of(one, "instance")]
-    placed = [one for one in others if one not in copied and _of(scan, "position") & _of(one, "position")]
-    more = [one for one in others if one not in copied and one not in placed]
+    own = _places_of(scan)
+    planes = {directions for directions, _ in own}
+    copied = [one for one in others if _named(scan) & _named(one)]
+    rest = [one for one in others if one not in copied]
+    placed = [one for one in rest if own and own == _places_of(one)]
+    more = [one for one in rest if any(place[0] in planes for place in _places_of(one) - own)]
     notes = []
     if copied:
         notes.append(f"copies of its slices lie in {_places(copied, root)}")
@@ -77,9 +85,14 @@ def _places(scans: Sequence[Scan], root: Path) -> str:
     return some_of([printable(root.joinpath(*scan.inside)) for scan in scans], most=3)
 
 
-def _of(scan: Scan, name: str) -> set[str]:
-    """The values of its slices, such as their SOPInstanceUIDs."""
-    return {value for one in _looks(scan) if (value := getattr(one, name))}
+def _named(scan: Scan) -> set[str]:
+    """The SOPInstanceUIDs of its slices."""
+    return {one.instance for one in _looks(scan) if one.instance}
+
+
+def _places_of(scan: Scan) -> set[tuple[tuple[float, ...], tuple[float, ...]]]:
+    """(directions, position) of its slices."""
+    return {(one.directions, one.position) for one in _looks(scan) if one.position}
 
 
 def _looks(scan: Scan) -> tuple[Look, ...]:

@@ -190,6 +190,17 @@ def test_slices_with_a_series_each_stay_one_refused_folder(tmp_path):
     )
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 4000, b"<html>an error of the server</html>" * 9, b"\xff" * 4000])
+def test_files_that_only_have_the_name_of_dicom_are_scans_that_fail_alone(tmp_path, content):
+    folder = write_flat(tmp_path / "cd")
+    (folder / "x.dcm").write_bytes(content)
+    found = cases(folder)
+    assert len(found) == 4 and found["x"] == "x.dcm"
+    with pytest.raises(UserError):
+        read_volume(folder / "x.dcm")
+    check(selector(folder, "1.2.5"), expected_affine(positions()), notes=1)
+
+
 @pytest.mark.parametrize("same", [False, True])
 def test_a_damaged_file_of_several_frames_hides_no_other(tmp_path, same):
     for k in range(3):
@@ -245,6 +256,20 @@ def test_halves_with_a_gap_are_told_of_each_other(tmp_path):
     assert [case.id for case in found.cases] == ["A", "B"]
     assert found.notes["A"] == (f"other slices of its series lie in {tmp_path / 'B'}, and are no part of it",)
     assert str(tmp_path / "A") in found.notes["B"][0]
+
+
+def test_one_uid_of_two_patients_joins_nothing(tmp_path):
+    """As of an anonymiser that gives all series one UID."""
+    for name, half in (("A", [0, 1, 2]), ("B", [3, 4, 5])):
+        write_series(tmp_path / name, order=half, change=lambda data, _, name=name: setattr(data, "PatientID", name))
+    assert cases(tmp_path) == {"A": "A", "B": "B"}
+
+
+def test_a_scout_elsewhere_is_no_part_of_the_volume(tmp_path):
+    write_series(tmp_path / "A")
+    write_series(tmp_path / "B", order=[2], directions=PLANES["coronal"])
+    found = search_scans(tmp_path, 1)
+    assert [case.id for case in found.cases] == ["A", "B"] and found.notes == {}
 
 
 def test_copies_stay_two_scans_and_are_told_of_each_other(tmp_path):
