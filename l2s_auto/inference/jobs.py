@@ -164,7 +164,7 @@ def _refuse_several(input: Path, output: Path, found: FoundScans) -> NoReturn:
         where=f"-i {input}",
         found=f"{len(found.cases) + len(found.refused)} scans: {'; '.join(listed_series(found))}",
         expected="one series, or a folder for the results of all",
-        mend=f"Name one of them, such as: l2s_predict {command_line(('-i', path, '-o', output))}",
+        mend=f"Repeat the command with one of them, such as: {command_line(('-i', path, '-o', output))}",
     )
 
 

@@ -48,15 +48,15 @@ def test_a_flat_folder(tmp_path, threshold_model, caplog):
     assert one.skipped == (GOOD[1],)
 
 
-def test_one_series_is_picked_for_a_file_by_the_command_of_the_message(tmp_path, threshold_model):
+def test_one_series_is_picked_for_a_file_by_the_options_of_the_message(tmp_path, threshold_model):
     folder = write_flat(tmp_path / "the cd")
     output = tmp_path / "out" / "x.nii.gz"
     with pytest.raises(UserError, match=r"3 scans: .*series=1\.2\.6 \(6 slices, series 4") as caught:
         predict(folder, output, model=threshold_model, device="cpu")
     words = shlex.split(caught.value.offences[0].mend.partition(": ")[2])
-    assert words == ["l2s_predict", "-i", str(selector(folder, "1.2.5")), "-o", str(output)]
+    assert words == ["-i", str(selector(folder, "1.2.5")), "-o", str(output)]
     for _ in range(2):  # the second time over its own result
-        assert len(predict(words[2], words[4], model=threshold_model, device="cpu").done) == 1
+        assert len(predict(words[1], words[3], model=threshold_model, device="cpu").done) == 1
     np.testing.assert_allclose(nib.load(output).affine, expected_affine(positions()), atol=1e-4)
     with pytest.raises(UserError, match="no file of this DICOM series"):
         predict(selector(folder, "1.9"), output, model=threshold_model, device="cpu")
