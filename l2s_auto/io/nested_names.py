@@ -36,9 +36,7 @@ def named_cases(scans: Sequence[Scan], root: Path, channels: int, *, taken: Coll
     folders and its title.
     """
     chosen = {scan.path: scan for scan in scans if scan.is_selected}
-    of_its_own = [Case(id=name, images=(path,)) for path, name in _titled(list(chosen.values()), root)]
     scans = [scan for scan in scans if scan.path not in chosen]
-    taken = [*taken, *(case.id for case in of_its_own)]
     groups: dict[Folder, list[Path]] = {}
     series = {scan.path for scan in scans if scan.series is not None and os.path.isdir(scan.path)}
     for scan in scans:
@@ -56,7 +54,8 @@ def named_cases(scans: Sequence[Scan], root: Path, channels: int, *, taken: Coll
             is_clear = counts[pair_key(name)] == 1 or files[0] in series
             name = _free(name if is_clear else joined((*folder, name)), used)
         cases.append(Case(id=case_id(name), images=files))
-    return [*cases, *of_its_own]
+    used |= {pair_key(case.id) for case in cases}
+    return [*cases, *_titled(list(chosen.values()), root, used)]
 
 
 def title_of(series: Series | None) -> str:
@@ -65,15 +64,15 @@ def title_of(series: Series | None) -> str:
     return "_".join(kept for word in words if (kept := _ODD.sub("_", word).strip("_.")))
 
 
-def _titled(scans: Sequence[Scan], root: Path) -> list[tuple[Path, str]]:
-    """Selector path and name of each; where two would have the same, the checksum of the UID tells them apart."""
+def _titled(scans: Sequence[Scan], root: Path, used: Collection[str]) -> list[Case]:
+    """The case of each series; where its name is another one's too, or in `used`, the checksum of its UID is added."""
     names = [joined((*(scan.inside or (root.resolve().name,)), title_of(scan.series))) for scan in scans]
     counts = Counter(map(pair_key, names))
     found = []
     for scan, name in zip(scans, names, strict=True):
-        if counts[pair_key(name)] > 1:
+        if counts[pair_key(name)] > 1 or pair_key(name) in used:
             name = f"{name}_{zlib.crc32(os.fsencode(scan.path.name)):08x}"
-        found.append((scan.path, case_id(name)))
+        found.append(Case(id=case_id(name), images=(scan.path,)))
     return found
 
 

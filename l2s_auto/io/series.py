@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.names import path_part
 from l2s_auto.io.dicom_look import Look, look
 from l2s_auto.io.dicom_select import selector
@@ -70,9 +71,12 @@ def sort_folder(folder: Path, files: Sequence[Path]) -> DicomFolder:
     files  those with DICOM's mark or suffix, and others that may be DICOM but cannot be read
     One series is the folder itself, whatever else is in it: the reader says what is wrong. Of several each is a scan,
     and so is each file of several frames. A damaged file that does not tell its series is a scan of its own then, so
-    that reading it says what is wrong. Series of one slice each are left together, for the reader to refuse.
+    that reading it says what is wrong. Parallel slices with a series each are left together, for the reader to refuse.
     """
-    looks = [look(path) for path in files]
+    looks = []
+    for path in files:
+        check_interrupt()
+        looks.append(look(path))
     lost = [one for one in looks if one.is_lost and not one.other_kind]
     others = [one for one in looks if one.other_kind]
     unused = tuple((one.path, one.other_kind) for one in others)
@@ -95,9 +99,17 @@ def _is_divided(groups: dict[str, list[Look]], lost: Sequence[Look]) -> bool:
     if not groups:
         return False
     if len(groups) > 1:
-        return not all(len(group) == 1 and group[0].frames == 1 for group in groups.values())
+        return not _are_slices([one for group in groups.values() for one in group], count=len(groups))
     (group,) = groups.values()
     return _stand_alone(group) and len(group) + len(lost) > 1
+
+
+def _are_slices(looks: Sequence[Look], *, count: int) -> bool:
+    """Whether files of `count` series are one slice each, some of them parallel: perhaps the slices of one scan."""
+    if len(looks) > count or any(one.frames > 1 for one in looks):
+        return False
+    places = {(one.directions, one.position) for one in looks if one.position}
+    return len(places) > len({directions for directions, _ in places})
 
 
 def _stand_alone(group: Sequence[Look]) -> bool:
