@@ -68,7 +68,7 @@ def look(path: Path) -> Look:
         found = os.stat(path)
     except (OSError, ValueError):
         return Look(path)
-    return _look(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return _look(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)

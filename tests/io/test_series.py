@@ -13,6 +13,7 @@ import pytest
 pydicom = pytest.importorskip("pydicom")
 
 from l2s_auto.core.errors import UserError  # noqa: E402
+from l2s_auto.io import dicom_reader  # noqa: E402
 from l2s_auto.io.content import hash_of  # noqa: E402
 from l2s_auto.io.dicom_look import look  # noqa: E402
 from l2s_auto.io.dicom_select import dicom_files, selected, selector  # noqa: E402
@@ -32,7 +33,9 @@ from tests.io.dicom_files import (  # noqa: E402
     write_enhanced,
     write_series,
 )
+from tests.io.test_bad_entries import another_user, needs_root, open_folder  # noqa: E402
 
+__all__ = ["open_folder"]
 REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 
 
@@ -199,6 +202,38 @@ def test_files_that_only_have_the_name_of_dicom_are_scans_that_fail_alone(tmp_pa
     with pytest.raises(UserError):
         read_volume(folder / "x.dcm")
     check(selector(folder, "1.2.5"), expected_affine(positions()), notes=1)
+
+
+def test_pictures_without_a_place_are_a_scan_each(tmp_path):
+    def radiograph(data, k: int) -> None:
+        data.SeriesInstanceUID, data.SeriesNumber, data.Modality = f"1.2.{k + 5}", k, "DX"
+        del data.ImagePositionPatient, data.ImageOrientationPatient
+
+    write_series(tmp_path / "x", sop="1.2.840.10008.5.1.4.1.1.1.1", modality="DX", change=radiograph)
+    assert cases(tmp_path) == {f"x_series_{k}": f"x/series=1.2.{k + 5}" for k in range(SHAPE[2])}
+    assert read_volume(tmp_path / "x" / "series=1.2.6").data.shape == (1, *SHAPE[:2], 1)
+
+
+def test_a_series_never_has_the_name_of_a_file(tmp_path):
+    folder = write_flat(tmp_path / "cd")
+    write_enhanced(folder / "cd_series_3_T1_MPRAGE.dcm", change=of("1.2.8"))
+    found = cases(folder)
+    assert found["cd_series_3_T1_MPRAGE"] == "cd_series_3_T1_MPRAGE.dcm" and len(found) == 4
+
+
+@needs_root
+def test_a_file_that_may_not_be_read_may_be_of_any_series(open_folder):
+    folder = write_flat(open_folder / "cd")
+    (folder / "a0005.dcm").rename(folder / "IM5")
+    dicom_reader.read(selector(folder, "1.2.5"))  # loads what another user may not
+    (folder / "IM5").chmod(0)
+    with another_user():
+        found = search_scans(folder, 1)
+        assert len(found.cases) == 4 and "IM5" in {case.id for case in found.cases}
+        with pytest.raises(UserError, match="no right to read it"):
+            read_volume(folder / "IM5")
+        volume = dicom_reader.read(selector(folder, "1.2.5"))
+    assert volume.data.shape[3] == SHAPE[2] - 1 and "cannot be read (IM5)" in volume.notes[0]
 
 
 @pytest.mark.parametrize("same", [False, True])
