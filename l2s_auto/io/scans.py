@@ -31,7 +31,7 @@ class FoundScans:
     unused   what looks like a scan and is not used
     listing  lines about scans that were found in folders, and how their cases are named; empty if there are none
     notes    name of a case -> what a user should know of it
-    series   selector path of each series of a folder with several -> what it tells of itself
+    series   path of each of several DICOM scans in one folder -> what it tells of itself
     """
 
     cases: tuple[Case, ...]
@@ -71,7 +71,9 @@ def search_scans(path: str | os.PathLike[str], channels: int, *, skip: Collectio
         unused=inventory.unused,
         listing=tuple(_listing(distinct, cases, path)),
         notes={case.id: notes for case in cases if (notes := _notes(case, said))},
-        series={scan.path: scan.series for scan in distinct if scan.series is not None and scan.is_selected},
+        series={
+            scan.path: scan.series for scan in distinct if scan.series is not None and not os.path.isdir(scan.path)
+        },
     )
 
 

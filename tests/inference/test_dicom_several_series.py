@@ -68,6 +68,8 @@ def test_loose_files_of_several_frames_and_a_damaged_one(tmp_path, threshold_mod
     damage(tmp_path / "in" / "m1.dcm")
     summary = predict(tmp_path / "in", tmp_path / "out", model=threshold_model, device="cpu")
     assert summary.done == ("m0", "m2") and [one.case for one in summary.failures] == ["m1"]
+    with pytest.raises(UserError, match=r"m0\.dcm \(6 frames, series 0\); .*m2\.dcm"):
+        predict(tmp_path / "in", tmp_path / "x.nii.gz", model=threshold_model, device="cpu")
 
 
 def test_a_split_series_is_one_case_or_noted(tmp_path, threshold_model):
@@ -76,6 +78,7 @@ def test_a_split_series_is_one_case_or_noted(tmp_path, threshold_model):
     assert summary.done == ("whole_series_3",)
     assert nib.load(tmp_path / "out" / "whole_series_3.nii.gz").shape == SHAPE
     assert any("its slices lie in 2 folders, and are read as one volume: A, B" in note for note in summary.notes)
+    assert predict(tmp_path / "whole", tmp_path / "x.nii.gz", model=threshold_model, device="cpu").done
     split(tmp_path / "gap", [0, 1, 2], [4, 5])
     summary = predict(tmp_path / "gap", tmp_path / "out2", model=threshold_model, device="cpu")
     assert summary.done == ("A", "B") and any("other slices of its series lie in" in note for note in summary.notes)
