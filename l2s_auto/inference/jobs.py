@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from l2s_auto.core.errors import UserError
+from l2s_auto.core.shell import command_line
 from l2s_auto.core.types import Case
+from l2s_auto.io.dicom_select import selected
 from l2s_auto.io.inventory import Unused
-from l2s_auto.io.scans import search_scans
-from l2s_auto.io.volumes import WRITABLE_SUFFIXES, volume_suffix
+from l2s_auto.io.scans import FoundScans, listed_series, search_scans
+from l2s_auto.io.volumes import WRITABLE_SUFFIXES, files_of, volume_suffix
 
 DEFAULT_SUFFIX = ".nii.gz"
 
@@ -19,12 +22,14 @@ DEFAULT_SUFFIX = ".nii.gz"
 class Job:
     """One scan and the file of its segmentation.
 
-    like  the scan whose header the result takes over as far as the formats agree; None for a folder (DICOM)
+    like   the scan whose header the result takes over as far as the formats agree; None for a folder (DICOM)
+    notes  what a user should know of the scan, in addition to what its reader says
     """
 
     case: Case
     output: Path
     like: Path | None
+    notes: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -34,7 +39,8 @@ class Job:
     def is_outdated(self) -> bool:
         """Whether the scan was changed after its segmentation was made."""
         made = self.output.stat().st_mtime
-        return any(os.path.exists(path) and os.path.getmtime(path) > made for path in self.case.images)
+        paths = [file for path in self.case.images for file in ([path] if selected(path) is None else files_of(path))]
+        return any(os.path.exists(path) and os.path.getmtime(path) > made for path in paths)
 
 
 @dataclass(frozen=True)
@@ -56,32 +62,40 @@ class Jobs:
 def find_jobs(input: Path, output: Path, *, channels: int, part: tuple[int, int] = (1, 1)) -> Jobs:
     """Scans below `input` and their outputs; of n parts, the i-th has every n-th scan, beginning with the i-th.
 
-    input, output  both files, or both folders; a DICOM folder goes to either
+    input, output  both files, or both folders; a DICOM folder goes to either, and so does one series of a folder
     Raises UserError if they do not go together, or if results would overwrite scans or each other.
     """
     _check_part(part)
     _check_input(input)
     to_file = _suffix(output) is not None
-    if input.is_file() != to_file and not (input.is_dir() and to_file):
+    is_series = selected(input) is not None
+    if not is_series and input.is_file() != to_file and not (input.is_dir() and to_file):
         _refuse_mixture(input, output)
     _check_output(input, output, to_file=to_file)
     index, count = part
     found = search_scans(input, channels, skip=(output,))
     if to_file:
-        if len(found.cases) != 1 or found.refused or not (input.is_file() or os.path.isdir(found.cases[0].images[0])):
+        if found.series and (len(found.cases) != 1 or found.refused):
+            _refuse_several(input, output, found)
+        if len(found.cases) != 1 or found.refused or not (input.is_file() or _is_series(found.cases[0])):
             _refuse_mixture(input, output)
-        jobs = [_job(found.cases[0], output)] if index == 1 else []
+        jobs = [_job(found.cases[0], output, found)] if index == 1 else []
         return Jobs(output.parent, tuple(jobs), unused=found.unused, listing=found.listing)
-    jobs = [_job(case, output / f"{case.id}{_output_suffix(case)}") for case in found.cases]
-    refused = [(_job(case, output / f"{case.id}{_output_suffix(case)}"), error) for case, error in found.refused]
+    jobs = [_job(case, output / f"{case.id}{_output_suffix(case)}", found) for case in found.cases]
+    refused = [(_job(case, output / f"{case.id}{_output_suffix(case)}", found), error) for case, error in found.refused]
     return Jobs(
         output, tuple(jobs[index - 1 :: count]), tuple(refused[index - 1 :: count]), found.unused, found.listing
     )
 
 
-def _job(case: Case, output: Path) -> Job:
+def _job(case: Case, output: Path, found: FoundScans) -> Job:
     first = case.images[0]
-    return Job(case, output, first if os.path.isfile(first) else None)
+    return Job(case, output, first if os.path.isfile(first) else None, found.notes.get(case.id, ()))
+
+
+def _is_series(case: Case) -> bool:
+    """Whether it is a folder of DICOM files, or one series of such."""
+    return os.path.isdir(case.images[0]) or selected(case.images[0]) is not None
 
 
 def _suffix(path: Path) -> str | None:
@@ -108,7 +122,7 @@ def _check_part(part: tuple[int, int]) -> None:
 
 
 def _check_input(input: Path) -> None:
-    if not input.exists():
+    if selected(input) is None and not input.exists():
         raise UserError.single(
             "The input is not there.",
             where=f"-i {input}",
@@ -120,7 +134,7 @@ def _check_input(input: Path) -> None:
 
 def _check_output(input: Path, output: Path, *, to_file: bool) -> None:
     """Refuse an output that is the input, that is of the other kind, or whose folder cannot be made."""
-    same = output.exists() and output.samefile(input)
+    same = output.exists() and selected(input) is None and output.samefile(input)
     found = None
     if same:
         found = "the same as the input"
@@ -142,7 +156,19 @@ def _check_output(input: Path, output: Path, *, to_file: bool) -> None:
         )
 
 
-def _refuse_mixture(input: Path, output: Path) -> None:
+def _refuse_several(input: Path, output: Path, found: FoundScans) -> NoReturn:
+    """Of a folder with several DICOM series one file cannot be made; each series can be named."""
+    path = next(iter(found.series))
+    raise UserError.single(
+        "Several DICOM series cannot go into one file.",
+        where=f"-i {input}",
+        found=f"{len(found.cases) + len(found.refused)} scans: {'; '.join(listed_series(found))}",
+        expected="one series, or a folder for the results of all",
+        mend=f"Repeat the command with one of them, such as: {command_line(('-i', path, '-o', output))}",
+    )
+
+
+def _refuse_mixture(input: Path, output: Path) -> NoReturn:
     kind = "a folder" if input.is_dir() else "a file"
     known = ", ".join(WRITABLE_SUFFIXES)
     raise UserError.single(

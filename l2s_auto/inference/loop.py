@@ -189,14 +189,16 @@ def _record(
         "inputs": dict(inputs),
         "seconds": round(seconds, 3),
     }
+    if job.notes:
+        entry["notes"] = list(job.notes)
     error = outcome.error
     if (result := outcome.value) is not None:
-        if result.notes:
-            entry["notes"] = list(result.notes)
+        if notes := (*job.notes, *result.notes):
+            entry["notes"] = list(notes)
         error = attempt(partial(record_result, outputs, job, result, entry, model)).error
         if error is None:
             tally.done.append(job.case.id)
-            tally.notes += [(job.case.id, note) for note in result.notes]
+            tally.notes += [(job.case.id, note) for note in (*job.notes, *result.notes)]
             if result.flagged:
                 tally.flagged.append(job.case.id)
             return

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case
+from l2s_auto.io.dicom_select import selected
 from l2s_auto.io.volumes import files_of
 
 
@@ -42,7 +43,7 @@ def as_hashed(paths: Iterable[Path], hashes: dict[str, str | None]) -> Iterator[
 
     UserError, after the body, if one of them was changed meanwhile, so that what was read may be something else.
     """
-    there = [path for path in paths if os.path.isfile(path) or os.path.isdir(path)]  # others may never end
+    there = [path for path in paths if _is_there(path)]  # others may never end
     states = {path: _state(path) for path in there}
     hashes |= {str(path): _hash_or_none(path) for path in there}
     yield
@@ -53,6 +54,10 @@ def as_hashed(paths: Iterable[Path], hashes: dict[str, str | None]) -> Iterator[
     ]
     if changed:
         raise UserError("A scan was changed while it was read.", changed)
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.isfile(path) or os.path.isdir(path) or selected(path) is not None
 
 
 def _state(path: Path) -> list[tuple[str, int, int, int, int]]:

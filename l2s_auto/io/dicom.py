@@ -7,7 +7,7 @@ from pathlib import Path
 
 from l2s_auto.core.types import Volume
 from l2s_auto.io import dicom_reader
-from l2s_auto.io.folders import files_in
+from l2s_auto.io.dicom_select import dicom_files
 from l2s_auto.io.isolated import call_isolated
 
 #: Seconds that a scan may take, and more for each GB: a crashed or hanging reader is ended.
@@ -20,10 +20,9 @@ def read_header(path: Path) -> dicom_reader.Header:
 
 
 def read(path: Path) -> Volume:
-    """(C, X, Y, Z) data in the file's type, affine and notes of a file or of a folder with one DICOM series."""
+    """(C, X, Y, Z) data in the file's type, affine and notes of a file, a folder of one series or a selected one."""
     return call_isolated(dicom_reader.read, path, seconds=_limit(path))
 
 
 def _limit(path: Path) -> float:
-    files = files_in(path) if path.is_dir() else [path]
-    return _SECONDS + _SECONDS_PER_GB * sum(os.path.getsize(file) for file in files) / 1e9
+    return _SECONDS + _SECONDS_PER_GB * sum(os.path.getsize(file) for file in dicom_files(path)) / 1e9

@@ -43,6 +43,9 @@ _MODALITIES = {
     "RTPLAN": "a radiotherapy plan (RTPLAN)",
     "RTDOSE": "a radiotherapy dose (RTDOSE)",
     "RTRECORD": "a radiotherapy treatment record",
+    "PLAN": "a plan",
+    "FID": "spatial fiducials",
+    "HD": "a waveform",
     "REG": "a spatial registration",
     "SEG": "a DICOM segmentation (SEG)",
     "DOC": "an encapsulated document",
@@ -54,13 +57,17 @@ _FILM = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7")  # MPEG, HEVC, SMPTE
 
 def other_than_scan(file: DicomFile) -> str:
     """What the file is, with its article, if it is an object that is never a scan; empty for images."""
-    kind = file.data.text(tags.SOP_CLASS)
+    return kind_of_object(file.data.text(tags.SOP_CLASS), file.data.text(tags.MODALITY))
+
+
+def kind_of_object(kind: str, modality: str) -> str:
+    """As `other_than_scan`, by SOP class and modality."""
     starts = [start for start in _OTHERS if kind == start or kind.startswith(start + ".")]
     if starts:
         return _OTHERS[max(starts, key=len)]
     if kind.startswith(_STORAGE):
         return ""
-    return _MODALITIES.get(file.data.text(tags.MODALITY).upper(), "")
+    return _MODALITIES.get(modality.upper(), "")
 
 
 def unusable(file: DicomFile) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from l2s_auto.io import dicom_file as tags
 from l2s_auto.io.dicom_file import DicomFile
 from l2s_auto.io.dicom_frames import Frame, frames_of, shared_position
 from l2s_auto.io.dicom_grid import Grid, grid_of, refuse
+from l2s_auto.io.dicom_select import selected
 from l2s_auto.io.dicom_series import scan_in, scan_of
 from l2s_auto.io.dicom_voxels import is_inverted, read_voxels
 from l2s_auto.io.gunzip import DamagedFile
@@ -35,7 +36,7 @@ def read_header(path: Path) -> Header:
 
 
 def read(path: Path) -> Volume:
-    """(1, X, Y, Z) data, affine and notes of a file or of a folder with one DICOM series."""
+    """(1, X, Y, Z) data, affine and notes of a file, a folder with one DICOM series, or a selected series."""
     with memory_limit(_MEMORY):
         files, grid = _scan(path)
     with memory_limit(_MEMORY + _MEMORY_FACTOR * sum(file.size().nbytes for file in files)):
@@ -44,7 +45,7 @@ def read(path: Path) -> Volume:
 
 
 def _scan(path: Path) -> tuple[list[DicomFile], Grid]:
-    if path.is_dir():
+    if path.is_dir() or selected(path) is not None:
         files, notes = scan_in(path)
     else:
         file, notes = scan_of(path)
@@ -67,7 +68,7 @@ def _scan(path: Path) -> tuple[list[DicomFile], Grid]:
 
 def _frames(path: Path, files: list[DicomFile], index: int) -> list[Frame]:
     file = files[index]
-    name = file.path.name if path.is_dir() and len(files) > 1 else ""
+    name = file.path.name if len(files) > 1 else ""
     try:
         frames = frames_of(file, index=index, name=name)
     except DamagedFile as error:

@@ -11,6 +11,7 @@ from l2s_auto.io import dicom_file as tags
 from l2s_auto.io.dicom_file import DicomFile, read_file, series_of
 from l2s_auto.io.dicom_grid import refuse
 from l2s_auto.io.dicom_kinds import other_than_scan, unusable
+from l2s_auto.io.dicom_select import dicom_files, selected, selector
 from l2s_auto.io.folders import files_in, is_dicom_file, may_be_dicom
 from l2s_auto.io.gunzip import DamagedFile
 
@@ -19,14 +20,14 @@ _MAX_NEIGHBOURS, _MAX_LISTED = 5000, 8
 
 
 def scan_in(folder: Path) -> tuple[list[DicomFile], tuple[str, ...]]:
-    """The files of the one series of a folder, and notes about DICOM files that are no images.
+    """The files of the one series of a folder, or of a selected series, and notes about DICOM files that are no images.
 
     UserError where a file is damaged, or where there are several series or none.
     """
     images: list[DicomFile] = []
     others: list[tuple[Path, str]] = []
     damaged = []
-    for path in files_in(folder):
+    for path in dicom_files(folder):
         if path.name.upper() == "DICOMDIR" or not (is_dicom_file(path) or may_be_dicom(path)):
             continue
         try:
@@ -50,7 +51,25 @@ def scan_in(folder: Path) -> tuple[list[DicomFile], tuple[str, ...]]:
         _refuse_several(folder, series)
     for file in images:
         require_usable(file, where=file.path)
-    return images, tuple(
+    return images, (*_notes(folder, images), *_unused(others))
+
+
+def _notes(path: Path, images: Sequence[DicomFile]) -> list[str]:
+    """Of a selected series: what else may be part of it, and whether its files lie in several folders."""
+    notes: list[str] = []
+    if (series := selected(path)) is None:
+        return notes
+    if unknown := [one.name for one in series.unknown()]:
+        what = f"{len(unknown)} file{'' if len(unknown) == 1 else 's'} of its folder cannot be read"
+        notes.append(f"its first or last slices may be missing: {what} ({some_of(unknown, most=3)})")
+    places = list(dict.fromkeys(file.path.parent.relative_to(series.folder).as_posix() for file in images))
+    if len(places) > 1:
+        notes.append(f"its slices lie in {len(places)} folders, and are read as one volume: {some_of(places, most=5)}")
+    return notes
+
+
+def _unused(others: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
+    return tuple(
         f"{len(paths)} files of its folder are not used, since each is {kind}: {some_of(paths, most=3)}"
         if len(paths := [path.name for path, other in others if other == kind]) > 1
         else f"{paths[0]} of its folder is not used, since it is {kind}"
@@ -116,6 +135,8 @@ def _refuse_several(folder: Path, series: dict[str, list[DicomFile]]) -> NoRetur
     mend = "Put each series into a folder of its own."
     if all(len(files) == 1 for files in series.values()):
         mend += " If they are the slices of one scan, export it again with one SeriesInstanceUID."
+    else:
+        mend += f" For prediction, one of them can be named by its UID: {selector(folder, next(iter(series)))}"
     raise UserError.single(
         "A folder cannot be read as one scan.",
         where=str(folder),

@@ -14,10 +14,11 @@ from l2s_auto.core.errors import some_of
 from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.printable import printable
 from l2s_auto.io import bids
+from l2s_auto.io.dicom_select import may_belong, selected
 from l2s_auto.io.folders import entries, is_closed, is_dicom_file, is_dicom_folder
 from l2s_auto.io.kinds import HEADERS, foreign_suffix, is_system_folder, why_unused
 from l2s_auto.io.places import kind_of
-from l2s_auto.io.series import Series, look_at
+from l2s_auto.io.series import Series, sort_folder
 from l2s_auto.io.volumes import PAIRS, files_of, volume_suffix
 
 #: Folders within folders, and entries of all of them together, that are looked at.
@@ -38,15 +39,22 @@ IMAGES, LABELS = "images", "labels"
 
 @dataclass(frozen=True)
 class Scan:
-    """A file, or a folder with one DICOM series, that is used.
+    """A file, a folder with one DICOM series, or one of several series (`io/dicom_select.py`), that is used.
 
     inside  names of the folders that lead to it from the folder that is searched; a DICOM folder's own is the last
     series  what a DICOM series tells of itself
+    notes   what a user should know of it
     """
 
     path: Path
     inside: tuple[str, ...] = ()
     series: Series | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_selected(self) -> bool:
+        """Whether it is one series of a folder with several."""
+        return self.series is not None and selected(self.path) is not None
 
     @property
     def folder(self) -> tuple[str, ...]:
@@ -78,7 +86,13 @@ class Inventory:
 
 
 def take_inventory(
-    root: Path, *, ending: str = "", kind: str = IMAGES, depth: int = MAX_DEPTH, skip: Collection[Path] = ()
+    root: Path,
+    *,
+    ending: str = "",
+    kind: str = IMAGES,
+    depth: int = MAX_DEPTH,
+    skip: Collection[Path] = (),
+    by_series: bool = False,
 ) -> Inventory:
     """Look at every entry of a folder, and of the folders in it. UserError if the folder may not be listed.
 
@@ -86,8 +100,9 @@ def take_inventory(
     kind    what is looked for: of images, folders and files that are named as label maps are not used
     depth   of folders within folders that are searched
     skip    folders that are left out, such as that of the results
+    by_series  whether each series of a folder with several is a scan; otherwise such a folder is one, which is refused
     """
-    search = _Search(root, ending=ending, kind=kind, depth=depth, skip=skip)
+    search = _Search(root, ending=ending, kind=kind, depth=depth, skip=skip, by_series=by_series)
     search.run()
     return Inventory(tuple(sorted(search.scans, key=lambda scan: (scan.inside, scan.path))), tuple(search.unused))
 
@@ -125,8 +140,11 @@ def relative(path: Path, root: Path) -> str:
 class _Search:
     """One walk through a folder, breadth first; links to folders come last, and no folder is entered twice."""
 
-    def __init__(self, root: Path, *, ending: str, kind: str, depth: int, skip: Collection[Path]) -> None:
+    def __init__(
+        self, root: Path, *, ending: str, kind: str, depth: int, skip: Collection[Path], by_series: bool
+    ) -> None:
         self.root, self.ending, self.kind, self.depth = root, ending.lower(), kind, depth
+        self.by_series = by_series
         self.scans: list[Scan] = []
         self.unused: list[Unused] = []
         self._skip = {found for path in skip if (found := _identity(path)) is not None}
@@ -222,7 +240,9 @@ class _Search:
             else:
                 self.scans.append(Scan(path, inside))
         if dicom:
-            self._dicom(folder, dicom, inside)
+            closed = [path for path in files if path not in taken and may_belong(path)]
+            self._dicom(folder, [*dicom, *closed], inside)
+            taken |= {scan.path for scan in self.scans if scan.path in closed}
         names = {path.name.lower() for path in files}
         for path in files:
             if path in taken or path in partners:
@@ -248,18 +268,22 @@ class _Search:
         return bids.why_no_scan(path, inside)
 
     def _dicom(self, folder: Path, files: list[Path], inside: tuple[str, ...]) -> None:
-        """One series, or files of several frames, each a scan of its own, or files without images."""
+        """The scans of a folder of DICOM files, and its files without images."""
         if self.ending:
             reason = f"DICOM files, but file_ending in dataset.json is {self.ending}"
             self.unused.append(Unused(folder, reason, len(files)))
             return
-        series = look_at(files)
-        if series.reason:
-            self.unused.append(Unused(folder, series.reason, len(files)))
-        elif series.apart:
-            self.scans.extend(Scan(path, inside, look_at([path])) for path in files)
-        else:
-            self.scans.append(Scan(folder, inside, series))
+        found = sort_folder(folder, files)
+        if not found.scans:
+            for reason in dict.fromkeys(reason for _, reason in found.unused):
+                count = sum(other == reason for _, other in found.unused)
+                self.unused.append(Unused(folder, reason, count))
+            return
+        if not self.by_series and any(selected(one.path) is not None for one in found.scans):
+            self.scans.append(Scan(folder, inside, Series(files=len(files))))
+            return
+        self.unused.extend(Unused(path, reason) for path, reason in found.unused)
+        self.scans.extend(Scan(one.path, inside, one.series, one.notes) for one in found.scans)
 
 
 def _voxels(path: Path) -> bool:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.printable import printable
 from l2s_auto.core.types import Case
 from l2s_auto.io.case_files import case_id, channel_of, list_scans, pair_key
+from l2s_auto.io.dicom_select import selected
 from l2s_auto.io.inventory import Inventory, Scan, Unused, describe, relative, take_inventory
-from l2s_auto.io.nested_names import joined, named_cases
-from l2s_auto.io.volumes import SUFFIXES, case_name, volume_suffix
+from l2s_auto.io.nested_names import joined, named_cases, title_of
+from l2s_auto.io.series import Series, sort_folder
+from l2s_auto.io.split_series import join_split_series
+from l2s_auto.io.volumes import SUFFIXES, case_name, files_of, volume_suffix
 
 #: Scans in folders that are listed.
 _LISTED = 40
@@ -28,12 +31,16 @@ class FoundScans:
     refused  cases that cannot be told apart, and why
     unused   what looks like a scan and is not used
     listing  lines about scans that were found in folders, and how their cases are named; empty if there are none
+    notes    name of a case -> what a user should know of it
+    series   path of each of several DICOM scans in one folder -> what it tells of itself
     """
 
     cases: tuple[Case, ...]
     refused: tuple[tuple[Case, UserError], ...] = ()
     unused: tuple[Unused, ...] = ()
     listing: tuple[str, ...] = ()
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    series: Mapping[Path, Series] = field(default_factory=dict)
 
 
 def search_scans(path: str | os.PathLike[str], channels: int, *, skip: Collection[Path] = ()) -> FoundScans:
@@ -48,20 +55,56 @@ def search_scans(path: str | os.PathLike[str], channels: int, *, skip: Collectio
     path = Path(path)
     if os.path.isfile(path):
         return FoundScans((_single(path, channels),))
+    if (one := selected(path)) is not None:
+        return _selected(path, one.folder, channels)
     if not os.path.isdir(path):
         raise _nothing(path, "neither a file nor a folder" if os.path.exists(path) else "nothing")
-    inventory = take_inventory(path, skip=skip)
+    inventory = join_split_series(take_inventory(path, skip=skip, by_series=True), path)
     if not inventory.scans:
         found = " ".join(["no scan in this folder.", *(f"{line}." for line in describe(inventory.unused, path))])
         raise _nothing(path, found.rstrip("."))
     distinct, refused = _distinct(inventory, path, channels)
     cases = named_cases(distinct, path, channels, taken=[case.id for case, _ in refused])
+    said = {scan.path: scan.notes for scan in distinct}
     return FoundScans(
         cases=tuple(sorted(cases, key=lambda case: case.id)),
         refused=tuple(refused),
         unused=inventory.unused,
         listing=tuple(_listing(distinct, cases, path)),
+        notes={case.id: notes for case in cases if (notes := _notes(case, said))},
+        series={
+            scan.path: scan.series for scan in distinct if scan.series is not None and not os.path.isdir(scan.path)
+        },
     )
+
+
+def _notes(case: Case, said: Mapping[Path, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(note for file in case.images for note in said[file]))
+
+
+def _selected(path: Path, folder: Path, channels: int) -> FoundScans:
+    """One series of a folder, with the name that it has among the others."""
+    found = search_scans(folder, channels)
+    for case in found.cases:
+        if case.images == (path,):
+            return replace(found, cases=(case,), refused=(), unused=(), listing=(), series={})
+    if not (files := files_of(path)):
+        raise UserError.single(
+            "There are no scans to segment.",
+            where=str(path),
+            found=f"no file of this DICOM series in {folder}",
+            expected="the SeriesInstanceUID of a series in this folder",
+            mend=f"Choose one of these: {'; '.join(lines)}." if (lines := listed_series(found)) else "Correct the UID.",
+        )
+    scans = sort_folder(folder, files).scans
+    series = scans[0].series if scans else None
+    return FoundScans((Case(id=case_id(joined((folder.resolve().name, title_of(series)))), images=(path,)),))
+
+
+def listed_series(found: FoundScans) -> list[str]:
+    """The series of folders with several, each with its selector path."""
+    lines = [f"{printable(path)} ({printable(series)})" for path, series in found.series.items()]
+    return lines[:_LISTED] + [f"and {len(lines) - _LISTED} more"] * (len(lines) > _LISTED)
 
 
 def _distinct(inventory: Inventory, root: Path, channels: int) -> tuple[list[Scan], list[tuple[Case, UserError]]]:
@@ -101,7 +144,7 @@ def _look_different(paths: Sequence[Path]) -> bool:
 
 def _listing(scans: Sequence[Scan], cases: Sequence[Case], root: Path) -> list[str]:
     """What was found in folders, a line a scan, so that a user sees what is going to be segmented, and by what name."""
-    nested = [scan for scan in scans if scan.inside]
+    nested = [scan for scan in scans if scan.inside or scan.is_selected]
     if not nested:
         return []
     names = {path: case.id for case in cases for path in case.images}
@@ -109,7 +152,8 @@ def _listing(scans: Sequence[Scan], cases: Sequence[Case], root: Path) -> list[s
     files = len(nested) - series
     kinds = [f"{series} DICOM series"] if series else []
     kinds += [f"{files} file{'' if files == 1 else 's'}"] if files else []
-    lines = [f"Found {' and '.join(kinds)} in folders below {printable(root)}:"]
+    where = "in folders below" if any(scan.inside for scan in nested) else "in"
+    lines = [f"Found {' and '.join(kinds)} {where} {printable(root)}:"]
     for scan in nested[:_LISTED]:
         about = f" ({printable(scan.series)})" if scan.series is not None else ""
         lines.append(f"  {relative(scan.path, root)}{about}: case {printable(names.get(scan.path, '?'))}")

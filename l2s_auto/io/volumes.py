@@ -23,8 +23,9 @@ from l2s_auto.core.limits import MIN_SPACING, WIDEST
 from l2s_auto.core.types import Volume
 from l2s_auto.io import dicom, itk, metaimage, mgh, nifti, nrrd
 from l2s_auto.io.atomic import atomic_path
+from l2s_auto.io.dicom_select import Selected, dicom_files, selected
 from l2s_auto.io.first_bytes import SUFFIXES_OF, content_of, name_for
-from l2s_auto.io.folders import files_in, is_closed, is_dicom_file, is_dicom_folder
+from l2s_auto.io.folders import is_closed, is_dicom_file, is_dicom_folder, may_be_dicom
 from l2s_auto.io.geometry import is_invertible
 from l2s_auto.io.labels import stored, whole_numbers
 from l2s_auto.io.partner import voxels_of
@@ -71,7 +72,10 @@ def files_of_volume(path: PathLike) -> list[Path]:
 
 
 def read_volume(path: PathLike) -> Volume:
-    """A scan as float32. A DICOM series is given as its folder. Raises UserError if it cannot be read."""
+    """A scan as float32. Raises UserError if it cannot be read.
+
+    A DICOM series is given as its folder, or, among others, as `io/dicom_select.py` has it.
+    """
     return _read(Path(path), dtype=np.float32)
 
 
@@ -145,10 +149,10 @@ def channels_of(path: PathLike) -> int | None:
 
 
 def files_of(path: PathLike) -> list[Path]:
-    """The files that hold a volume: itself, the other one of a pair, the files of a DICOM folder."""
+    """The files that hold a volume: itself, the other one of a pair, the files of a DICOM folder or series."""
     path = Path(path)
-    if os.path.isdir(path):
-        return files_in(path)
+    if os.path.isdir(path) or selected(path) is not None:
+        return dicom_files(path)
     if volume_suffix(path) in ITK_SUFFIXES and os.path.isfile(path):  # a pipe is never opened
         with suppress(*_reading_errors()):
             return list(dict.fromkeys((path, _header_of(path).stored.path)))
@@ -212,6 +216,9 @@ def _reading_errors() -> tuple[type[Exception], ...]:
 def _require_file(path: Path) -> None:
     """UserError unless it is a file or folder that may be read; a pipe or a device is never opened."""
     suffix = volume_suffix(path)
+    if (series := selected(path)) is not None:
+        _require_series(path, series)
+        return
     require_fetched(path)
     try:
         mode = path.stat().st_mode
@@ -231,6 +238,8 @@ def _require_file(path: Path) -> None:
         elif path.stat().st_size == 0:
             found, expected = "an empty file (0 bytes)", "a volume"
         elif not suffix and not is_dicom_file(path):
+            if may_be_dicom(path):
+                _unreadable(path, PermissionError())
             found, expected = f"the name {path.name}", f"a name that ends with one of {', '.join(SUFFIXES)}"
             if path.name.lower().endswith((".img", ".img.gz")):
                 found, expected = "the voxels of a pair of files", "its header, whose name ends with .hdr"
@@ -240,6 +249,19 @@ def _require_file(path: Path) -> None:
     if path.name.upper() == "DICOMDIR":
         found, expected, mend = "the table of contents of a CD", "a scan", f"Give the folder: {path.parent}"
     raise UserError.single("A file cannot be read.", where=str(path), found=found, expected=expected, mend=mend)
+
+
+def _require_series(path: Path, series: Selected) -> None:
+    """UserError if a folder has no file of a selected series."""
+    if series.files():
+        return
+    raise UserError.single(
+        "A file cannot be read.",
+        where=str(path),
+        found=f"no DICOM file of this series in {series.folder}",
+        expected="the SeriesInstanceUID of a series in this folder",
+        mend="Correct the UID. Prediction lists the series of a folder with several.",
+    )
 
 
 def _require_affine(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> None:
