@@ -14,10 +14,10 @@ from l2s_auto.io.dicom_elements import start
 from l2s_auto.io.dicom_kinds import kind_of_object
 from l2s_auto.io.gunzip import DamagedFile
 
-_INSTANCE, _PATIENT, _STUDY, _FRAME_OF_REFERENCE, _FRAMES = 0x00080018, 0x00100020, 0x0020000D, 0x00200052, 0x00280008
+_INSTANCE, _STUDY, _FRAME_OF_REFERENCE, _FRAMES = 0x00080018, 0x0020000D, 0x00200052, 0x00280008
 _TAGS = frozenset({
     tags.SOP_CLASS, _INSTANCE, tags.MODALITY, tags.DESCRIPTION, tags.SERIES, tags.SERIES_NUMBER, tags.POSITION,
-    tags.DIRECTIONS, _PATIENT, _STUDY, _FRAME_OF_REFERENCE, _FRAMES,
+    tags.DIRECTIONS, tags.PATIENT, _STUDY, _FRAME_OF_REFERENCE, _FRAMES,
 })  # fmt: skip
 #: Bytes of a value that is looked at, and files that are remembered.
 _MAX_VALUE, _REMEMBERED = 1024, 200_000
@@ -98,7 +98,7 @@ def _look(path: Path, *state: int) -> Look:
         instance=texts.get(_INSTANCE, ""),
         position=_numbers(texts.get(tags.POSITION, ""), 2),
         directions=_numbers(texts.get(tags.DIRECTIONS, ""), 3),
-        origin=tuple(texts.get(tag, "") for tag in (_PATIENT, _STUDY, _FRAME_OF_REFERENCE)),
+        origin=tuple(texts.get(tag, "") for tag in (tags.PATIENT, _STUDY, _FRAME_OF_REFERENCE)),
         sop_class=texts.get(tags.SOP_CLASS, ""),
         modality=texts.get(tags.MODALITY, "").upper(),
         number=texts.get(tags.SERIES_NUMBER, ""),

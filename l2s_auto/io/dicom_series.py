@@ -49,6 +49,8 @@ def scan_in(folder: Path) -> tuple[list[DicomFile], tuple[str, ...]]:
         series.setdefault(file.data.text(tags.SERIES), []).append(file)
     if len(series) > 1:
         _refuse_several(folder, series)
+    if len(patients := {file.data.text(tags.PATIENT): file.path.name for file in images}) > 1:
+        refuse(folder, f"slices of {len(patients)} patients (PatientID) in one series: {some_of([*patients.values()])}")
     for file in images:
         require_usable(file, where=file.path)
     return images, (*_notes(folder, images), *_unused(others))

@@ -324,3 +324,10 @@ def test_bits_that_contradict_each_other_are_shown(tmp_path):
         UserError, match=r"IM0002.dcm: BitsStored 33, HighBit 15, PixelRepresentation 0 in voxels of 16"
     ):
         read_volume(path)
+
+
+def test_slices_of_two_patients_are_no_series(tmp_path):
+    def change(data, k):
+        data.PatientID = "A" if k < 3 else "B"
+
+    refused(write_series(tmp_path / "s", change=change), "slices of 2 patients (PatientID) in one series")
