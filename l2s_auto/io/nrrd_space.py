@@ -86,6 +86,8 @@ def _in_space(fields: dict[str, str], axes: int, domain: list[int]) -> Placed:
     if (given := _units(fields, "space units", n, list(range(n)))) is not None:
         columns, origin = given[1][:, np.newaxis] * columns, given[1] * origin
         frame = _frame(frame, *given)
+        if len(set(given[1][:3])) > 1:
+            notes.append(f"The header gives several units ({shown(fields['space units'])}). Each axis was converted.")
     elif (of_axes := _units(fields, "units", axes, domain)) is not None:
         if len(set(of_axes[1][:3])) > 1:
             raise DamagedFile("different units of its axes, and none of its space, but expected space units")

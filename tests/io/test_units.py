@@ -180,6 +180,8 @@ def test_a_result_has_the_space_of_its_nrrd(tmp_path: Path) -> None:
 def test_axes_of_different_units(tmp_path: Path) -> None:
     path = nrrd(tmp_path / "a.nrrd", 'space units: "mm" "um" "m"', directions="(1,0,0) (0,2000,0) (0,0,0.003)")
     np.testing.assert_allclose(read_grid(path)[1], np.diag([-1.0, -2, 3, 1]), atol=1e-12)
+    (note,) = read_stored(path).notes
+    assert note.startswith("The header gives several units (") and note.endswith("Each axis was converted.")
     write_label_map(tmp_path / "out.nrrd", np.ones((2, 3, 4), int), read_grid(path)[1], like=path)
     np.testing.assert_allclose(read_grid(tmp_path / "out.nrrd")[1], np.diag([-1.0, -2, 3, 1]), atol=1e-12)
 
