@@ -25,6 +25,7 @@ from l2s_auto.preprocessing.read import read_for_fingerprint
 from l2s_auto.training.memory import check_memory, step_memory
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
+from l2s_auto.training.remaining_time import told_seconds
 from l2s_auto.training.run_folder import RunFolder
 from l2s_auto.training.trial import Measured, TrialFailed, try_plan
 
@@ -302,8 +303,11 @@ def with_measurement(plan: Plan, measured: Measured, recipe: Recipe, *, first: M
     if measured.hyper > 1.1 * measured.plain:
         steps += f", one that looks at theta {measured.hyper:.2g} s"
     iterations = recipe.iterations or plan.iterations
-    minutes = sum(stage.seconds(recipe, iterations) for stage in (measured, first) if stage is not None) / 60
-    length = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
+    seconds = sum(stage.seconds(recipe, iterations) for stage in (measured, first) if stage is not None)
+    length = f"about {seconds / 60:.0f} min" if seconds >= 60 else "less than a minute"
+    budget = recipe.time_budget
+    if budget is not None and (recipe.iterations is None or seconds > budget):
+        length = f"at most {told_seconds(budget)}"
     memory = max(stage.memory_gb for stage in (measured, first) if stage is not None)
     told = f"tried on the device: {memory:.2f} GB; a step takes {steps}, training {length}"
     return plan.model_copy(update={"why": {**plan.why, "memory": told}})

@@ -162,6 +162,16 @@ def test_the_table_has_a_line_a_choice_and_its_reason(plan):
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_the_length_that_is_told_is_not_above_the_time_budget(plan):
+    def why(**options):
+        return with_measurement(plan, Measured(1.5, 60.0, 60.0), Recipe(**options)).why["memory"]
+
+    assert "training about 10 min" in why(iterations=10)
+    assert "training at most 7 min" in why(iterations=10, time_budget=420.0)
+    assert "training at most 7 min" in why(time_budget=420.0)
+    assert "training about 10 min" in why(iterations=10, time_budget=4200.0)
+
+
 def test_the_table_tells_of_the_first_network_of_a_cascade(plan):
     early = Early(patch=(4, 4, 4), batch=8, share=0.5)
     low = LowResolution(spacing=(4.0, 4.0, 4.0), patch=plan.patch, batch=2, topology=plan.topology, early=early)
