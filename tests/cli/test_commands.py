@@ -202,7 +202,12 @@ def test_internal_error_ends_with_1_one_line_and_a_log(run_exists, monkeypatch, 
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(28, "No space left on device"), RuntimeError("Error while serializing: I/O: No space left on device")],
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("Error while serializing: I/O: No space left on device"),
+        OSError(27, "File too large"),  # a limit of file sizes
+        RuntimeError("Error while serializing: I/O error: File too large (os error 27)"),
+    ],
 )
 def test_a_full_disk_is_told_without_a_traceback(error, monkeypatch, trained, capsys, tmp_path) -> None:
     monkeypatch.setattr(sys.modules["l2s_auto.training.run"], "plan_and_train", raises(error))

@@ -8,6 +8,7 @@ import unicodedata
 import warnings
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -127,3 +128,23 @@ def test_one_name_in_two_forms_of_unicode_fails_alone(tmp_path, threshold_model)
         pytest.skip("this file system makes them one")
     summary = predict(tmp_path / "in", tmp_path / "out", model=threshold_model, device="cpu")
     assert summary.done == ("b",) and "Several files stand for the same volume" in summary.failures[0].reason
+
+
+def test_names_that_look_the_same_are_told_apart(tmp_path, threshold_model):
+    for name in ("\u00e9.nii.gz", "e\u0301.nii.gz"):
+        write_scan(tmp_path / "in" / name, blocks())
+    if len(list((tmp_path / "in").iterdir())) < 2:
+        pytest.skip("this file system makes them one")
+    predict(tmp_path / "in", tmp_path / "out", model=threshold_model, device="cpu")
+    (row,) = rows(tmp_path / "out" / "failures.csv")
+    assert "coded in two ways" in row["reason"]
+
+
+def test_a_wrong_unit_is_named_where_a_scan_is_too_large(tmp_path, threshold_model):
+    image = nib.Nifti1Image(blocks(), np.diag([4.0, 4.0, 4.0, 1.0]))
+    image.header.set_xyzt_units("meter")
+    (tmp_path / "in").mkdir()
+    nib.save(image, tmp_path / "in" / "a.nii.gz")
+    predict(tmp_path / "in", tmp_path / "out", model=threshold_model, device="cpu")
+    (row,) = rows(tmp_path / "out" / "failures.csv")
+    assert "voxel edges" in row["reason"] and "The header gives distances in metres" in row["reason"]

@@ -44,3 +44,10 @@ def test_nrrd_under_the_name_of_nifti_is_to_be_renamed(tmp_path: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(IMAGE), str(tmp_path / "a.nrrd"))
     with pytest.raises(UserError, match=r"found NRRD under a name that ends with \.nii; .*\.nrrd or \.nhdr"):
         read_stored((tmp_path / "a.nrrd").rename(tmp_path / "b.nii"))
+
+
+def test_the_table_of_contents_of_a_cd_is_no_scan(tmp_path: Path) -> None:
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(UserError, match=r"the table of contents of a CD; expected a scan\. Give the folder: ") as it:
+        read_stored(tmp_path / "DICOMDIR")
+    assert str(tmp_path) in str(it.value)

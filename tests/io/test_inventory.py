@@ -323,3 +323,14 @@ def test_files_of_several_frames_are_scans_of_their_own(tmp_path):
         volume.SetMetaData("0008|0060", "CT")
         sitk.WriteImage(volume, str(tmp_path / f"{name}.dcm"))
     assert names(tmp_path) == {"a": "a.dcm", "b": "b.dcm"}
+
+
+def test_folders_that_are_no_subjects_of_a_bids_dataset_are_named(tmp_path: Path) -> None:
+    for place in ("sub-1/anat/sub-1_T1w", "sourcedata/raw", "derivatives/made"):
+        image(tmp_path / f"{place}.nii.gz")
+    (tmp_path / "dataset_description.json").write_text("{}", encoding="utf-8")
+    found = {one.path.name: one.reason for one in take_inventory(tmp_path).unused}
+    assert found == {
+        "derivatives": "derived data, not scans (BIDS)",
+        "sourcedata": "a folder that is no subject's (BIDS)",
+    }

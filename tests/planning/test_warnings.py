@@ -51,3 +51,15 @@ def test_cases_in_which_nothing_is_labelled(fingerprint_of):
     first = fingerprint.cases[0].model_copy(update=nothing)
     text = told(fingerprint.model_copy(update={"cases": (first, *fingerprint.cases[1:])}))
     assert "nothing is labelled in 1 of 6 cases" in text and first.id in text
+
+
+def test_a_case_whose_voxels_are_of_quite_another_size(fingerprint_of):
+    def of(odd):
+        spacings = [(1.0, 1.0, 1.0)] * 5 + [(odd, odd, odd)]
+        return told(fingerprint_of(shapes=[(36, 50, 35)] * 6, spacings=spacings, means=MEANS, stds=MEANS))
+
+    assert "another size" not in of(2.0) + of(0.5)
+    last = fingerprint_of(shapes=[(36, 50, 35)] * 6, means=MEANS, stds=MEANS).cases[-1].id
+    for odd in (10.0, 0.1):
+        text = of(odd)
+        assert f"than the usual 1 mm in 1 of 6 cases: {last} ({odd:g} mm)" in text and "its unit" in text
