@@ -24,8 +24,8 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients.differentiate import leaves
 from l2s_auto.networks.device import fast_dtype
+from l2s_auto.training.batches import augment, draw_batch
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.draws import augment, draw_synthetic
 from l2s_auto.training.step import first_order_update
 
 
@@ -49,14 +49,14 @@ def parts_of(name: str, patch: tuple[int, ...], features: tuple[int, ...], devic
 
 def update_seconds(parts: Parts, rounds: int) -> float:
     """One first-order update of the network on a batch that is there already."""
-    state, clean = initial_state(parts), draw_synthetic(parts).clean
+    state, clean = initial_state(parts), draw_batch(parts).clean
     batch = Batch(clean.image, clean.target)
     return seconds(lambda: first_order_update(parts, state, batch, rate_scale=1.0), rounds=rounds, device=parts.device)
 
 
 def augmenter_seconds(parts: Parts, rounds: int) -> dict[str, float]:
     """Draw, forward with the scale that networks read, and both passes."""
-    drawn, theta = draw_synthetic(parts), initial_state(parts).theta
+    drawn, theta = draw_batch(parts), initial_state(parts).theta
     image = drawn.clean.image
 
     def forward() -> torch.Tensor:

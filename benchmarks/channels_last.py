@@ -20,8 +20,8 @@ from common import finish, machine, parser
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.networks import channels_last
 from l2s_auto.networks.device import fast_dtype
+from l2s_auto.training.batches import draw_plain
 from l2s_auto.training.build import build_parts, initial_state
-from l2s_auto.training.draws import draw_plain
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.step import loss_gradients
 

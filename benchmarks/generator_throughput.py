@@ -40,8 +40,8 @@ from l2s_auto.synthesis.resolution import ResolutionRanges, blurring, sampling
 from l2s_auto.synthesis.texture import texture
 from l2s_auto.synthesis.thin import warp_labels
 from l2s_auto.synthesis.view import ViewRanges
+from l2s_auto.training.batches import MARGIN, draw_batch, draw_noise
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.draws import MARGIN, draw_noise, draw_synthetic
 from l2s_auto.training.step import synthetic_step
 
 EDGE = 96
@@ -177,7 +177,7 @@ def share_of_iteration(parts: Parts, rounds: int) -> dict[str, float]:
     plan, device = parts.plan, parts.device
     state = initial_state(parts)
     boxes = parts.sampler.sample(plan.batch, plan.patch, margin=MARGIN).enriched
-    drawn = draw_synthetic(parts)
+    drawn = draw_batch(parts)
 
     def iteration() -> None:
         synthetic_step(parts, state, rate_scale=1.0)

@@ -28,8 +28,8 @@ from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.hypergradients.differentiate import inner, norm
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.planning.topology import determine_topology
+from l2s_auto.training.batches import draw_batch, draw_real
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.draws import draw_real, draw_synthetic
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.step import TwoPasses, synthetic_step
 
@@ -64,7 +64,7 @@ def make_parts(
         make_plan(topology, patch, batch),
         recipe,
         make_cases(patch),
-        augmenter=METHODS[method]().augmenter(),
+        method=METHODS[method](),
         device=device,
         autocast=autocast,
     )
@@ -132,7 +132,7 @@ def errors(setting: str, given, queue) -> None:
         state = synthetic_step(parts, state, rate_scale=1.0).state
     rows: dict[str, dict[str, float]] = {}
     for _ in range(given.batches):
-        problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts))
+        problem = TwoPasses(parts, draw_batch(parts), draw_real(parts))
         given = (problem, state.phi, state.theta, parts.rule, state.inner_state)
         exact = HYPERGRADIENTS["unrolled"]()(*map(to_double, given)).theta_grad
         for name, estimator in HYPERGRADIENTS.items():

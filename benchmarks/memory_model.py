@@ -71,7 +71,7 @@ def measure(row: str, size: str, device_name: str, steps: int, queue) -> None:
     plan = make_plan(topology, patch, batch).model_copy(update={"spacing": spacing})
     cases = make_cases(patch)
     before = present(device)
-    parts = build_parts(plan, recipe, cases, augmenter=method.augmenter(), device=device)
+    parts = build_parts(plan, recipe, cases, method=method, device=device)
     state = initial_state(parts)
     estimate = plan_memory_gb(plan, step_memory(recipe, hyper_steps=method.hyper_steps)) * 1e3
     state.step = 1  # iteration 0 is a hyper-step of every schedule

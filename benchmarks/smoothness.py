@@ -34,8 +34,8 @@ from l2s_auto.hypergradients.finite_steps import moved, step_size
 from l2s_auto.hypergradients.two_pass import SyntheticPass, TwoPass
 from l2s_auto.hypergradients.unrolled import Unrolled
 from l2s_auto.report.style import FONTS, LIGHT, caption, new_figure, png_bytes
+from l2s_auto.training.batches import DrawnBatch, draw_batch, draw_real
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.draws import Synthetic, draw_real, draw_synthetic
 from l2s_auto.training.step import TwoPasses, synthetic_step
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def trained(activation: str, seed: int, iterations: int, device: torch.device) -
     return parts, state
 
 
-def hyper_step(parts: Parts, state: TrainState, synthetic: Synthetic, scans: Batch, dtype: torch.dtype) -> HyperStep:
+def hyper_step(parts: Parts, state: TrainState, synthetic: DrawnBatch, scans: Batch, dtype: torch.dtype) -> HyperStep:
     """u and the synthetic pass of one hyper-step in a precision."""
     clean = replace(synthetic.clean, image=synthetic.clean.image.to(dtype))
     noise = {name: value.to(dtype) for name, value in synthetic.noise.items()}
@@ -150,7 +150,7 @@ def measure_errors(activation: str, iterations: int, device: torch.device) -> di
     for seed in range(NETWORKS):
         parts, state = trained(activation, seed, iterations, device)
         for _ in range(BATCHES):
-            synthetic, scans = draw_synthetic(parts), draw_real(parts)
+            synthetic, scans = draw_batch(parts), draw_real(parts)
             truth = exact(hyper_step(parts, state, synthetic, scans, torch.float64))
             for precision, rows in errors.items():
                 step = hyper_step(parts, state, synthetic, scans, getattr(torch, precision))
@@ -169,9 +169,7 @@ def measure_share(activation: str, iterations: int, device: torch.device) -> dic
     squares = []
     for seed in range(NETWORKS):
         parts, state = trained(activation, seed, iterations, device)
-        steps = (
-            hyper_step(parts, state, draw_synthetic(parts), draw_real(parts), torch.float64) for _ in range(BATCHES)
-        )
+        steps = (hyper_step(parts, state, draw_batch(parts), draw_real(parts), torch.float64) for _ in range(BATCHES))
         squares.append(sum(kinks_share_squared(step, random) for step in steps) / BATCHES)
     mean, error = torch.tensor(squares).mean().item(), torch.tensor(squares).std().item() / NETWORKS**0.5
     share = max(mean, 0.0) ** 0.5

@@ -44,7 +44,7 @@ def measure(row: str, arguments: tuple, queue: multiprocessing.Queue) -> None:
         make_plan(plain_topology(features), patch, batch),
         recipe,
         make_cases(patch),
-        augmenter=method.augmenter(),
+        method=method,
         device=device,
         autocast=fast_dtype(device) if fast else None,
     )

@@ -20,8 +20,8 @@ from common import finish, machine, parser
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.networks.device import fast_dtype
+from l2s_auto.training.batches import augment, draw_batch, draw_maps, draw_plain, draw_real, make_plain
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.draws import augment, draw_maps, draw_plain, draw_real, draw_synthetic, make_plain
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.step import hyper_step, loss_gradients, network_loss, phi_step, synthetic_step
 
@@ -74,7 +74,7 @@ def parts_of(name: str, device: torch.device) -> Parts:
 def measure(name: str, device: torch.device, *, kernels: bool) -> dict[str, object]:
     parts = parts_of(name, device)
     state = initial_state(parts)
-    synthetic = draw_synthetic(parts, state.theta)
+    synthetic = draw_batch(parts, state.theta)
     image = augment(parts, state.theta, synthetic)
     batch = Batch(image, synthetic.clean.target)
     grads, _ = loss_gradients(parts, state.phi, batch)
@@ -86,7 +86,7 @@ def measure(name: str, device: torch.device, *, kernels: bool) -> dict[str, obje
         "random numbers": lambda: parts.generator.draw(parts.plan.batch, parts.random),
         "deformation": lambda: parts.generator.layout(maps, draw),
         "rendering": lambda: parts.generator.render(layout, draw),
-        "synthetic batch": lambda: draw_synthetic(parts, state.theta),
+        "synthetic batch": lambda: draw_batch(parts, state.theta),
         "images of a plain iteration, one by one": no_grad(lambda: make_plain(parts, state.theta, maps)),
         "images of a plain iteration": lambda: draw_plain(parts, state.theta),
         "augmenter": lambda: augment(parts, state.theta, synthetic),

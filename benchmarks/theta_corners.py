@@ -56,7 +56,7 @@ def parts_from(problem: Problem, corner: Point, options: dict | None) -> Parts:
     parts = build_parts(problem.plan, recipe, problem.maps, device=problem.device)
     scans = make_sampler(problem.scans, problem.plan, seed=problem.seed, device=problem.device)
     generator = generator_of(problem.plan, shares_of(corner.prior), PLAIN, problem.device)
-    return replace(parts, generator=generator, scans=scans, wide=None)
+    return replace(parts, generator=generator, scans=scans, randomised=None)
 
 
 def run_one(problem: Problem, start: tuple[Point, str]) -> dict:

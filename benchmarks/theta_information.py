@@ -27,8 +27,8 @@ from l2s_auto.experiments.recovery.problem import make_parts
 from l2s_auto.experiments.recovery.run import SPACING
 from l2s_auto.hypergradients.matching import flat, unflat
 from l2s_auto.networks.device import choose_device
+from l2s_auto.training.batches import DrawnBatch, draw_batch, draw_pair
 from l2s_auto.training.build import Parts, initial_state
-from l2s_auto.training.draws import Synthetic, draw_pair, draw_synthetic
 from l2s_auto.training.methods.matched import FIGURES, Matched, effects
 from l2s_auto.training.step import loss_gradients, synthetic_step
 
@@ -46,7 +46,7 @@ def trained(parts: Parts, iterations: int) -> TrainState:
     return state
 
 
-def gradient(method: Matched, parts: Parts, state: TrainState, images: Synthetic, theta: Params) -> torch.Tensor:
+def gradient(method: Matched, parts: Parts, state: TrainState, images: DrawnBatch, theta: Params) -> torch.Tensor:
     """(N,) of the synthetic loss by the weights, without the further figures that are matched beside it."""
     return method.seen(parts, state, images, theta, torch.zeros((), device=parts.device))[:-FIGURES]
 
@@ -61,7 +61,7 @@ def collect(parts: Parts, state: TrainState, batches: int, every: int) -> dict[s
     jacobians: list[list[torch.Tensor]] = [[], []]
     for number in range(batches):
         scans, twins = draw_pair(parts)
-        others = draw_synthetic(parts)
+        others = draw_batch(parts)
         rows["real"].append(flat(loss_gradients(parts, state.phi, scans)[0]))
         for name, images in (("twins", twins), ("others", others)):
             rows[name].append(gradient(method, parts, state, images, state.theta))

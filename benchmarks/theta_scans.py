@@ -45,7 +45,7 @@ class ScanProblem:
         recipe = Recipe(augmenter=augmenter, hypergradient=Component(name="finite-difference-central"), seed=self.seed)
         parts = build_parts(self.plan, recipe, self.learn, device=self.device)
         generator = make_generator(self.plan, shares_of(point.prior), device=self.device)
-        return replace(parts, generator=generator, wide=None)  # theta changes all images alike
+        return replace(parts, generator=generator, randomised=None)  # theta changes all images alike
 
     def score(self, parts: Parts, phi: Params) -> dict[str, float]:
         """Mean Dice of the held-out scans, as they are and inverted."""

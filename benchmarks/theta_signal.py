@@ -22,8 +22,8 @@ from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_model
 from l2s_auto.networks.device import choose_device, fast_dtype
 from l2s_auto.preprocessing.store import open_case
+from l2s_auto.training.batches import draw_batch, draw_real
 from l2s_auto.training.build import Parts, build_parts, initial_state
-from l2s_auto.training.draws import draw_real, draw_synthetic
 from l2s_auto.training.step import TwoPasses, replace_state, synthetic_step, theta_step
 
 
@@ -42,7 +42,7 @@ def collect(parts: Parts, given) -> list[dict[str, torch.Tensor]]:
         state = replace_state(synthetic_step(parts, state, rate_scale=1.0).state, step=step + 1)
     found = []
     for step in range(given.steps):
-        problem = TwoPasses(parts, draw_synthetic(parts), draw_real(parts))
+        problem = TwoPasses(parts, draw_batch(parts), draw_real(parts))
         made = parts.hypergradient(problem, state.phi, state.theta, parts.rule, state.inner_state)
         found.append(made.theta_grad)
         state = replace_state(state, phi=made.phi, inner_state=made.inner_state, step=given.plain + step + 1)

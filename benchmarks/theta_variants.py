@@ -17,8 +17,8 @@ from l2s_auto.hypergradients.directions import solved
 from l2s_auto.hypergradients.finite_steps import moved, step_size
 from l2s_auto.hypergradients.two_pass import SyntheticPass
 from l2s_auto.synthesis.intensity import Shares, draw_mixture
+from l2s_auto.training.batches import DrawnBatch, augment, draw_batch, draw_pair, draw_real
 from l2s_auto.training.build import Parts, initial_state
-from l2s_auto.training.draws import Synthetic, augment, draw_pair, draw_real, draw_synthetic
 from l2s_auto.training.step import TwoPasses, loss_gradients, network_loss, replace_state, synthetic_step
 
 LEAP = 0.1  # difference of the share between two branches
@@ -138,20 +138,20 @@ def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float
     given, all_real = problem.given, []
     variants = {name: VARIANTS[name] for name in getattr(given, "variants", VARIANTS)}
     rows: dict = {name: [] for name in variants}
-    fixed: list[tuple[Synthetic, Batch]] = []
+    fixed: list[tuple[DrawnBatch, Batch]] = []
     for _ in range(given.groups):
         reals, synthetics, twins = [], [], []
         for _ in range(given.batches):
             scans, paired = draw_pair(parts)
             reals.append(loss_gradients(parts, state.phi, scans)[0])
             twins.append(loss_gradients(parts, state.phi, as_seen(parts, state.theta, paired))[0])
-            made = draw_synthetic(parts)
+            made = draw_batch(parts)
             synthetics.append(loss_gradients(parts, state.phi, as_seen(parts, state.theta, made))[0])
         r, s, t = mean_of(reals), mean_of(synthetics), mean_of(twins)
         all_real.append(r)
         found: dict[str, list] = {name: [] for name in variants}
         for _ in range(given.batches):
-            made = draw_synthetic(parts)
+            made = draw_batch(parts)
             fixed.append((made, as_seen(parts, state.theta, made)))
             own = loss_gradients(parts, state.phi, fixed[-1][1])[0]
             seen = Seen(parts, state, r, s, t, own, scale)
@@ -168,11 +168,11 @@ def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float
 
 
 @torch.no_grad()
-def as_seen(parts: Parts, theta: Params, made: Synthetic) -> Batch:
+def as_seen(parts: Parts, theta: Params, made: DrawnBatch) -> Batch:
     return Batch(augment(parts, theta, made), made.clean.target)
 
 
-def along(parts: Parts, state: TrainState, u: Params, made: Synthetic) -> list[float]:
+def along(parts: Parts, state: TrainState, u: Params, made: DrawnBatch) -> list[float]:
     """d<u, s>/d(noise, bias, prior) on a synthetic batch."""
     scans = Batch(made.clean.image, made.clean.target)  # not looked at
     hyper = TwoPasses(parts, made, scans)
@@ -185,7 +185,7 @@ def along(parts: Parts, state: TrainState, u: Params, made: Synthetic) -> list[f
     return [by_noise, by_bias, by_prior]
 
 
-def families(parts: Parts, made: Synthetic) -> tuple[Synthetic, Synthetic]:
+def families(parts: Parts, made: DrawnBatch) -> tuple[DrawnBatch, DrawnBatch]:
     """The same batch with all images after the prior, and with none, all else being equal."""
     generator, pair = parts.generator, []
     seed = int(torch.randint(2**31, (1,), generator=parts.random))
@@ -203,7 +203,7 @@ def families(parts: Parts, made: Synthetic) -> tuple[Synthetic, Synthetic]:
 
 
 @torch.no_grad()
-def slope_along(parts: Parts, state: TrainState, u: Params, made: Synthetic) -> float:
+def slope_along(parts: Parts, state: TrainState, u: Params, made: DrawnBatch) -> float:
     """<u, d(synthetic loss)/d(phi)>, by a central difference of the loss."""
     seen = as_seen(parts, state.theta, made)
     h = step_size(1e-3, state.phi, u)

@@ -132,7 +132,7 @@ class Problem:
         parts = build_parts(self.plan, recipe, self.maps, device=self.device)
         scans = make_sampler(self.scans, self.plan, seed=self.seed, device=self.device)
         generator = generator_of(self.plan, shares_of(point.prior), PLAIN, self.device)
-        return replace(parts, generator=generator, scans=scans, wide=None)  # theta changes all images alike
+        return replace(parts, generator=generator, scans=scans, randomised=None)  # theta changes all images alike
 
     @torch.no_grad()
     def score(self, parts: Parts, phi: Params) -> dict[str, float]:

@@ -41,6 +41,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
         if is_first_process():
             warm_up(WORKERS_NEED)
         from l2s_auto.core.component import Component
+        from l2s_auto.core.composition import uniform
         from l2s_auto.core.recipe import Recipe
         from l2s_auto.planning.choices import Choices
         from l2s_auto.report.verdict import finds_nothing
@@ -54,7 +55,9 @@ def plan_and_train(arguments: Arguments = None) -> int:
             estimator = args.hypergradient or Recipe().hypergradient.name
             given["hypergradient"] = Component(name=estimator, options=options)
         if args.contrasts == "random":
-            given |= {"prior_share": 0.0, "reversed_share": 0.0}
+            given["families"] = uniform()
+        elif args.families is not None:
+            given["families"] = args.families
         if args.missing_channels:
             given["missing_share"] = MISSING_SHARE
         options = {"checkpointing": True} if args.checkpointing else {}

@@ -36,6 +36,16 @@ def build_augmenter(component: Component, **given: Any) -> Any:
     return compose(component, AUGMENTERS, **given)
 
 
+def changes_mixture(augmenter: Any) -> bool:
+    """Whether its `mixture` does anything, so that images are rendered from what that gives."""
+    return bool(getattr(augmenter, "changes_mixture", False))
+
+
+def learns_share(augmenter: Any) -> bool:
+    """Whether its `own_share` gives the fraction of real-like images."""
+    return bool(getattr(augmenter, "learns_share", False))
+
+
 __all__ = [
     "AUGMENTERS",
     "AugmenterModule",
@@ -51,4 +61,6 @@ __all__ = [
     "Rician",
     "Share",
     "build_augmenter",
+    "changes_mixture",
+    "learns_share",
 ]

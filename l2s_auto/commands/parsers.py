@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from l2s_auto import __version__
 from l2s_auto.commands import values
+from l2s_auto.core.composition import FAMILIES
 from l2s_auto.core.folding import WIDTH, folded
 from l2s_auto.core.registered import METHODS
 
@@ -97,7 +98,13 @@ def plan_and_train() -> Parser:
         "of the synthetic images: most like those of the real scans (usual), or all at random, for scans that look "
         "unlike any of yours (default: %(default)s)"
     )
-    add("--contrasts", choices=("usual", "random"), default="usual", help=contrasts)
+    looks = parser.add_mutually_exclusive_group()
+    looks.add_argument("--contrasts", choices=("usual", "random"), default="usual", help=contrasts)
+    families = (
+        "fractions of the families of training images, which sum to 1, e.g. real-like=0.6,random-curve=0.4; families: "
+        f"{', '.join(FAMILIES)} (default: the method's)"
+    )
+    looks.add_argument("--families", type=values.families, metavar="F", help=families)
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
     estimators = (
         "unrolled, forward, finite-difference, finite-difference-central, or an import path package.module:Class "

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from l2s_auto.core.composition import parsed
 from l2s_auto.core.limits import MAX_SECONDS, MIN_SPACING, MOST_FEATURES, WIDEST
 
 #: Largest whole number that every library takes as a seed or a count.
@@ -45,6 +46,14 @@ def path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("found nothing; expected a path. Is a variable of the shell empty?")
     return Path(text)
+
+
+def families(text: str) -> dict[str, float]:
+    """Fractions of the families of training images."""
+    try:
+        return parsed(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"found {text!r}; {error}") from error
 
 
 def duration(text: str) -> float:

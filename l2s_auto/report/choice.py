@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from l2s_auto.core.composition import uniform
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, mean_of_changed
 from l2s_auto.evaluation.recommendation import Scores, recommendation
 from l2s_auto.io.json_files import read_json
@@ -105,9 +106,17 @@ def _method(path: Path) -> str:
     recipe = _read(path / "recipe.json")
     parts = [recipe.get(part) for part in ("method", "augmenter")]
     method, augmenter = (str(part.get("name", "?")) if isinstance(part, Mapping) else "?" for part in parts)
-    if method == "learn2synth" and recipe.get("prior_share") == 0 and recipe.get("reversed_share") == 0:
+    if method == "learn2synth" and _random_contrasts(recipe):
         method = "learn2synth-random"
     return method if augmenter == "parametric" or not method.startswith("learn2synth") else f"{method}:{augmenter}"
+
+
+def _random_contrasts(recipe: Mapping[str, Any]) -> bool:
+    """Whether all images have random contrasts; earlier recipes said so by shares."""
+    families = recipe.get("families")
+    if isinstance(families, Mapping):
+        return set(families) == set(uniform())
+    return recipe.get("prior_share") == 0 and recipe.get("reversed_share") == 0
 
 
 def _same(path: Path, other: Path) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from l2s_auto.core.composition import as_text, uniform
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.shell import command_line
 from l2s_auto.core.trust import OPTION, is_import_path
@@ -104,8 +105,10 @@ def options_of(recipe: Recipe) -> list[str]:
         found += [OPTION, name]
     if direction := recipe.hypergradient.options.get("direction"):
         found += ["--direction", str(direction)]
-    if recipe.prior_share == 0 and recipe.reversed_share == 0:
+    if recipe.families == uniform():
         found += ["--contrasts", "random"]
+    elif recipe.families is not None:
+        found += ["--families", as_text(recipe.families)]
     for name, option in NUMBERS.items():
         if (value := getattr(recipe, name)) != getattr(usual, name):
             found += [option, str(value)]

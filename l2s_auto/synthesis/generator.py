@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 
+from l2s_auto.core.composition import REAL_LIKE, Composition
+from l2s_auto.core.constants import constant
 from l2s_auto.core.plan import GenerationPlan
 from l2s_auto.core.separable import along_axes
 from l2s_auto.core.types import Batch
@@ -19,9 +22,10 @@ from l2s_auto.synthesis.deform import (
     refine,
     warp_image,
 )
-from l2s_auto.synthesis.drawn import Drawn, normal
+from l2s_auto.synthesis.drawn import Drawn, joined, normal
+from l2s_auto.synthesis.families import FROM_SCANS, RENDERED, Known
 from l2s_auto.synthesis.flips import partners
-from l2s_auto.synthesis.intensity import Mixture, PriorTensors, Shares, draw_mixture, gamma, paint
+from l2s_auto.synthesis.intensity import Mixture, PriorTensors, gamma, paint, rescale
 from l2s_auto.synthesis.resolution import Resolution, ResolutionRanges, blurring, draw_resolution, sampling
 from l2s_auto.synthesis.texture import Texture, TextureRanges, draw_texture, texture
 from l2s_auto.synthesis.thin import warp_labels
@@ -40,14 +44,32 @@ from l2s_auto.synthesis.view import (
 
 @dataclass(frozen=True)
 class Draw(Drawn):
-    """All that is random in a batch of images; the same draw gives the same images. gamma (B, C) exponents."""
+    """All that is random in a batch of images rendered from label maps; the same draw gives the same images.
 
+    families  of each image
+    gamma     (B, C) exponents
+    """
+
+    families: tuple[str, ...]
     deformation: Deformation
     mixture: Mixture
     texture: Texture
     resolution: Resolution
     view: View
     gamma: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ScanDraw(Drawn):
+    """All that is random in a batch of images made of real scans.
+
+    families  of each image
+    values    family -> what it draws, for all images of the batch
+    """
+
+    families: tuple[str, ...]
+    deformation: Deformation
+    values: Mapping[str, Mapping[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -72,8 +94,8 @@ class Ranges:
     gamma: float = 0.3
 
 
-#: Of images that are to look like the real ones: how scanners differ is the augmenter's to learn, and what is left here
-#: is what one scanner does from scan to scan.
+#: Of real-like images: how scanners differ is the augmenter's to learn, and what is left here is what one scanner does
+#: from scan to scan.
 NEAR = Ranges(
     resolution=ResolutionRanges(partial=0.0, blur=0.0, thick=0.0),
     gamma=0.05,
@@ -81,14 +103,14 @@ NEAR = Ranges(
 
 
 class Generator:
-    """Clean synthetic images from boxes of the enriched label map, in 2D or 3D.
+    """Clean images from boxes of the enriched label map, and from boxes of real scans, in 2D or 3D.
 
     spacing      edges of a voxel, in the unit of all lengths of `ranges`: in training, the finest edge (`relative`)
     shape        voxels of the images
-    shares       families of class intensities; all uniform without a prior
+    composition  fractions of the families of images
     ranges       widths of the fixed randomness
-    near         resolution and gamma of images that are to look like the real ones, where there are others too; None:
-                 `NEAR` with the usual ranges, and no others with given ones
+    near         resolution and gamma of real-like images; None: `NEAR` with the default ranges, and no others with
+                 given ones
     pairs        output classes (left, right)
     flips        whether images may be mirrored along the first axis, left to right; pairs are exchanged
     """
@@ -100,7 +122,7 @@ class Generator:
         channels: int,
         spacing: tuple[float, ...],
         shape: tuple[int, ...],
-        shares: Shares,
+        composition: Composition,
         device: torch.device,
         ranges: Ranges | None = None,
         near: Ranges | None = None,
@@ -108,50 +130,46 @@ class Generator:
         flips: bool = False,
     ) -> None:
         self.channels, self.spacing, self.shape = channels, spacing, shape
-        self.shares, self.flips = shares, flips
-        self.structures, self.tissues = generation.structures, generation.tissues
+        self.composition, self.flips = composition, flips
         self.near = near or (NEAR if ranges is None else ranges)
         self.ranges = ranges or Ranges()
         self.class_of = torch.tensor([label.generation_class for label in generation.enriched], device=device)
         self.target_of = torch.tensor([label.target for label in generation.enriched], device=device)
         partner = torch.tensor(partners(generation, pairs), device=device)
         self._tables = torch.stack([torch.cat([table, table[partner]]) for table in (self.class_of, self.target_of)])
-        self.prior = _prior_tensors(generation, channels, device)
         self.strips = strippable(generation)
-        self._air = _among(air_classes(generation), generation.classes, device)
+        self.known = Known(
+            channels=channels,
+            spacing=spacing,
+            structures=generation.structures,
+            tissues=generation.tissues,
+            air=_among(air_classes(generation), generation.classes, device),
+            prior=_prior_tensors(generation, channels, device),
+        )
         self._bare = _among(unlabelled_classes(generation), generation.classes, device)
 
-    def draw(
-        self, batch: int, generator: torch.Generator, *, shares: Shares | None = None, own: bool | None = None
-    ) -> Draw:
-        """Everything random for `batch` images.
+    def draw(self, families: Sequence[str] | int, generator: torch.Generator) -> Draw:
+        """Everything random for images of these families, all rendered from label maps.
 
-        shares  families of class intensities, other than the generator's
-        own     whether all images, or none, are to look like the real ones; None: as the shares have it
+        families  of each image, equal ones next to each other; a number: of so many, as the composition has them
         """
-        ranges, shape, spacing = self.ranges, self.shape, self.spacing
-        shares = shares or self.shares
+        if isinstance(families, int):
+            start = torch.rand((), generator=generator, device=generator.device).item()
+            families = self.composition.of_batch(families, start)
+        ranges, shape, spacing, batch = self.ranges, self.shape, self.spacing, len(families)
         deformation = draw_deformation(batch, shape, spacing, ranges.deformation, generator, flips=self.flips)
-        mixture = draw_mixture(
-            batch,
-            self.channels,
-            self.structures,
-            generator,
-            tissues=self.tissues,
-            prior=self.prior,
-            shares=shares,
-            air=self._air,
-            own=own,
-        )
+        runs = [(name, len(list(run))) for name, run in groupby(families)]
+        mixture = joined([RENDERED[name].mixture(count, self.known, generator) for name, count in runs])
         resolution = draw_resolution(batch, shape, spacing, ranges.resolution, generator)
-        gamma = normal(batch, self.channels, generator=generator)
-        if (like_real := mixture.own) is None:
-            gamma = ranges.gamma * gamma
-        else:
+        gamma = ranges.gamma * normal(batch, self.channels, generator=generator)
+        if REAL_LIKE in families:
             near = draw_resolution(batch, shape, spacing, self.near.resolution, generator)
-            resolution = Resolution.of_either(like_real, near, resolution)
-            gamma = torch.where(like_real[:, None], self.near.gamma, ranges.gamma) * gamma
+            is_near = constant(tuple(name == REAL_LIKE for name in families), generator.device, torch.bool)
+            resolution = Resolution.of_either(is_near, near, resolution)
+            near_gamma = self.near.gamma * normal(batch, self.channels, generator=generator)
+            gamma = torch.where(is_near[:, None], near_gamma, gamma)
         return Draw(
+            families=tuple(families),
             deformation=deformation,
             mixture=mixture,
             texture=draw_texture(batch, self.channels, shape, ranges.texture, generator),
@@ -160,27 +178,45 @@ class Generator:
             gamma=torch.exp(gamma),
         )
 
+    def draw_scans(self, families: Sequence[str], generator: torch.Generator) -> ScanDraw:
+        """Everything random for images of these families, all made of real scans, equal ones next to each other."""
+        count = len(families)
+        deformation = draw_deformation(
+            count, self.shape, self.spacing, self.ranges.deformation, generator, flips=self.flips
+        )
+        values = {name: FROM_SCANS[name].draw(count, self.known, generator) for name in dict.fromkeys(families)}
+        return ScanDraw(tuple(families), deformation, values)
+
     @torch.no_grad()
-    def layout(self, boxes: torch.Tensor, draw: Draw, *, cropped: bool = True) -> Layout:
+    def from_scans(self, scans: torch.Tensor, boxes: torch.Tensor, draw: ScanDraw) -> Batch:
+        """(B, C, *box) scans and (B, *box) their enriched labels -> image (B, C, *shape), in the scale that the network
+        reads, and target (B, *shape).
+        """
+        layout = self.layout(boxes, draw)
+        scans = warp_image(scans, refine(self._coarse(scans.shape[2:], draw), self.shape))
+        images, first = [], 0
+        for name, run in groupby(draw.families):
+            some = slice(first, first := first + len(list(run)))
+            values = {key: value[some] for key, value in draw.values[name].items()}
+            images.append(FROM_SCANS[name](scans[some], layout.classes[some], values, self.known))
+        return Batch(rescale(torch.cat(images)), layout.target)
+
+    @torch.no_grad()
+    def layout(self, boxes: torch.Tensor, draw: Draw | ScanDraw) -> Layout:
         """(B, *box) enriched labels -> where each class is in the images, and what the network is to find.
 
-        cropped  whether the target ends with the field of view, as that of a rendered image does
+        The target of a rendered image ends with its field of view.
         """
         coarse = self._coarse(boxes.shape[1:], draw)
         boxes = boxes.to(torch.uint8 if len(self.class_of) <= 256 else torch.int16)
         enriched = warp_labels(boxes, refine(coarse, self.shape), jacobian(coarse, self.shape)).to(torch.int32)
         flip = draw.deformation.flip.to(torch.int32).view(-1, *[1] * len(self.shape))
-        return self._looked_up(enriched + flip * len(self.class_of), draw, cropped=cropped)
+        return self._looked_up(enriched + flip * len(self.class_of), draw.view.cuts if isinstance(draw, Draw) else None)
 
     @torch.no_grad()
     def undeformed(self, boxes: torch.Tensor, draw: Draw) -> Layout:
         """(B, *shape) enriched labels as they are, neither deformed nor mirrored; the draw's field of view holds."""
-        return self._looked_up(boxes.to(torch.int32), draw, cropped=True)
-
-    @torch.no_grad()
-    def warp(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """(B, C, *box) images -> (B, C, *shape), deformed as `layout` deforms the labels."""
-        return warp_image(images, refine(self._coarse(images.shape[2:], draw), self.shape))
+        return self._looked_up(boxes.to(torch.int32), draw.view.cuts)
 
     def render(self, layout: Layout, draw: Draw, mixture: Mixture | None = None) -> torch.Tensor:
         """Images of a layout: (B, C, *shape) in [0, 1], differentiable in the mixture.
@@ -203,12 +239,12 @@ class Generator:
         layout = self.layout(boxes, draw)
         return Batch(self.render(layout, draw), layout.target)
 
-    def _looked_up(self, index: torch.Tensor, draw: Draw, *, cropped: bool) -> Layout:
-        """Indices into the enriched labels, or their partners after them -> layout."""
+    def _looked_up(self, index: torch.Tensor, cuts: torch.Tensor | None) -> Layout:
+        """Indices into the enriched labels, or their partners after them -> layout; cuts: of the field of view."""
         classes, target = (table.index_select(0, index.flatten()).view_as(index) for table in self._tables)
-        return Layout(classes, target * seen(draw.view.cuts, self.shape) if cropped else target)
+        return Layout(classes, target if cuts is None else target * seen(cuts, self.shape))
 
-    def _coarse(self, box: torch.Size, draw: Draw) -> torch.Tensor:
+    def _coarse(self, box: torch.Size, draw: Draw | ScanDraw) -> torch.Tensor:
         return coarse_positions(draw.deformation, shape=self.shape, box=tuple(box), spacing=self.spacing)
 
     def _in_air(self, layout: Layout, view: View, mixture: Mixture) -> Mixture:
@@ -218,7 +254,7 @@ class Generator:
             stripped = stripped & (labelled >= LABELLED)
         else:
             stripped = torch.zeros_like(stripped)
-        return with_air(mixture, view, air=self._air, bare=self._bare, stripped=stripped)
+        return with_air(mixture, view, air=self.known.air, bare=self._bare, stripped=stripped)
 
 
 def _among(classes: Sequence[int], count: int, device: torch.device) -> torch.Tensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from l2s_auto.augmenters import AugmenterModule, Randomised, build_augmenter
+from l2s_auto.augmenters import AugmenterModule, Randomised, build_augmenter, learns_share
 from l2s_auto.core.component import build
+from l2s_auto.core.composition import RANDOM_CURVE, REAL_LIKE, Composition
 from l2s_auto.core.digits import relative
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
@@ -23,15 +25,16 @@ from l2s_auto.optimisers import OPTIMISERS
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
-from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.checkpoint import SEPARATOR
 from l2s_auto.training.data import BoxSampler
 from l2s_auto.training.replay import Replay
 from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
 
-#: Of a training that learns theta: what the rest, uniform images, and those with dark and bright exchanged leave.
-USUAL = Shares(prior=0.6, reversed=0.15)
+#: Of a training that learns theta. A scan is never learned from as it is.
+LEARNED = {REAL_LIKE: 0.6, RANDOM_CURVE: 0.4}
+#: Of the same training: fraction for the last phase, on scans as they are.
+HOME = 0.125
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Parts:
     """Everything that a step is made of. Nothing in it changes but the random generators, and what `replay` remembers.
 
     autocast  dtype of first-order passes through the network; None = the weights' own
-    wide      scanners of all kinds, for the images that are not to look like the real ones; None: there are none
+    randomised  scanners of all kinds, for rendered images that are not real-like; None: there are none
     scans     real cases that move theta, where they are others than those that images are made from
     context   (C, *S) image on the plan's grid -> (1, *S) what a cascade's first network finds; None: no cascade, or its
               first network is not trained yet
@@ -61,10 +64,23 @@ class Parts:
     device: torch.device
     autocast: torch.dtype | None
     team: Team = ALONE
-    wide: AugmenterModule | None = None
+    randomised: AugmenterModule | None = None
     scans: BoxSampler | None = None
     context: Callable[[np.ndarray], np.ndarray] | None = None
     replay: Replay = field(default_factory=Replay)
+
+
+class ImageSource(Protocol):
+    """What a method says of the images that the network learns from.
+
+    families  fractions of the families of images, where a recipe has none
+    """
+
+    families: Mapping[str, float]
+
+    def augmenter(self) -> AugmenterModule | None:
+        """The method's own augmenter, with nothing to learn; None: the recipe's."""
+        ...
 
 
 def check_names(module: torch.nn.Module, *, kind: str, name: str) -> None:
@@ -99,15 +115,13 @@ def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
     return augmenter
 
 
-def family_shares(recipe: Recipe, *, learned: bool) -> Shares:
-    """Families of the class intensities that the generator draws.
+def composition_for(plan: Plan, recipe: Recipe, families: Mapping[str, float]) -> Composition:
+    """Fractions of the families of images: the recipe's, or else the method's.
 
-    learned  whether there is a theta, which is learned on images that are to look like the real ones
+    families  the method's
     """
-    usual = USUAL if learned else Shares()
-    prior = usual.prior if recipe.prior_share is None else recipe.prior_share
-    turned = usual.reversed if recipe.reversed_share is None else recipe.reversed_share
-    return Shares(prior=prior, reversed=min(turned, 1 - prior))
+    chosen = Composition(families if recipe.families is None else recipe.families)
+    return chosen if plan.generation.priors else chosen.without_scans_statistics()
 
 
 def make_loss(plan: Plan, recipe: Recipe) -> Loss:
@@ -131,14 +145,14 @@ def make_sampler(cases: Sequence[StoredCase], plan: Plan, *, seed: int, device: 
     return BoxSampler(cases, target_of=targets, rng=np.random.default_rng(seed), device=device)
 
 
-def make_generator(plan: Plan, shares: Shares, *, device: torch.device) -> Generator:
-    """What draws clean images from the plan's label maps."""
+def make_generator(plan: Plan, composition: Composition, *, device: torch.device) -> Generator:
+    """What draws clean images from the plan's label maps and scans."""
     return Generator(
         plan.generation,
         channels=plan.input_channels,
         spacing=relative(plan.spacing),
         shape=plan.patch,
-        shares=shares,
+        composition=composition,
         device=device,
         pairs=plan.pair_classes,
         flips=plan.flips,
@@ -150,7 +164,7 @@ def build_parts(
     recipe: Recipe,
     cases: Sequence[StoredCase],
     *,
-    augmenter: AugmenterModule | None = None,
+    method: ImageSource | None = None,
     device: torch.device,
     autocast: torch.dtype | None = None,
     team: Team = ALONE,
@@ -158,17 +172,19 @@ def build_parts(
 ) -> Parts:
     """Make every part; seeds PyTorch's global generator, from which the weights are drawn.
 
-    augmenter  the method's own, with nothing to learn, instead of the recipe's; it changes all images alike
+    method     what images are made of, where the recipe does not say; None: of a training that learns theta. If it has
+               an augmenter of its own, with nothing to learn, that one changes all rendered images alike
     context    what the first network of a cascade finds
     """
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
     network = make_network(plan, recipe).to(device)
-    shares, wide = family_shares(recipe, learned=augmenter is None), None
+    composition, randomised = composition_for(plan, recipe, LEARNED if method is None else method.families), None
+    augmenter = None if method is None else method.augmenter()
     if augmenter is None:
         augmenter = make_augmenter(plan, recipe)
-        several = 0 < shares.prior < 1 or getattr(augmenter, "learns_share", False)
-        wide = Randomised().to(device) if several and plan.generation.priors else None
+        several = 0 < composition[REAL_LIKE] < composition.rendered or learns_share(augmenter)
+        randomised = Randomised().to(device) if several and plan.generation.priors else None
     augmenter = augmenter.to(device)
     return Parts(
         plan=plan,
@@ -180,13 +196,13 @@ def build_parts(
         outer_rule=build(recipe.outer_optimiser, OPTIMISERS, kind="outer optimiser"),
         schedule=build(recipe.schedule, SCHEDULES, kind="schedule"),
         hypergradient=make_hypergradient(recipe),
-        generator=make_generator(plan, shares, device=device),
+        generator=make_generator(plan, composition, device=device),
         sampler=make_sampler(cases, plan, seed=recipe.seed, device=device),
         random=random,
         device=device,
         autocast=autocast,
         team=team,
-        wide=wide,
+        randomised=randomised,
         context=context,
     )
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from l2s_auto.augmenters import AugmenterModule, build_augmenter
+from l2s_auto.augmenters import AugmenterModule, build_augmenter, changes_mixture, learns_share
 from l2s_auto.core.component import build, require, resolve
+from l2s_auto.core.composition import ORIGINAL, REAL_LIKE
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan
 from l2s_auto.core.recipe import Recipe
@@ -22,7 +23,7 @@ from l2s_auto.training.methods.matched import Matched, require_few
 from l2s_auto.training.schedule import SCHEDULES
 
 #: What a method has, and an update rule.
-METHOD = ("needs_images", "hyper_steps", "augmenter", "step")
+METHOD = ("families", "home", "needs_images", "hyper_steps", "augmenter", "step")
 RULE = ("init", "update", "vjp")
 #: Images that an augmenter is tried on.
 TRIAL = (2, 1, 8, 8, 8)
@@ -74,15 +75,16 @@ def check_recipe(recipe: Recipe) -> None:
     for kind, part, name, needed in parts:
         require(part, *needed, kind=kind, name=name)
     resolve(recipe.network.name, NETWORKS, kind="network")
-    if recipe.prior_share == 0 and method.augmenter() is None:
+    if method.augmenter() is None:
         require_no_contrast(augmenter, recipe)
+        require_no_originals(recipe)
     if method.hyper_steps and method.augmenter() is None:
         theta = theta_of(augmenter, recipe)
         if isinstance(method, Matched):
             require_few(theta, most=method.most_numbers, augmenter=recipe.augmenter.name)
         if getattr(method, "differentiates_theta", False):
             check_theta(augmenter, theta, recipe)
-        elif getattr(augmenter, "learns_share", False):
+        elif learns_share(augmenter):
             raise _share_rests(f"method {recipe.method.name}", "a method that takes theta's gradient: learn2synth")
 
 
@@ -94,21 +96,33 @@ def warn_of_unused(recipe: Recipe, method: Method) -> None:
     if not method.hyper_steps:
         names = ("hypergradient", "hyper_every", "hyper_part", "outer_optimiser")
         unused += [name.replace("_", "-") for name in names if getattr(recipe, name) != getattr(usual, name)]
-        if recipe.prior_share == 0:
-            unused.append("other contrasts")
     if unused:
         LOGGER.warning("Warning: the method %s makes no use of %s.", recipe.method.name, ", ".join(unused))
 
 
 def require_no_contrast(augmenter: AugmenterModule, recipe: Recipe) -> None:
     """UserError if theta would hold what random contrasts leave to chance."""
-    if getattr(augmenter, "learns_share", False) or getattr(augmenter, "changes_mixture", False):
+    if recipe.families is None or recipe.families.get(REAL_LIKE, 0) > 0:
+        return
+    if learns_share(augmenter) or changes_mixture(augmenter):
         raise UserError.single(
             "Contrasts cannot be random and learned at once.",
-            where="--contrasts random (prior_share 0)",
+            where="--contrasts random (no real-like images)",
             found=f"augmenter {recipe.augmenter.name}",
             expected="an augmenter without contrast and share",
             mend="Choose another augmenter, or leave the contrasts as usual.",
+        )
+
+
+def require_no_originals(recipe: Recipe) -> None:
+    """UserError where a method that learns theta would learn from scans as they are."""
+    if recipe.families is not None and recipe.families.get(ORIGINAL, 0) > 0:
+        raise UserError.single(
+            "Learn2Synth never learns from a scan as it is, but in its home phase.",
+            where="--families",
+            found=f"{ORIGINAL}={recipe.families[ORIGINAL]:g} with the method {recipe.method.name}",
+            expected="families without it",
+            mend="Leave it out, or choose --method mixed.",
         )
 
 
@@ -176,11 +190,11 @@ def tried(augmenter: AugmenterModule, theta: dict[str, torch.Tensor]) -> torch.T
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(TRIAL, generator=generator)
     noise = augmenter.draw(image, generator)
-    if getattr(augmenter, "changes_mixture", False):
+    if changes_mixture(augmenter):
         mixture = Mixture(torch.rand(TRIAL[0], 1, 1, generator=generator), torch.full((TRIAL[0], 1, 1), 0.1))
         mixture = call_method(augmenter, "mixture", theta, mixture, noise)
         image = mixture.mean[..., None, None] + mixture.std[..., None, None] * image
     image = call(augmenter, theta, image, noise)
-    if getattr(augmenter, "learns_share", False):
+    if learns_share(augmenter):
         image = image * call_method(augmenter, "own_share", theta)
     return image

@@ -23,7 +23,7 @@ class Boxes:
     """Same-sized boxes of several cases.
 
     enriched  (B, *box) int64 enriched labels
-    image     (B, C, *box) float32 normalised real intensities; None if the cases have no images
+    image     (B, C, *box) float32 normalised real intensities of the last boxes, as requested; None: of none
     """
 
     enriched: torch.Tensor
@@ -58,23 +58,25 @@ class BoxSampler:
         patch: tuple[int, ...],
         *,
         margin: float = 0.0,
-        images: bool = False,
+        images_from: int | None = None,
         share: slice = slice(None),
     ) -> Boxes:
         """Boxes that are `margin` (share of the patch) larger than `patch`, about the same centres.
 
-        share  those of the `batch` drawn boxes that are read; there must be some
+        images_from  number of the first of the drawn boxes whose image is read too; None: no image is
+        share        those of the `batch` drawn boxes that are read; there must be some
         """
         box = tuple(int(np.ceil(n * (1 + margin))) for n in patch)
         drawn = [(number, self._ranges(number, patch, box)) for number in self._choose(batch)]
         enriched, image = [], []
-        for number, index in drawn[share]:
+        for place in range(batch)[share]:
+            number, index = drawn[place]
             case = self.cases[number]
             enriched.append(self._box((number, "labels"), case.enriched, index))
-            if images:
+            if images_from is not None and place >= images_from:
                 assert case.image is not None, f"case {case.id} has no image"
                 image.append(self._box((number, "image"), case.image, index))
-        return Boxes(torch.stack(enriched).long(), torch.stack(image).float() if images else None)
+        return Boxes(torch.stack(enriched).long(), torch.stack(image).float() if image else None)
 
     def _box(self, key: Hashable, array: np.ndarray | CompressedArray, ranges: Ranges) -> torch.Tensor:
         found = self._resident.box(key, array, ranges)

@@ -30,4 +30,4 @@ class Stages:
 def early_parts(parts: Parts) -> Parts:
     """The parts of a training by `Plan.early_part`."""
     plan = parts.plan.early_part
-    return replace(parts, plan=plan, generator=make_generator(plan, parts.generator.shares, device=parts.device))
+    return replace(parts, plan=plan, generator=make_generator(plan, parts.generator.composition, device=parts.device))

@@ -61,13 +61,13 @@ def imagine(parts: Parts, enriched: np.ndarray, *, seed: int) -> np.ndarray:
     """(*S) enriched labels -> (C, *S) a synthetic image of all of them; on the CPU, so that memory is no matter."""
     random = torch.Generator(_CPU).manual_seed(seed)
     generator = make_generator(
-        parts.plan.model_copy(update={"patch": enriched.shape}), parts.generator.shares, device=_CPU
+        parts.plan.model_copy(update={"patch": enriched.shape}), parts.generator.composition, device=_CPU
     )
     draw = generator.draw(1, random)
     draw = replace(draw, view=replace(draw.view, cuts=torch.zeros_like(draw.view.cuts)))
     layout = generator.undeformed(torch.from_numpy(enriched.astype(np.int64))[None], draw)
     clean = generator.render(layout, draw)
-    scanner = parts.wide or parts.augmenter
+    scanner = parts.randomised or parts.augmenter
     scanner = deepcopy(scanner).to(_CPU)
     image = rescale(scanner(clean, scanner.draw(clean, random)))
     return np.ascontiguousarray(image[0].numpy(), dtype=np.float32)

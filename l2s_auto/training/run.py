@@ -195,7 +195,7 @@ def choose_workers(workers: int | None, dataset: Dataset) -> int:
 def finish_dry_run(prepared: Prepared, recipe: Recipe, method: Method, options: Options, again: Again) -> Path:
     """A picture of synthetic images and the report, and nothing trained."""
     run = prepared.run
-    parts = build_parts(prepared.plan, recipe, prepared.stored(), augmenter=method.augmenter(), device=options.device)
+    parts = build_parts(prepared.plan, recipe, prepared.stored(), method=method, device=options.device)
     LOGGER.info("Preview of synthetic images: %s", write_preview(parts, run.path / "preview.png"))
     LOGGER.info("Report: %s", write_report(run.path, again=again))
     return run.path
@@ -246,7 +246,7 @@ def train_fold(
         plan,
         recipe,
         learn,
-        augmenter=method.augmenter(),
+        method=method,
         device=options.device,
         autocast=fast_dtype(options.device),
         team=team,

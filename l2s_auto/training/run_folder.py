@@ -34,9 +34,9 @@ from l2s_auto.training.checkpoint import has_checkpoint
 
 LOGGER = logging.getLogger("l2s_auto")
 #: What may differ between a training and its resumption; the last only saves memory, as checkpoints do.
-MAY_CHANGE = {"iterations", "time_budget", "micro_batch"}
+MAY_CHANGE = {"iterations", "time_budget", "micro_batch", "aim"}
 #: Options that ask for what a recipe calls otherwise.
-ASKED_BY = {"prior_share": "--contrasts", "reversed_share": "--contrasts", "missing_share": "--missing-channels"}
+ASKED_BY = {"families": "--families or --contrasts", "missing_share": "--missing-channels"}
 #: Kind of folder, as its mark tells.
 KIND = "run"
 #: Files that are written into a run folder, and into that of a fold.

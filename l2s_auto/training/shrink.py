@@ -63,7 +63,7 @@ def smaller(parts: Parts, batch: int | None = None) -> Parts:
     x, y, z = patch
     plan = plan.model_copy(update={"patch": (x, y, z), "early": None})
     LOGGER.warning("The device has too little memory: from here on patches of %d x %d x %d voxels.", x, y, z)
-    generator = make_generator(plan, parts.generator.shares, device=parts.device)
+    generator = make_generator(plan, parts.generator.composition, device=parts.device)
     return replace(parts, plan=plan, generator=generator)
 
 

@@ -24,9 +24,16 @@ from l2s_auto.hypergradients.signal import limited, no_signal, note
 from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.networks import call
 from l2s_auto.networks.precision import right_in_bfloat16
+from l2s_auto.training.batches import (
+    DrawnBatch,
+    augment,
+    draw_batch,
+    draw_plain,
+    draw_real,
+    draw_real_like_and_others,
+)
 from l2s_auto.training.build import Parts
-from l2s_auto.training.draws import Synthetic, augment, draw_families, draw_plain, draw_real, draw_synthetic
-from l2s_auto.training.families import by_share, learns_share
+from l2s_auto.training.real_like_fraction import by_fraction, learns_fraction
 
 LOGGER = logging.getLogger("l2s_auto")
 
@@ -48,14 +55,14 @@ class TwoPasses:
     """
 
     parts: Parts
-    drawn: Synthetic
+    drawn: DrawnBatch
     scans: Batch
     of_synthetic: int | None = None
     of_real: int | None = None
 
     @property
     def synthetic(self) -> int:
-        return len(self.drawn.clean.image)
+        return len(self.drawn)
 
     @property
     def real(self) -> int:
@@ -65,7 +72,7 @@ class TwoPasses:
         return augment(self.parts, theta, self.drawn, piece)
 
     def synth_loss(self, phi: Params, image: torch.Tensor, piece: slice, *, fast: bool = False) -> torch.Tensor:
-        loss = network_loss(self.parts, phi, image, self.drawn.clean.target[piece], fast=fast)
+        loss = network_loss(self.parts, phi, image, self.drawn.target[piece], fast=fast)
         return loss * (len(image) / (self.of_synthetic or self.synthetic))
 
     def real_loss(self, phi: Params, piece: slice, *, fast: bool = False) -> torch.Tensor:
@@ -162,11 +169,11 @@ def synthetic_step(parts: Parts, state: TrainState, *, rate_scale: float) -> Ste
 def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate_scale: float) -> StepResult:
     """Items 1 to 3: phi moves on the synthetic loss, theta by the hypergradient."""
     real = hyper_batch(parts)
-    drawn = draw_synthetic(parts, state.theta)
+    drawn = draw_batch(parts, state.theta)
     problem = TwoPasses(parts, drawn, draw_real(parts, batch=real), parts.plan.batch, real)
     step = parts.hypergradient(problem, state.phi, state.theta, parts.rule, state.inner_state, rate_scale=rate_scale)
     grads = step.theta_grad
-    if learns_share(parts):
+    if learns_fraction(parts):
         if step.direction is None:
             raise UserError.single(
                 "The share of images like the real ones cannot be learned with this estimator.",
@@ -175,7 +182,7 @@ def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate
                 expected="BilevelStep.direction",
                 mend="Return it, choose another estimator, or leave share out of the augmenter.",
             )
-        added = by_share(parts, state.theta, share_slope(parts, state, step.direction))
+        added = by_fraction(parts, state.theta, share_slope(parts, state, step.direction))
         grads = {name: g + added[name] for name, g in grads.items()}
     state = replace_state(state, phi=step.phi, inner_state=step.inner_state)
     return StepResult(theta_step(parts, state, grads, rate_scale=outer_rate_scale), step.synth_loss, step.real_loss)
@@ -184,17 +191,17 @@ def hyper_step(parts: Parts, state: TrainState, *, rate_scale: float, outer_rate
 @torch.no_grad()
 def share_slope(parts: Parts, state: TrainState, u: Params) -> torch.Tensor:
     """d<u, synthetic gradient>/d(share), a scalar: of images like the real ones less that of the others."""
-    near, far = (slope_along(parts, state, u, drawn) for drawn in draw_families(parts, state.theta))
+    near, far = (slope_along(parts, state, u, drawn) for drawn in draw_real_like_and_others(parts, state.theta))
     return parts.team.sum({"": near - far})[""]
 
 
-def slope_along(parts: Parts, state: TrainState, u: Params, drawn: Synthetic) -> torch.Tensor:
+def slope_along(parts: Parts, state: TrainState, u: Params, drawn: DrawnBatch) -> torch.Tensor:
     """<u, d(synthetic loss)/d(phi)> of this process's share of a joint batch, by a central difference of the loss."""
     h, total = step_size(1e-3, state.phi, u), torch.zeros((), device=parts.device)
     sides = [(moved(state.phi, u, sign * h), sign) for sign in (1.0, -1.0)]
     with full_precision():
-        for piece in pieces_of(len(drawn.clean.target), parts.recipe.micro_batch):
-            image, target = augment(parts, state.theta, drawn, piece), drawn.clean.target[piece]
+        for piece in pieces_of(len(drawn.target), parts.recipe.micro_batch):
+            image, target = augment(parts, state.theta, drawn, piece), drawn.target[piece]
             for phi, sign in sides:
                 loss = network_loss(parts, phi, image, target, fast=False)
                 total += sign * loss * (len(target) / parts.plan.batch)

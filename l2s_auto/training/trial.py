@@ -165,7 +165,7 @@ def _steps(
 
     Where theta is learned, the latter is one of the end, with a rival, which takes memory; its time is taken off.
     """
-    parts = build_parts(plan, recipe, cases, augmenter=method.augmenter(), device=device, autocast=fast_dtype(device))
+    parts = build_parts(plan, recipe, cases, method=method, device=device, autocast=fast_dtype(device))
     state = initial_state(parts)
     if method.hyper_steps and state.theta:
         state = with_rival(state)

@@ -12,8 +12,8 @@ from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.synthesis.thin import without_waiting
+from l2s_auto.training.batches import draw_maps, draw_plain, make_plain
 from l2s_auto.training.build import initial_state
-from l2s_auto.training.draws import draw_maps, draw_plain, make_plain
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.replay import can_be_replayed
 from tests.end_to_end.test_commands import history, train

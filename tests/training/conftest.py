@@ -72,7 +72,7 @@ def make_parts(plan, cases):
     def make(method="learn2synth", **changes):
         recipe = Recipe(method=Component(name=method), **{"hyper_every": 2, "warm_up": 0.0, **changes})
         chosen = METHODS[method]()
-        parts = build_parts(plan, recipe, cases, augmenter=chosen.augmenter(), device=torch.device("cpu"))
+        parts = build_parts(plan, recipe, cases, method=chosen, device=torch.device("cpu"))
         return parts, chosen, initial_state(parts)
 
     return make

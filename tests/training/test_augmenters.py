@@ -10,8 +10,8 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.synthesis.intensity import Shares
+from l2s_auto.training.batches import Synthetic, augment, draw_batch, draw_real
 from l2s_auto.training.build import USUAL, build_parts, family_shares, make_augmenter
-from l2s_auto.training.draws import Synthetic, augment, draw_real, draw_synthetic
 from l2s_auto.training.step import TwoPasses, hyper_step
 from tests.hypergradients.problem import along, flat, numerical_derivative, relative_error
 
@@ -41,7 +41,7 @@ def problem_of(make_parts, name, seed=0):
     parts, _, state = make_parts(augmenter=recipe_of(name).augmenter, network=smooth, prior_share=0.8, seed=seed)
     for _ in range(3):
         state = hyper_step(parts, state, rate_scale=1.0, outer_rate_scale=1.0).state
-    drawn, scans = draw_synthetic(parts, batch=4), draw_real(parts)
+    drawn, scans = draw_batch(parts, batch=4), draw_real(parts)
     parts.network.double()
     parts.augmenter.double()
     drawn = Synthetic(*(in_double(getattr(drawn, field.name)) for field in fields(drawn)))
@@ -102,14 +102,14 @@ def test_a_learned_contrast_that_has_not_moved_paints_like_the_fixed_one(make_pa
     made = parts.augmenter.mixture(given, noise)
     means = [prior.mean[0] for prior in plan.generation.priors]
     assert made.mean.mean((0, 1)).tolist() == pytest.approx(means, abs=0.01)
-    image = augment(parts, state.theta, draw_synthetic(parts))
+    image = augment(parts, state.theta, draw_batch(parts))
     assert image.isfinite().all() and image.shape == (plan.batch, 1, *plan.patch)
 
 
 @pytest.mark.parametrize("name", ["contrast", "parametric-range", "nonparametric"])
 def test_theta_changes_the_images_that_are_to_look_like_the_real_ones_and_no_others(make_parts, name):
     parts, _, state = make_parts(augmenter=recipe_of(name).augmenter)
-    drawn = draw_synthetic(parts, batch=40)
+    drawn = draw_batch(parts, batch=40)
     own = drawn.draw.mixture.own
     assert own.any() and not own.all()
     theta = {name: p + 0.5 for name, p in state.theta.items()}
@@ -121,7 +121,7 @@ def test_theta_changes_the_images_that_are_to_look_like_the_real_ones_and_no_oth
 def test_without_a_share_of_such_images_theta_changes_all(make_parts, plan, cases):
     recipe = Recipe(prior_share=0.0)
     parts = build_parts(plan, recipe, cases, device=torch.device("cpu"))
-    assert parts.wide is None and draw_synthetic(parts).draw.mixture.own is None
+    assert parts.wide is None and draw_batch(parts).draw.mixture.own is None
 
 
 def test_scanners_of_all_kinds_vary_more_than_the_own(make_parts):

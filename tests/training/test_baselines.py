@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from l2s_auto.training.batches import draw_batch
 from l2s_auto.training.build import make_sampler
-from l2s_auto.training.draws import draw_synthetic
 from l2s_auto.training.methods.finetuned import Finetuned
 from l2s_auto.training.methods.mixed import chosen, draw_mixed
 
@@ -61,4 +61,4 @@ def test_baselines_draw_wide_images_as_synthseg_does(make_parts):
     for name in ("mixed", "finetuned"):
         parts, _, state = make_parts(name)
         assert parts.generator.shares.prior == 0 and parts.wide is None and not state.theta
-        assert draw_synthetic(parts).draw.mixture.own is None
+        assert draw_batch(parts).draw.mixture.own is None

@@ -12,7 +12,7 @@ from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients.differentiate import inner
 from l2s_auto.networks import call_method
 from l2s_auto.optimisers import SGD
-from l2s_auto.training.draws import augment, draw_families, draw_real, draw_synthetic
+from l2s_auto.training.batches import augment, draw_batch, draw_families, draw_real
 from l2s_auto.training.families import by_share, shares_of
 from l2s_auto.training.step import hyper_step, loss_gradients, network_loss, replace_state, share_slope, slope_along
 
@@ -33,7 +33,7 @@ def of_share(theta, share):
 def test_as_many_images_are_like_the_real_ones_as_theta_says(made):
     parts, _, state = made
     for share in (0.2, 0.8):
-        own = draw_synthetic(parts, of_share(state.theta, share), batch=400).draw.mixture.own
+        own = draw_batch(parts, of_share(state.theta, share), batch=400).draw.mixture.own
         assert own.float().mean().item() == pytest.approx(share, abs=0.07)
 
 
@@ -57,7 +57,7 @@ def test_the_two_families_are_the_same_label_maps_with_the_same_random_numbers(m
 
 def test_the_slope_along_a_direction_is_the_inner_product_with_the_gradient(made):
     parts, _, state = made
-    drawn = draw_synthetic(parts, state.theta)
+    drawn = draw_batch(parts, state.theta)
     with torch.no_grad():
         batch = Batch(augment(parts, state.theta, drawn), drawn.clean.target)
     grads, _ = loss_gradients(parts, state.phi, batch)

@@ -8,9 +8,9 @@ import torch
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import UserError
 from l2s_auto.hypergradients.matching import flat
+from l2s_auto.training.batches import draw_pair
 from l2s_auto.training.build import make_sampler
 from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
-from l2s_auto.training.draws import draw_pair
 from l2s_auto.training.methods.matched import FARTHEST, FIGURES, Matched, effects, of_effects
 
 NAME = "learn2synth-matched"

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from l2s_auto.core.component import Component
 from l2s_auto.core.types import Batch
 from l2s_auto.synthesis.thin import without_waiting
-from l2s_auto.training.draws import augment, draw_maps, draw_plain, draw_synthetic, make_plain
+from l2s_auto.training.batches import augment, draw_batch, draw_maps, draw_plain, make_plain
 from l2s_auto.training.replay import LARGEST, Replay, can_be_replayed, reason, same_images
 from l2s_auto.training.resident import Resident
 from l2s_auto.training.shrink import smaller
@@ -49,7 +49,7 @@ def test_nothing_is_waited_for(make_parts, augmenter):
 def test_a_plain_batch_is_what_its_steps_make(make_parts):
     parts, _, state = make_parts()
     again, theta = make_parts()[0], state.theta
-    plain, drawn = draw_plain(parts, theta), draw_synthetic(again, theta)
+    plain, drawn = draw_plain(parts, theta), draw_batch(again, theta)
     with torch.no_grad():
         assert torch.equal(plain.image, augment(again, theta, drawn))
     assert torch.equal(plain.target, drawn.clean.target)

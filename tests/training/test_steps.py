@@ -10,9 +10,9 @@ from l2s_auto.core.component import Component
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.hypergradients.differentiate import part_of
 from l2s_auto.hypergradients.signal import no_signal, note, read
+from l2s_auto.training.batches import augment, draw_batch, draw_blank, draw_pair, draw_plain, draw_real
 from l2s_auto.training.build import build_parts, initial_state, make_generator, make_sampler
 from l2s_auto.training.data import BoxSampler
-from l2s_auto.training.draws import augment, draw_blank, draw_pair, draw_plain, draw_real, draw_synthetic
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.methods.supervised import draw_augmented
 from l2s_auto.training.step import (
@@ -87,7 +87,7 @@ def test_synthseg_has_no_theta_and_supervised_no_synthetic_image(make_parts):
 
 def test_batches_have_the_shapes_of_the_plan(make_parts, plan):
     parts, _, _ = make_parts()
-    synthetic, real = draw_synthetic(parts), draw_real(parts)
+    synthetic, real = draw_batch(parts), draw_real(parts)
     for batch in (synthetic.clean, real):
         assert batch.image.shape == (plan.batch, 1, *plan.patch)
         assert batch.target.shape == (plan.batch, *plan.patch)
@@ -231,7 +231,7 @@ def two_channels(plan, cases):
 
     def make(method, share):
         recipe = Recipe(method=Component(name=method), hyper_every=2, warm_up=0.0, missing_share=share)
-        parts = build_parts(plan, recipe, cases, augmenter=METHODS[method]().augmenter(), device=torch.device("cpu"))
+        parts = build_parts(plan, recipe, cases, method=METHODS[method](), device=torch.device("cpu"))
         return parts, METHODS[method](), initial_state(parts)
 
     return make

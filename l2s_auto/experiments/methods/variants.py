@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import parsed, uniform
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.shell import command_line
@@ -15,7 +16,9 @@ from l2s_auto.training.checks import check_recipe
 from l2s_auto.training.methods import METHODS
 
 USUAL = ("learn2synth", "synthseg", "supervised", "mixed", "finetuned", "advchain")
-RANDOM = {"prior_share": 0.0, "reversed_share": 0.0}
+RANDOM = {"families": uniform()}
+#: Names a variant's own fractions of the families: `learn2synth@real-like=0.5,random-curve=0.5`.
+FAMILIES_OF = "@"
 #: Forms of learn2synth. -random: random contrasts alone, as in the paper; theta is the scanner of all of them. -paper:
 #: the paper's algorithm as it stands there, with a hyper-step on every iteration from the first on, and Dice, too.
 FORMS: dict[str, dict[str, Any]] = {
@@ -26,6 +29,18 @@ FORMS: dict[str, dict[str, Any]] = {
 
 def recipe_of(variant: str, **options: Any) -> Recipe:
     """The recipe of a variant's name. UserError if there is none, or its parts cannot be."""
+    variant, _, families = variant.partition(FAMILIES_OF)
+    if families:
+        try:
+            options["families"] = parsed(families)
+        except ValueError as error:
+            raise UserError.single(
+                "The experiment cannot be done with such images.",
+                where=f"--methods {variant}{FAMILIES_OF}…",
+                found=families,
+                expected=str(error),
+                mend="Correct the fractions.",
+            ) from error
     method, _, augmenter = variant.partition(":")
     if method not in {*FORMS, *METHODS} or variant.endswith(":"):
         raise UserError.single(

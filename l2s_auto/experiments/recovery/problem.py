@@ -9,6 +9,7 @@ import torch
 
 from l2s_auto.augmenters import build_augmenter
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import REAL_LIKE, Composition
 from l2s_auto.core.plan import (
     ClassPrior,
     EnrichedLabel,
@@ -24,7 +25,7 @@ from l2s_auto.experiments.recovery.anatomies import Anatomies
 from l2s_auto.experiments.recovery.presets import Preset
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.generator import Generator, Ranges
-from l2s_auto.synthesis.intensity import Shares, rescale
+from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.synthesis.resolution import ResolutionRanges
 from l2s_auto.synthesis.texture import TextureRanges
 from l2s_auto.synthesis.view import ViewRanges
@@ -90,7 +91,7 @@ def make_generator(plan: Plan, device: torch.device) -> Generator:
         channels=1,
         spacing=plan.spacing,
         shape=plan.patch,
-        shares=Shares(prior=1.0),
+        composition=Composition({REAL_LIKE: 1.0}),
         device=device,
         ranges=PLAIN,
     )

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import REAL_LIKE
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.recipe import Recipe
@@ -169,8 +170,8 @@ def recover(
         augmenter=preset.learner,
         iterations=iterations,
         warm_up=WARM_UP,
-        prior_share=1.0,
-        reversed_share=0.0,
+        families={REAL_LIKE: 1.0},
+        home=0.0,
         seed=seed,
         **options,
     )

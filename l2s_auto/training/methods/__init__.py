@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from l2s_auto.augmenters import AugmenterModule
@@ -9,18 +10,21 @@ from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.methods.advchain import AdvChain
 from l2s_auto.training.methods.finetuned import Finetuned
+from l2s_auto.training.methods.first_order import Mixed, Supervised, SynthSeg
 from l2s_auto.training.methods.learn2synth import Learn2Synth
 from l2s_auto.training.methods.matched import Matched
-from l2s_auto.training.methods.mixed import Mixed
-from l2s_auto.training.methods.supervised import Supervised
-from l2s_auto.training.methods.synthseg import SynthSeg
 from l2s_auto.training.step import StepResult
 
 
 class Method(Protocol):
-    """needs_images  whether label maps alone are not enough
+    """families      fractions of the families of training images, where a recipe has none
+    needs_images  whether label maps alone are not enough
     hyper_steps   whether some iterations take theta's gradient, which needs memory
+    home          fraction of the training for the home phase, where a recipe has none
     """
+
+    families: Mapping[str, float]
+    home: float
 
     needs_images: bool
     hyper_steps: bool

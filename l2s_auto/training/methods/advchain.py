@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from l2s_auto.augmenters import AugmenterModule, Randomised
 from l2s_auto.core.digits import relative
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
@@ -13,13 +12,13 @@ from l2s_auto.hypergradients.two_pass import Sum
 from l2s_auto.synthesis.deform import warp_image
 from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.adversarial import Chain, Ranges, ascended, disagreement, nearest
+from l2s_auto.training.batches import blanked, draw_plain
 from l2s_auto.training.build import Parts
-from l2s_auto.training.draws import blanked
-from l2s_auto.training.methods.supervised import NOTHING, draw_augmented
+from l2s_auto.training.methods.first_order import Supervised
 from l2s_auto.training.step import StepResult, network_logits, phi_step
 
 
-class AdvChain:
+class AdvChain(Supervised):
     """`supervised`, and the network is to find the same in a scan that a chain of changes has made hard for it.
 
     The chain's parameters begin at random and go uphill on how much the network disagrees with itself; then the loss is
@@ -31,9 +30,6 @@ class AdvChain:
     step    how long one is, in units of the ranges
     noise, bias, elastic, rotation, scale, translation  ranges (`training.adversarial.Ranges`)
     """
-
-    needs_images = True
-    hyper_steps = False
 
     def __init__(
         self,
@@ -53,14 +49,11 @@ class AdvChain:
         self.weight, self.ascent, self.step_size = weight, ascent, step
         self.ranges = Ranges(noise, bias, elastic, rotation, scale, translation)
 
-    def augmenter(self) -> AugmenterModule | None:
-        return Randomised(**NOTHING)
-
     def chain(self, parts: Parts) -> Chain:
         return Chain(spacing=relative(parts.plan.spacing), ranges=self.ranges)
 
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
-        batch = draw_augmented(parts)
+        batch = draw_plain(parts, state.theta)
         chain = self.chain(parts)
         joint = batch.image[:1, : parts.plan.input_channels].expand(parts.plan.batch, -1, *batch.image.shape[2:])
         share = parts.team.share(parts.plan.batch)

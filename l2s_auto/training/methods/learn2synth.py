@@ -1,10 +1,12 @@
-"""Learn2Synth: S_phi learns from synthetic images alone, A_theta from real ones through S_phi's update."""
+"""Learn2Synth: S_phi never learns from a scan as it is, A_theta learns from real scans through S_phi's update."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.types import TrainState
-from l2s_auto.training.build import Parts
+from l2s_auto.training.build import HOME, LEARNED, Parts
 from l2s_auto.training.safeguard import beside
 from l2s_auto.training.step import StepResult, hyper_step, synthetic_step
 
@@ -15,8 +17,10 @@ class Learn2Synth:
     A young network learns fastest from clean images, which would teach theta to remove all noise: hence the warm-up.
     """
 
+    families: Mapping[str, float] = LEARNED
     needs_images = True
     hyper_steps = True
+    home = HOME
     #: Whether theta's gradient is taken through the augmenter, which must then be differentiable.
     differentiates_theta = True
 

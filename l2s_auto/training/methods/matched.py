@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import nullcontext
 
 import torch
@@ -13,8 +14,8 @@ from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.matching import estimate, flat, note, unflat
 from l2s_auto.hypergradients.precision import full_precision
-from l2s_auto.training.build import Parts
-from l2s_auto.training.draws import Synthetic, augment, draw_pair, draw_synthetic
+from l2s_auto.training.batches import DrawnBatch, augment, draw_batch, draw_pair
+from l2s_auto.training.build import HOME, LEARNED, Parts
 from l2s_auto.training.safeguard import beside
 from l2s_auto.training.step import StepResult, loss_gradients, loss_moments, phi_step, replace_state
 
@@ -45,8 +46,10 @@ class Matched:
     sigma changes images in proportion to sigma² in the mean, and a gradient by sigma would vanish at 0.
     """
 
+    families: Mapping[str, float] = LEARNED
     needs_images = True
     hyper_steps = True
+    home = HOME
     most_numbers = MOST
 
     def __init__(
@@ -72,10 +75,10 @@ class Matched:
         return beside(parts, state, own, progress=progress, rate_scale=parts.schedule(progress))
 
     def own_step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
-        synthetic = draw_synthetic(parts, state.theta)
+        synthetic = draw_batch(parts, state.theta)
         with torch.no_grad():
             image = augment(parts, state.theta, synthetic)
-        grads, loss = loss_gradients(parts, state.phi, Batch(image, synthetic.clean.target))
+        grads, loss = loss_gradients(parts, state.phi, Batch(image, synthetic.target))
         warm_up, real_loss = parts.recipe.warm_up, None
         if progress >= warm_up - self.gather:
             state, real_loss, renewed = self.gather_moments(parts, state)
@@ -110,7 +113,7 @@ class Matched:
         self,
         parts: Parts,
         state: TrainState,
-        synthetic: Synthetic,
+        synthetic: DrawnBatch,
         theta: Params,
         centre: torch.Tensor,
         *,
@@ -120,9 +123,9 @@ class Matched:
         with torch.no_grad():
             image = augment(parts, theta, synthetic)
         with nullcontext() if fast else full_precision():
-            return seen_in(*loss_moments(parts, state.phi, Batch(image, synthetic.clean.target), fast=fast), centre)
+            return seen_in(*loss_moments(parts, state.phi, Batch(image, synthetic.target), fast=fast), centre)
 
-    def jacobian(self, parts: Parts, state: TrainState, synthetic: Synthetic, centre: torch.Tensor) -> torch.Tensor:
+    def jacobian(self, parts: Parts, state: TrainState, synthetic: DrawnBatch, centre: torch.Tensor) -> torch.Tensor:
         """(K, N + F) derivative of what is seen by each number of theta, which stays within its bounds.
 
         In full precision: a difference of two gradients is small beside either.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from l2s_auto.training import like_nnunet
-from l2s_auto.training.like_nnunet import changed_like_nnunet
+from l2s_auto.synthesis import like_nnunet
+from l2s_auto.synthesis.like_nnunet import changed_like_nnunet
 
 SHAPES = [(8, 9, 10), (1, 12, 9), (11, 12)]
 
