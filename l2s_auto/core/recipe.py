@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.dial import Aim
 from l2s_auto.core.limits import MAX_COUNT, MAX_SECONDS, MAX_SEED
 
 
@@ -21,6 +22,7 @@ class Recipe(BaseModel):
     missing_share  share of the images of several channels that lack some, so that scans may lack them in prediction
     prior_share, reversed_share  shares of synthetic images that are to look like the real ones, and whose class
                   intensities are like those with dark and bright exchanged; the rest is uniform. None = the method's
+    aim           what the model is chosen for (`core.dial`)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -42,4 +44,5 @@ class Recipe(BaseModel):
     missing_share: float = Field(default=0.0, ge=0, lt=1)
     prior_share: float | None = Field(default=None, ge=0, le=1)
     reversed_share: float | None = Field(default=None, ge=0, le=1)
+    aim: Aim = "both"
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
