@@ -232,7 +232,7 @@ def _taken(measured: _Measured, aim: Aim, choice: _Choice) -> np.ndarray:
 
 def _reached(dice: np.ndarray) -> Reached:
     """(cases, appearances) Dice -> means and intervals over the cases."""
-    figures = {}
+    figures: dict[str, object] = {}
     for name, values in (("own", dice[:, 0]), ("changed", _mean(dice[:, 1:]))):
         known = values[np.isfinite(values)]
         interval = interval_of(known)

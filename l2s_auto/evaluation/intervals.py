@@ -41,11 +41,10 @@ def pooled(parts: Sequence[tuple[float, Interval | None, int]]) -> tuple[float, 
     parts  mean, interval and number of cases of each group; of one without an interval, there is none of all
     Half widths add up as those of independent means do: by their squares.
     """
-    weights = np.array([max(1, cases) for _, _, cases in parts], float)
-    weights /= weights.sum()
-    mean = float(weights @ [value for value, _, _ in parts])
+    counts = np.array([max(1, cases) for _, _, cases in parts], float)
+    mean = float(counts @ [value for value, _, _ in parts] / counts.sum())
     halves = [None if interval is None else (interval[1] - interval[0]) / 2 for _, interval, _ in parts]
     if any(half is None for half in halves):
         return mean, None
-    half = float(np.sqrt(((weights * np.array(halves, float)) ** 2).sum()))
+    half = float(np.sqrt(((counts * np.array(halves, float)) ** 2).sum()) / counts.sum())
     return mean, (mean - half, mean + half)
