@@ -47,11 +47,17 @@ def expected(dials: Sequence[Dial], aim: Aim) -> Reached:
     return Reached(own=own, own_interval=own_interval, changed=changed, changed_interval=changed_interval)
 
 
+def measured(dials: Sequence[Dial]) -> list[Dial]:
+    """Those in which something was measured, such as folds without the one of all cases; all where nothing was."""
+    return [dial for dial in dials if dial.reached] or list(dials)
+
+
 def abilities(dials: Sequence[Dial]) -> tuple[str, ...]:
     """Sentences about the folds together; nothing where there is no dial."""
     if not dials:
         return ()
     notes = tuple(dict.fromkeys(dial.note for dial in dials if dial.note))
+    dials = measured(dials)
     aims = {aim_of(dial) for dial in dials}
     aim = aims.pop() if len(aims) == 1 else "both"
     reached = expected(dials, aim)

@@ -8,7 +8,7 @@ from html import escape
 from l2s_auto.core.dial import Aim, Dial
 from l2s_auto.core.shell import quoted
 from l2s_auto.evaluation.intervals import Interval
-from l2s_auto.report.abilities import ABROAD, HOME, abilities, aim_of, aims_of, expected
+from l2s_auto.report.abilities import ABROAD, HOME, abilities, aim_of, aims_of, expected, measured
 from l2s_auto.report.dial_figure import curves_of, dial_figure
 from l2s_auto.report.run_data import RunData
 from l2s_auto.report.sections import number, paragraph, picture, section, table
@@ -34,10 +34,11 @@ LEGEND = (
 
 def dial_section(run: RunData) -> str:
     """Sentences, table, figure and commands; empty where no fold has a dial."""
-    dials = [fold.dial for fold in run.folds if fold.dial is not None]
-    if not dials:
+    found = [fold.dial for fold in run.folds if fold.dial is not None]
+    if not found:
         return ""
-    sentences = "".join(f"<li>{escape(text)}</li>" for text in abilities(dials))
+    sentences = "".join(f"<li>{escape(text)}</li>" for text in abilities(found))
+    dials = measured(found)
     aims = aims_of(dials)
     rows = [_row(dials, aim) for aim in aims]
     headings = ["Aim", "For", "Point of the dial (a)", "Dice, own", "Dice, changed"]
@@ -45,7 +46,7 @@ def dial_section(run: RunData) -> str:
     name = quoted(os.path.abspath(run.path))
     commands = [(aim, f"l2s_predict -i SCANS -o SEGMENTATIONS -m {name} --aim {aim}") for aim in aims]
     told = "".join(f"<dt>For {aim}</dt><dd><code>{escape(command)}</code></dd>" for aim, command in commands)
-    shown = picture(png_bytes(dial_figure({_title(run): curves})), "Own against changed Dice over the dial")
+    shown = picture(png_bytes(dial_figure({_title(dials): curves})), "Own against changed Dice over the dial")
     return section(
         TITLE,
         f"<ul>{sentences}</ul>",
@@ -56,10 +57,10 @@ def dial_section(run: RunData) -> str:
     )
 
 
-def _title(run: RunData) -> str:
-    """Of the figure: which folds it is of."""
-    names = [fold.name for fold in run.folds if fold.dial is not None]
-    return names[0] if len(names) == 1 else f"mean of {len(names)} folds"
+def _title(dials: list[Dial]) -> str:
+    """Of the figure: how many cases, of how many folds."""
+    cases = f"{sum(dial.cases for dial in dials)} validation cases"
+    return cases if len(dials) == 1 else f"{cases} of {len(dials)} folds"
 
 
 def _row(dials: list[Dial], aim: Aim) -> list[str]:

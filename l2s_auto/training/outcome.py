@@ -37,7 +37,7 @@ def tell_fold(name: str, folder: Path, *, cascade: bool = False) -> None:
 
 
 def last_words(run: Path, folds: list[str]) -> None:
-    """The last lines of the log: what several folds reach together, where the report is, and which are not to be used."""
+    """The last lines of the log: what folds reach together, where the report is, and which are not to be used."""
     dials = dials_of(run / f"fold_{name}" for name in folds)
     for sentence in abilities(dials) if len(dials) > 1 else ():
         LOGGER.info("%d folds together: %s", len(dials), sentence)
