@@ -72,9 +72,8 @@ def _draw(axes: Axes, curve: Curve) -> None:
     own, changed = [x for _, x, _ in curve.points], [y for _, _, y in curve.points]
     if curve.main:
         axes.plot(own, changed, "-o", color=BLUE, linewidth=1.8, markersize=4.5, zorder=3)
-        for number, (a, x, y) in enumerate(curve.points):
-            above = 7 if number % 2 == 0 else -14
-            axes.annotate(_name(a), (x, y), (4, above), textcoords="offset points", fontsize=8, color=LIGHT.ink)
+        for a, x, y in curve.points:  # such curves bend towards the lower left: the upper right is free
+            axes.annotate(_name(a), (x, y), (6, 6), textcoords="offset points", fontsize=8, color=LIGHT.ink)
     else:
         axes.plot(own, changed, "-", color=LIGHT.faint, linewidth=1.0, zorder=1)
     for a, x, y in curve.points:
