@@ -69,6 +69,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
             iterations=args.iterations,
             time_budget=args.time_budget,
             seed=args.seed,
+            aim=args.aim,
             **given,
         )
         run = plan_and_train(

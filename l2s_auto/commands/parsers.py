@@ -17,6 +17,7 @@ from l2s_auto.core.composition import FAMILIES
 from l2s_auto.core.folding import WIDTH, folded
 from l2s_auto.core.registered import METHODS
 
+AIMS = ("home", "both", "anywhere", "each")
 DIRECTIONS = ("update", "scale-free", "implicit")
 EXPERIMENTS = ("recovery", "methods", "contrast")
 SUMMARIES = {
@@ -94,6 +95,12 @@ def plan_and_train() -> Parser:
         "several of "
         "them joined by +, or an import path package.module:Class (with --trust-code)"
     )
+    aim = (
+        "scans that the model is for: home (from your scanner, like the training scans), both (like them and others), "
+        "anywhere (of any contrast), or each (decided for each scan: prediction takes about twice as long). It can be "
+        "changed in l2s_predict without another training (default: %(default)s)"
+    )
+    add("--aim", choices=AIMS, default="both", help=aim)
     contrasts = (
         "of the synthetic images: most like those of the real scans (usual), or all at random, for scans that look "
         "unlike any of yours (default: %(default)s)"

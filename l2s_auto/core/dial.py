@@ -49,6 +49,18 @@ class Point(Strict):
     changed: _Dice | None = None
 
 
+class Difference(Strict):
+    """Mean paired difference of Dice over validation cases, with its 95 % interval; None: of too few cases."""
+
+    mean: Annotated[float, Field(ge=-1, le=1)]
+    interval: tuple[float, float] | None = None
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the cases cannot tell it from 0."""
+        return self.interval is None or self.interval[0] <= 0 <= self.interval[1]
+
+
 class Dial(Strict):
     """Of one fold.
 
@@ -59,6 +71,7 @@ class Dial(Strict):
     threshold  Dice between the segmentations of the general weights and of those chosen for home from which on `each`
                takes the latter; None: `each` is not to be had
     reached    aim -> what it reaches, cross-fitted: each case is measured at what was chosen on the others
+    own_gain, changed_gain  what the home end (a = 1) has over the general end (a = 0); None: not measured
     cases      validation cases that were looked at
     note       what was assumed, in a sentence; empty: nothing
     """
@@ -69,5 +82,7 @@ class Dial(Strict):
     chosen: dict[Aim, _Share]
     threshold: _Share | None = None
     reached: dict[Aim, Reached] = Field(default_factory=dict)
+    own_gain: Difference | None = None
+    changed_gain: Difference | None = None
     cases: int = Field(default=0, ge=0, le=MAX_COUNT)
     note: str = Field(default="", max_length=1000)

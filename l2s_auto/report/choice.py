@@ -17,6 +17,10 @@ from l2s_auto.report.run_data import RunData
 from l2s_auto.report.sections import number, paragraph, section, table
 from l2s_auto.report.verdict import SYNTHETIC
 
+ONE_SCANNER = (
+    "Before you change the method for scans that are all like these: choose this model for home (l2s_predict --aim "
+    "home), which needs no other training. What it reaches then stands under “At home and abroad”."
+)
 NOT_LOOKED_AT = (
     "Every fold is trained, but not looked at under changes of appearance, which a recommendation rests on. This "
     "command does that, and trains nothing again:"
@@ -40,6 +44,8 @@ def choice_section(run: RunData, again: Again | None = None) -> str:
     if len(methods) == 1:
         other = "supervised" if "supervised" not in methods else "learn2synth"
         sentence += f" Cross-validate others into folders beside this one to compare, such as --method {other} --cv."
+    dials = [fold.dial for fold in run.folds if fold.dial is not None]
+    fitting = bool(dials) and any("home" in dial.chosen and dial.a != dial.chosen["home"] for dial in dials)
     explained = (
         "Means over the folds, of at most eight held-out scans each. Changed: contrast inverted, contrast not "
         "monotone, gamma, bias field, noise; the mean over these. How long each was trained is in its own report. "
@@ -48,6 +54,7 @@ def choice_section(run: RunData, again: Again | None = None) -> str:
     return section(
         "Which method for these data?",
         paragraph(sentence),
+        *([paragraph(ONE_SCANNER)] if fitting else []),
         table(["Method", "Dice as they are", "Dice, appearance changed"], rows),
         paragraph(explained),
     )

@@ -10,6 +10,7 @@ from l2s_auto.io.atomic import atomic_path
 from l2s_auto.report import sections
 from l2s_auto.report.choice import choice_section
 from l2s_auto.report.commands import Again
+from l2s_auto.report.dial_section import dial_section
 from l2s_auto.report.run_data import read_run
 
 STYLE = """
@@ -51,6 +52,7 @@ def write_report(run_folder: Path | str, *, again: Again | None = None) -> Path:
     parts = [
         sections.summary_cards(run),
         sections.verdict_section(run),
+        dial_section(run),
         sections.dataset_section(run),
         sections.plan_section(run),
         sections.preview_section(run),

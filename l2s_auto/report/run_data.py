@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from l2s_auto.core.dial import DIAL, Dial
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
@@ -19,12 +20,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FoldData:
-    """One fold: the objects of history.jsonl, and validation/metrics.json."""
+    """One fold: the objects of history.jsonl, validation/metrics.json, and dial.json where the method has one."""
 
     name: str
     history: tuple[dict[str, Any], ...]
     metrics: dict[str, Any] | None
     trained: bool
+    dial: Dial | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def _fold(folder: Path, notes: list[str]) -> FoldData:
     trained = (folder / "weights.safetensors").is_file()
     if not trained:
         notes.append(f"{folder.name} has no weights.safetensors: its training did not end.")
-    return FoldData(folder.name, history, metrics, trained)
+    dial = _read(folder / DIAL, lambda file: read_model(file, Dial), notes) if (folder / DIAL).is_file() else None
+    return FoldData(folder.name, history, metrics, trained, dial)
 
 
 def _history(path: Path, notes: list[str]) -> tuple[dict[str, Any], ...]:

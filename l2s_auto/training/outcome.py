@@ -7,6 +7,7 @@ from pathlib import Path
 
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.report.abilities import abilities, dials_of
 from l2s_auto.report.verdict import verdict_of
 from l2s_auto.training.remaining_time import told_seconds
 
@@ -30,10 +31,16 @@ def tell_fold(name: str, folder: Path, *, cascade: bool = False) -> None:
         LOGGER.warning("Warning: %s: %s", what, warning)
     for note in verdict.notes:
         LOGGER.info("Note: %s: %s", what, note)
+    if not verdict.useless:
+        for sentence in abilities(dials_of([folder])):
+            LOGGER.info("%s: %s", what, sentence)
 
 
 def last_words(run: Path, folds: list[str]) -> None:
-    """The last lines of the log: where the report is, and once more which folds are not to be used."""
+    """The last lines of the log: what folds reach together, where the report is, and which are not to be used."""
+    dials = dials_of(run / f"fold_{name}" for name in folds)
+    for sentence in abilities(dials) if len(dials) > 1 else ():
+        LOGGER.info("%d folds together: %s", len(dials), sentence)
     LOGGER.info("Report: %s", run / "report.html")
     found = [(name, verdict) for name in folds if (verdict := verdict_of(run / f"fold_{name}")) is not None]
     useless = [name for name, verdict in found if verdict.useless]

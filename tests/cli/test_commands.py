@@ -14,6 +14,7 @@ import pytest
 
 from l2s_auto import cli
 from l2s_auto.commands import parsers
+from l2s_auto.core.dial import AIMS
 from l2s_auto.core.errors import ProcessLost, UserError
 from l2s_auto.experiments import EXPERIMENTS
 from l2s_auto.experiments.methods.variants import USUAL
@@ -96,6 +97,7 @@ def test_every_command_is_listed_and_has_a_script(capsys) -> None:
         (["data", "--features", "321"], "expected a whole number from 1 to 320"),
         (["data", "--seed", "9" * 20], "expected a whole number, at most 2147483647"),
         (["data", "--fold", "1", "--cv"], "not allowed with"),
+        (["data", "--aim", "abroad"], "'home', 'both', 'anywhere', 'each'"),
         ([], "DATASET"),
     ],
 )
@@ -136,6 +138,12 @@ def test_contrasts_may_be_random(trained: list[dict]) -> None:
     assert (trained[0]["recipe"].prior_share, trained[0]["recipe"].reversed_share) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("aim", AIMS)
+def test_the_aim_is_a_part_of_the_recipe(aim: str, trained: list[dict]) -> None:
+    assert cli.plan_and_train(["data", "--aim", aim]) == 0 == cli.plan_and_train(["data"])
+    assert [call["recipe"].aim for call in trained] == [aim, "both"]
+
+
 def test_a_direction_goes_with_any_estimator(trained: list[dict]) -> None:
     for options in (["--direction", "implicit"], ["--direction", "implicit", "--hypergradient", "unrolled"]):
         assert cli.plan_and_train(["data", *options]) == 0
@@ -155,6 +163,7 @@ def test_what_help_names_is_what_there_is(capsys) -> None:
     assert set(parsers.METHODS) == set(METHODS) and set(parsers.EXPERIMENTS) == set(EXPERIMENTS)
     assert f"default: {', '.join(USUAL)})" in " ".join(parsers.experiment().format_help().split())
     assert set(parsers.DIRECTIONS) == set(DIRECTIONS)
+    assert parsers.AIMS == AIMS
     assert cli.experiment(["recovry"]) == 2
     assert "no such experiment" in capsys.readouterr().err
 

@@ -18,6 +18,7 @@ from l2s_auto.report.run_data import FoldData, RunData
         [],
         ["--method", "supervised"],
         ["--contrasts", "random"],
+        ["--aim", "anywhere"],
         ["--augmenter", "contrast+gamma+parametric", "--loss", "dice", "--seed", "1234567"],
         ["--hypergradient", "unrolled", "--direction", "implicit", "--hyper-every", "3", "--hyper-part", "0.5"],
         ["--network", "residual-unet", "--missing-channels"],
