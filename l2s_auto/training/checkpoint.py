@@ -19,7 +19,7 @@ FILE = "state.safetensors"
 #: Separates the keys of nested dicts; names of weights hold dots.
 SEPARATOR = "/"
 #: Parts of the state that may be empty, which a file cannot say.
-EMPTY = ("rng", "signal", "moments", "start", "rival", "theta", "inner_state", "outer_state")
+EMPTY = ("rng", "signal", "moments", "start", "rival", "general", "theta", "inner_state", "outer_state")
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> None:

@@ -15,9 +15,10 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
+from l2s_auto.training.dial import MOST_TIME
 from l2s_auto.training.early import Stages
+from l2s_auto.training.home import Phases, begin_home
 from l2s_auto.training.interrupts import deferred_interrupts
-from l2s_auto.training.methods import Method
 from l2s_auto.training.progress import Progress
 from l2s_auto.training.remaining_time import Course
 from l2s_auto.training.safeguard import LAST, settled
@@ -59,7 +60,7 @@ class Limits:
 
 
 def train(
-    parts: Parts, method: Method, state: TrainState, *, folder: Path, limits: Limits, validate: Validate, title: str
+    parts: Parts, phases: Phases, state: TrainState, *, folder: Path, limits: Limits, validate: Validate, title: str
 ) -> TrainState:
     """Train until a limit is reached; `folder` then holds weights, checkpoint and history, which the leader writes.
 
@@ -71,7 +72,7 @@ def train(
     """
     restore_random(parts, state)
     writer = Writer(parts, folder, first_step=state.step)
-    course = course_of(parts, method, state, limits)
+    course = course_of(parts, phases, state, limits)
     seen = Progress(title, course, progress=limits.progress(state), shown=parts.team.leader)
     started = time.monotonic() - state.seconds
     val_dice: float | None = None
@@ -80,7 +81,11 @@ def train(
     with deferred_interrupts() as interrupts, seen.bar:
         state.seconds, stop = parts.team.agree(state.seconds, interrupts.arrived)
         while not stop and (progress := limits.progress(state)) < 1:
-            result = step_or_none(stages.at(progress), method, state, progress)
+            if phases.is_home(progress) and not state.general:
+                before = settled(state, validate)
+                writer.line(before.state, before.dice, before.compared)
+                state = begin_home(parts, before.state)
+            result = step_or_none(stages.at(progress), phases, state, progress)
             if result is None:
                 stages = Stages(smaller(stages.parts, batch=stages.at(progress).plan.batch))
                 continue
@@ -121,28 +126,30 @@ def train(
     return last.state
 
 
-def course_of(parts: Parts, method: Method, state: TrainState, limits: Limits) -> Course:
+def course_of(parts: Parts, phases: Phases, state: TrainState, limits: Limits) -> Course:
     """What is known before a training begins of how long its iterations will take."""
     plan, recipe = parts.plan, parts.recipe
-    hyper = bool(getattr(method, "hyper_steps", False))
+    hyper, method_part = phases.method.hyper_steps, phases.home_from
     return Course(
         iterations=limits.iterations,
         time_budget=limits.time_budget,
         early=0.0 if plan.early is None else plan.early.share,
-        hyper_from=recipe.warm_up if hyper else None,
+        hyper_from=recipe.warm_up * method_part if hyper else None,
         hyper_every=recipe.hyper_every,
-        control_from=1 - LAST if hyper and state.start else None,
+        control_from=(1 - LAST) * method_part if hyper and state.start else None,
+        home_from=phases.home_from,
+        after=MOST_TIME if phases.home and state.start else 0.0,
         validations=limits.validations,
     )
 
 
-def step_or_none(parts: Parts, method: Method, state: TrainState, progress: float) -> StepResult | None:
+def step_or_none(parts: Parts, phases: Phases, state: TrainState, progress: float) -> StepResult | None:
     """The iteration's result; None where the device had too little memory for it.
 
     Of a team one process alone cannot go on otherwise than the others: there the error is raised.
     """
     try:
-        return method.step(parts, state, progress=progress)
+        return phases.step(parts, state, progress=progress)
     except RuntimeError as error:
         if parts.team.size > 1 or not out_of_memory(error):
             raise

@@ -153,6 +153,21 @@ def report_disk_use(plan: Plan, run: RunFolder) -> None:
         )
 
 
+def require_ends(dataset: Dataset, method: Method, recipe: Recipe) -> None:
+    """UserError for an aim that the model could not be chosen for: it has one end only."""
+    home = method.home if recipe.home is None else recipe.home
+    if recipe.aim == "both" or (home > 0 and dataset.has_images):
+        return
+    reason = f"the method {recipe.method.name}" if dataset.has_images else "label maps without images"
+    raise UserError.single(
+        "The model could not be chosen for an aim: it would have one end only.",
+        where=f"--aim {recipe.aim}",
+        found=f"{reason}, which gives no weights for scans as they are",
+        expected="a method with a home phase, such as learn2synth, and images to every label map",
+        mend="Leave --aim out, or change the method or the dataset.",
+    )
+
+
 def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
     """UserError if the method learns from real images and there are none."""
     if method.needs_images and not any(case.images for case in dataset.cases):

@@ -42,6 +42,8 @@ class Course:
     early        until where patches are the smaller ones
     hyper_from   from where theta moves, on every `hyper_every`-th iteration; None: never
     control_from  from where a control is trained too; None: never
+    home_from    from where neither is done any more
+    after        fraction of the training's time that the choice of a point takes at most after it
     validations  evenly spaced, the last one at the end
     final        cost of the validation after the training, in those during the training
     """
@@ -52,17 +54,24 @@ class Course:
     hyper_from: float | None = None
     hyper_every: int = 1
     control_from: float | None = None
+    home_from: float = 1.0
+    after: float = 0.0
     validations: int = 0
     final: float = 1.0
 
     def kind(self, progress: float) -> Kind:
-        hyper = self.hyper_from is not None and progress >= self.hyper_from
-        control = self.control_from is not None and progress >= self.control_from
+        home = progress >= self.home_from
+        hyper = self.hyper_from is not None and progress >= self.hyper_from and not home
+        control = self.control_from is not None and progress >= self.control_from and not home
         return progress < self.early, hyper, control
 
     def stretches(self, progress: float) -> list[tuple[Kind, float]]:
         """What is left, as stretches of one kind each, and how long they are."""
-        inner = [p for p in (self.early, self.hyper_from, self.control_from) if p is not None and progress < p < 1]
+        inner = [
+            p
+            for p in (self.early, self.hyper_from, self.control_from, self.home_from)
+            if p is not None and progress < p < 1
+        ]
         ends = sorted({progress, *inner, 1.0})
         return [(self.kind(a), b - a) for a, b in itertools.pairwise(ends)]
 
@@ -104,6 +113,7 @@ class RemainingTime:
         low, high = min(low for low, _ in ends), min(high for _, high in ends)
         first, last = self._a_validation(known)
         count = self.course.final if self.course.validations else 0.0
+        high += self.course.after * (elapsed + high)
         return low + count * first, high + 2 * count * last  # on the scans' own grids it may take longer
 
     def _needed(self, kind: Kind) -> int:

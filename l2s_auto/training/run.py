@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from l2s_auto.core.dial import DIAL, ENDS
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Triple
 from l2s_auto.core.recipe import Recipe
@@ -24,7 +25,7 @@ from l2s_auto.io.atomic import sweep
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import write_json
 from l2s_auto.io.lock import only_one
-from l2s_auto.io.ownership import protected
+from l2s_auto.io.ownership import protected, remove
 from l2s_auto.io.splits import make_splits, read_splits
 from l2s_auto.networks.device import AUTO, choose_device, fast_dtype
 from l2s_auto.planning.choices import Choices
@@ -36,12 +37,14 @@ from l2s_auto.training.appearances import validate_appearances
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.checks import build_method, check_recipe
+from l2s_auto.training.dial import Held, choose_point
+from l2s_auto.training.home import back_to_general, phases_of
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
 from l2s_auto.training.outcome import last_words, tell_fold, tell_length
 from l2s_auto.training.plans import Planning
-from l2s_auto.training.prepare import Prepared, Splits, prepare, require_channels, require_images
+from l2s_auto.training.prepare import Prepared, Splits, prepare, require_channels, require_ends, require_images
 from l2s_auto.training.preview import write_preview
 from l2s_auto.training.run_folder import RunFolder, be_quiet
 from l2s_auto.training.show import progress_to
@@ -106,6 +109,7 @@ def plan_and_train(
         chosen = choose_device(device)
         found = find_dataset(dataset, workers=0)
         require_images(found, method, recipe)
+        require_ends(found, method, recipe)
         require_channels(found, recipe)
         run = RunFolder(Path(output) if output else Path("l2s_runs") / found.name)
         parts_of = split_dataset(found, splits, needed=cv or str(fold) not in ("all", "fold_all"))
@@ -261,36 +265,50 @@ def train_fold(
         )
     if not check:
         state = replace_state(state, start={})  # nothing tells whether theta has paid: no rival
-    if options.resume and run.resumable(name):
-        state = load_checkpoint(run.fold(name) / "checkpoint", options.device)
-        restore_frozen(parts.network, run.fold(name) / "weights.safetensors")
-        LOGGER.info("Fold %s goes on from iteration %d", name, state.step)
-    report_threads(state, team, seed=recipe.seed)
+    phases = phases_of(method, recipe, has_images=all(case.image is not None for case in learn))
     limits = Limits(
         iterations=recipe.iterations or (None if recipe.time_budget else plan.iterations),
         time_budget=recipe.time_budget,
     )
+    if options.resume and run.resumable(name):
+        state = load_checkpoint(run.fold(name) / "checkpoint", options.device)
+        if not phases.is_home(limits.progress(state)):
+            state = back_to_general(state)
+        restore_frozen(parts.network, run.fold(name) / "weights.safetensors")
+        LOGGER.info("Fold %s goes on from iteration %d", name, state.step)
+    report_threads(state, team, seed=recipe.seed)
     LOGGER.info("Fold %s: %d cases to learn from, %d held out", name, len(learn), len(held_out))
     if team.leader:
         for place in (run.path, run.fold(name), run.fold(name) / "checkpoint"):
             sweep(place)
+        for file in (DIAL, ENDS):  # of the training so far: they are written again at its end
+            remove(run.fold(name) / file)
         write_json(run.plan_of_fold(name), plan)
     state = train(
         parts,
-        method,
+        phases,
         state,
         folder=run.fold(name),
         limits=limits,
         validate=functools.partial(mean_dice, parts, cases=check),
         title=f"Fold {name}",
     )
+    bar = progress_to("Validating") if team.leader else lambda done, total: None
+    stored_of = {case.id: case for case in stored}
+    looked_at = [
+        Held(case, stored_of[case.id])
+        for case in dataset.cases
+        if case.id in held_out and case.images and case.label is not None
+    ]
+    choosing = progress_to("Choosing the weights") if team.leader else lambda done, total: None
+    phi = choose_point(parts, state, looked_at, run.fold(name), aim=recipe.aim, progress=choosing)
     validate_fold(
         parts,
-        state.phi,
+        phi,
         [case for case in dataset.cases if case.id in held_out],
         run.fold(name),
         fingerprint=prepared.fingerprint,
-        progress=progress_to("Validating") if team.leader else lambda done, total: None,
+        progress=bar,
         stored=[case for case in stored if case.id in held_out],
     )
     if team.leader:
@@ -298,4 +316,4 @@ def train_fold(
     if options.appearances:
         changing = progress_to("Changing appearances") if team.leader else lambda done, total: None
         held = [case for case in dataset.cases if case.id in held_out]
-        validate_appearances(parts, state.phi, held, run.fold(name), progress=changing)
+        validate_appearances(parts, phi, held, run.fold(name), progress=changing)

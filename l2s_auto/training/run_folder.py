@@ -52,6 +52,7 @@ RUN_FILES = (
 FOLD_FILES = (
     "weights.safetensors",
     "ends.safetensors",
+    "dial.json",
     "calibration.json",
     "history.jsonl",
     "trained_by.json",
