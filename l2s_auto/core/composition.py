@@ -57,13 +57,20 @@ class Composition:
         start  uniform in [0, 1). Systematic sampling: of each family a batch has fraction · batch images, rounded up or
                down at random so that the mean is right. So every family whose fraction · batch is 1 or more is in it.
         """
-        ends = list(itertools.accumulate(fraction * batch for fraction in self.fractions.values()))
+        sums = itertools.accumulate(fraction * batch for fraction in self.fractions.values())
+        ends = [round(end, 9) for end in sums]  # where that is a whole number, rounding must not move an image
         names = list(self.fractions)
         found = []
         for number in range(batch):
             place = number + start
             found.append(next((name for name, end in zip(names, ends, strict=True) if place < end), names[-1]))
         return tuple(found)
+
+    def only_rendered(self) -> Composition:
+        """The families that are rendered from label maps, in their proportions; random contrasts where there are none."""
+        if not self.rendered:
+            return Composition(uniform())
+        return Composition({name: self[name] / self.rendered for name in RENDERED})
 
     def with_fraction(self, name: str, fraction: float) -> Composition:
         """This family with that fraction, the others in their proportions; uniform images where there is no other."""

@@ -49,6 +49,8 @@ def joined(drawn: Sequence[Self]) -> Self:
 def _joined(values: Sequence[Any]) -> Any:
     if isinstance(values[0], Drawn):
         return joined(values)
+    if isinstance(values[0], Mapping):
+        return {name: _joined([value[name] for value in values]) for name in values[0]}
     if isinstance(values[0], tuple):
         return tuple(one for value in values for one in value)
     return torch.cat(list(values))

@@ -151,17 +151,22 @@ class Generator:
     def draw(self, families: Sequence[str] | int, generator: torch.Generator) -> Draw:
         """Everything random for images of these families, all rendered from label maps.
 
-        families  of each image, equal ones next to each other; a number: of so many, as the composition has them
+        families  of each image, equal ones next to each other; a number: of so many, as the composition has those that
+                  are rendered
+
+        What all families draw alike is drawn first: from one seed it is the same, whatever the families.
         """
         if isinstance(families, int):
             start = torch.rand((), generator=generator, device=generator.device).item()
-            families = self.composition.of_batch(families, start)
+            families = self.composition.only_rendered().of_batch(families, start)
         ranges, shape, spacing, batch = self.ranges, self.shape, self.spacing, len(families)
         deformation = draw_deformation(batch, shape, spacing, ranges.deformation, generator, flips=self.flips)
-        runs = [(name, len(list(run))) for name, run in groupby(families)]
-        mixture = joined([RENDERED[name].mixture(count, self.known, generator) for name, count in runs])
+        white = draw_texture(batch, self.channels, shape, ranges.texture, generator)
+        view = draw_view(batch, shape, ranges.view, generator)
         resolution = draw_resolution(batch, shape, spacing, ranges.resolution, generator)
         gamma = ranges.gamma * normal(batch, self.channels, generator=generator)
+        runs = [(name, len(list(run))) for name, run in groupby(families)]
+        mixture = joined([RENDERED[name].mixture(count, self.known, generator) for name, count in runs])
         if REAL_LIKE in families:
             near = draw_resolution(batch, shape, spacing, self.near.resolution, generator)
             is_near = constant(tuple(name == REAL_LIKE for name in families), generator.device, torch.bool)
@@ -172,9 +177,9 @@ class Generator:
             families=tuple(families),
             deformation=deformation,
             mixture=mixture,
-            texture=draw_texture(batch, self.channels, shape, ranges.texture, generator),
+            texture=white,
             resolution=resolution,
-            view=draw_view(batch, shape, ranges.view, generator),
+            view=view,
             gamma=torch.exp(gamma),
         )
 

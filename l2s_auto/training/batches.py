@@ -187,10 +187,13 @@ def draw_noise(parts: Parts, augmenter: AugmenterModule, count: int, share: slic
 
 
 def draw_real_like_and_others(parts: Parts, theta: Params) -> tuple[DrawnBatch, DrawnBatch]:
-    """The same batch twice: all images real-like, and none."""
+    """The same batch twice: all images real-like, and none; of the same label maps.
+
+    Where the others are all rendered, or all made of scans, they are deformed alike too; where they are rendered, their
+    texture is the same.
+    """
     batch, usual = parts.plan.batch, composition_of(parts, theta)
     others = usual.with_fraction(REAL_LIKE, 0.0)
-    # What the two have in common is drawn from equal seeds.
     seed = int(torch.randint(2**31, (1,), generator=parts.random, device=parts.device))
     state = parts.sampler.state()
 

@@ -18,7 +18,7 @@ from l2s_auto.io.atomic import atomic_path
 FILE = "state.safetensors"
 #: Separates the keys of nested dicts; names of weights hold dots.
 SEPARATOR = "/"
-#: Parts of the state that may be empty, which a file cannot say.
+#: Parts of the state that may be empty, which checkpoints of earlier versions do not say.
 EMPTY = ("rng", "signal", "moments", "start", "rival", "general", "theta", "inner_state", "outer_state")
 
 
@@ -67,11 +67,11 @@ def load_checkpoint(folder: Path, device: torch.device) -> TrainState:
 
 
 def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": x}} -> {"a/b": x}."""
+    """{"a": {"b": x, "c": {}}} -> {"a/b": x, "a/c": {}}."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         assert SEPARATOR not in key, f"{key!r} holds the separator"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             flat |= _flatten(value, f"{prefix}{key}{SEPARATOR}")
         else:
             flat[prefix + key] = value
@@ -79,7 +79,7 @@ def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of _flatten; empty dicts are lost."""
+    """The inverse of _flatten."""
     nested: dict[str, Any] = {}
     for key, value in flat.items():
         *path, last = key.split(SEPARATOR)

@@ -38,10 +38,14 @@ class Phases:
     def is_home(self, progress: float) -> bool:
         return self.home > 0 and progress >= self.home_from
 
+    def of_method(self, progress: float) -> float:
+        """Progress of the method's training, which ends where the home phase starts: 1 from there on."""
+        return 1.0 if self.is_home(progress) else progress / self.home_from
+
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         """One iteration; in the home phase of a state that `begin_home` gave."""
         if not self.is_home(progress):
-            return self.method.step(parts, state, progress=progress / self.home_from)
+            return self.method.step(parts, state, progress=self.of_method(progress))
         rate_scale = self.rate * parts.schedule((progress - self.home_from) / self.home)
         return plain_step(parts, state, rate_scale=rate_scale, composition=SCANS)
 

@@ -85,9 +85,10 @@ def train(
                 before = settled(state, validate)
                 writer.line(before.state, before.dice, before.compared)
                 state = begin_home(parts, before.state)
-            result = step_or_none(stages.at(progress), phases, state, progress)
+            of_stage = stages.at(phases.of_method(progress))
+            result = step_or_none(of_stage, phases, state, progress)
             if result is None:
-                stages = Stages(smaller(stages.parts, batch=stages.at(progress).plan.batch))
+                stages = Stages(smaller(stages.parts, batch=of_stage.plan.batch))
                 continue
             if finite(result):
                 undone, state = 0, result.state
@@ -133,7 +134,7 @@ def course_of(parts: Parts, phases: Phases, state: TrainState, limits: Limits) -
     return Course(
         iterations=limits.iterations,
         time_budget=limits.time_budget,
-        early=0.0 if plan.early is None else plan.early.share,
+        early=0.0 if plan.early is None else plan.early.share * method_part,
         hyper_from=recipe.warm_up * method_part if hyper else None,
         hyper_every=recipe.hyper_every,
         control_from=(1 - LAST) * method_part if hyper and state.start else None,

@@ -8,6 +8,7 @@ import math
 import shutil
 from dataclasses import dataclass
 
+from l2s_auto.core.composition import FROM_SCANS
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Fingerprint, Plan
 from l2s_auto.core.recipe import Recipe
@@ -169,10 +170,14 @@ def require_ends(dataset: Dataset, method: Method, recipe: Recipe) -> None:
 
 
 def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
-    """UserError if the method learns from real images and there are none."""
-    if method.needs_images and not any(case.images for case in dataset.cases):
+    """UserError if the method, or a family of training images, is made of real images and there are none."""
+    if any(case.images for case in dataset.cases):
+        return
+    of_scans = [name for name in recipe.families or {} if name in FROM_SCANS and recipe.families[name] > 0]
+    if method.needs_images or of_scans:
+        source = f"The method {recipe.method.name} learns" if method.needs_images else f"{of_scans[0]} images are made"
         raise UserError.single(
-            f"The method {recipe.method.name} learns from real images too.",
+            f"{source} from real images too.",
             where=str(dataset.folder),
             found="label maps without images",
             expected="an image for each label map",

@@ -17,7 +17,7 @@ STRONGEST = 2.0
 
 class Recontrasted(FromScan):
     """Mean ~ U(0, 1) for each tissue (or each structure, so that labels stand out), and the difference of each voxel
-    from the mean of its class in the scan, with a random sign and strength for each class.
+    from the mean of its class in the scan, with a random strength for each class and a random sign for the image.
     """
 
     def draw(self, images: int, known: Known, generator: torch.Generator) -> dict[str, torch.Tensor]:
