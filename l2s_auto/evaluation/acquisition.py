@@ -17,7 +17,7 @@ FEWEST_SLICES = 3
 RESOLUTION = 2.5
 #: Shift of the first ghost as a fraction of the axis, and amplitude of the first and second ghosts on each side.
 GHOST_SHIFT = 0.21
-GHOSTS = (0.11, 0.04)
+GHOSTS = (0.14, 0.05)
 
 
 def thick_slices(x: np.ndarray, scene: Scene) -> np.ndarray:

@@ -26,6 +26,7 @@ from l2s_auto.io.lock import Busy, only_one
 from l2s_auto.io.run_files import parse_line
 from l2s_auto.planning.choices import Choices
 from l2s_auto.training.run import plan_and_train
+from l2s_auto.training.run_folder import RunFolder
 
 LOGGER = logging.getLogger("l2s_auto")
 Item = TypeVar("Item")
@@ -41,10 +42,12 @@ class Bench:
 
     dataset  the labelled dataset
     draw     (number, seed) -> cases to learn from
-    tests    makes or finds the folder with the test scans: `REFERENCES`, and a folder for each of `names`
+    tests    makes or finds the folder with the test scans: `REFERENCES`, and a folder for each of `names` and
+             `structural`
     names    kinds of test scans, such as appearances; the first is like the scans that are learned from
     scans    names of the test scans, and the subject of each
     choices  what the user decides of the plans
+    structural  further kinds, which are reported apart; rows of former versions may have no scores of them
     """
 
     dataset: Dataset
@@ -53,6 +56,7 @@ class Bench:
     names: tuple[str, ...]
     scans: Mapping[str, str]
     choices: Choices = field(default_factory=Choices)
+    structural: tuple[str, ...] = ()
 
 
 def length_of(time_budget: float | None, iterations: int | None) -> dict[str, Any]:
@@ -127,14 +131,19 @@ def run_all(
 
     for number, (seed, count, name) in enumerate(work):
         folder = folder_of(seed, count, name)
-        if job_of(number, len(recipes), part[1]) == part[0] and known(folder / "row.json", bench) is None:
+        row = known(folder / "row.json", bench)
+        if job_of(number, len(recipes), part[1]) == part[0] and (row is None or lacks_structural(row, folder, bench)):
             recipe = recipes[name].model_copy(update={"seed": seed})
             plan = output / PLANS / f"{count} cases, seed {seed}"
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with only_one(folder):
-                    found = run_one(bench, bench.draw(count, seed), recipe, folder, plan=plan, device=device)
-                    write_json(folder / "row.json", {"variant": name, "cases": count, "seed": seed, **length, **found})
+                    if row is None:
+                        found = run_one(bench, bench.draw(count, seed), recipe, folder, plan=plan, device=device)
+                        row = {"variant": name, "cases": count, "seed": seed, **length, **found}
+                    else:
+                        row = with_structural(row, bench, folder, device=device)
+                    write_json(folder / "row.json", row)
             except Busy:
                 LOGGER.warning("%s, %d cases, seed %d: another job is at it", name, count, seed)
             except Exception as error:
@@ -204,7 +213,21 @@ def known(path: Path, bench: Bench) -> dict[str, Any] | None:
         return None
     if not isinstance(row, dict) or not all(isinstance(row.get(name), dict) for name in ("scans", "dice")):
         return None
-    return row if set(row["scans"]) == set(bench.scans) and set(row["dice"]) == set(bench.names) else None
+    same = set(row["scans"]) == set(bench.scans) and set(row["dice"]) - set(bench.structural) == set(bench.names)
+    return row if same else None
+
+
+def lacks_structural(row: Mapping[str, Any], folder: Path, bench: Bench) -> bool:
+    """Whether a row of a former version has no scores of structural changes, and its model is still there."""
+    return not set(bench.structural) <= set(row["dice"]) and RunFolder(folder / "run").has_models()
+
+
+def with_structural(row: dict[str, Any], bench: Bench, folder: Path, *, device: str) -> dict[str, Any]:
+    """The row with the scores of structural changes that it lacks, by the model that is there."""
+    names = [name for name in bench.structural if name not in row["dice"]]
+    found = tested(bench, names, folder, device=device)
+    scans = {scan: {**reached, **found["scans"][scan]} for scan, reached in row["scans"].items()}
+    return {**row, "dice": {**row["dice"], **found["dice"]}, "scans": scans}
 
 
 def run_one(
@@ -215,7 +238,7 @@ def run_one(
     plan  where the plan of these scans is kept
     """
     make_room()
-    tests = bench.tests()
+    bench.tests()
     own = write_subset(bench.dataset, learn, folder / "dataset")
     learned = recipe.model_copy(update={"method": Component(name="learn2synth")})  # it needs most memory
     demanding = learned if any(case.images for case in learn) else recipe
@@ -223,13 +246,20 @@ def run_one(
     run = plan_and_train(
         dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True, remember=False
     )
+    found = tested(bench, (*bench.names, *bench.structural), folder, device=device)
+    return {**found, **last_line(run / "fold_all" / "history.jsonl"), "plan": told_plan(run)}
+
+
+def tested(bench: Bench, names: Sequence[str], folder: Path, *, device: str) -> dict[str, Any]:
+    """Segment these kinds of test scans with the model in a training's folder, and compare -> as `scored`."""
+    tests = bench.tests()
 
     def segmented(name: str) -> Path:
         return folder / "segmented" / f"{tests.name}, {name}"
 
-    for name in bench.names:
-        require_segmented(predict(tests / name, segmented(name), model=run, device=device, workers=0))
-    return {**scored(bench, segmented), **last_line(run / "fold_all" / "history.jsonl"), "plan": told_plan(run)}
+    for name in names:
+        require_segmented(predict(tests / name, segmented(name), model=folder / "run", device=device, workers=0))
+    return scored(bench, segmented, names)
 
 
 def require_segmented(summary: PredictionSummary) -> None:
@@ -241,16 +271,17 @@ def require_segmented(summary: PredictionSummary) -> None:
         )
 
 
-def scored(bench: Bench, segmented: Callable[[str], Path]) -> dict[str, Any]:
+def scored(bench: Bench, segmented: Callable[[str], Path], names: Sequence[str] | None = None) -> dict[str, Any]:
     """Mean Dice of each kind of test scans and of each scan; `segmented` tells where their label maps are.
 
+    names  the kinds; None: all but the structural ones
     A scan in which no Dice is defined has none. UserError where that is so in all.
     """
     dataset, tests = bench.dataset, bench.tests()
     labels = {value: name for value, name in dataset.labels.items() if value != 0}
     scans: dict[str, dict[str, float]] = {name: {} for name in bench.scans}
     dice = {}
-    for name in bench.names:
+    for name in bench.names if names is None else names:
         metrics = evaluate_folders(
             segmented(name), tests / REFERENCES, labels, regions=dataset.regions, ignore=dataset.ignore
         )
