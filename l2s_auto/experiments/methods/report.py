@@ -23,7 +23,7 @@ def table(summaries: Sequence[Summary], names: Sequence[str], structural: Sequen
     """One line a variant and number of cases: mean (and spread over seeds) of Dice, and how it differs from the first
     variant. The structural changes follow in a table of their own.
     """
-    columns = [column for column in columns_of(names)]
+    columns = list(columns_of(names))
     apart = [column for column in columns_of(names, structural) if column not in columns]
 
     def part(columns: Sequence[str], headings: Sequence[str], kinds: Sequence[str], tests: bool) -> str:
@@ -43,7 +43,7 @@ def markdown(summaries: Sequence[Summary], names: Sequence[str], structural: Seq
     """The table as Markdown; of those that learned from as many cases the best mean of each column is bold, and means
     that are tied with it (`statistics.from_best`) are italic. The structural changes are the last columns.
     """
-    columns = [column for column in columns_of(names)]
+    columns = list(columns_of(names))
     apart = [column for column in columns_of(names, structural) if column not in columns]
     kinds = ("own", "changed")
     headings = ["method", "cases", *columns, *_headings(kinds), P, "iterations", *apart]

@@ -21,13 +21,12 @@ from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation.appearance import APPEARANCES, STRUCTURAL
 from l2s_auto.evaluation.recommendation import recommended
 from l2s_auto.experiments.folder import make_folder
+from l2s_auto.experiments.methods.bench import REFERENCES, Bench
 from l2s_auto.experiments.methods.plans import PLANS, settle_choices
 from l2s_auto.experiments.methods.report import draw, markdown, scores_of, sentence, table
 from l2s_auto.experiments.methods.statistics import summaries
 from l2s_auto.experiments.methods.subset import files_of, write_references, write_scans
 from l2s_auto.experiments.methods.trainings import (
-    REFERENCES,
-    Bench,
     length_of,
     missing,
     require_done,
