@@ -108,7 +108,7 @@ def test_two_tissues_change_places_and_texture_stays():
 def test_structures_that_are_alike_move_together():
     halves = np.where(GRID[1] < 20, LABELS, 7 * LABELS)
     new = changed(SCAN, "tissues exchanged", labels=halves)
-    assert [np.median(new[0][halves == value]) for value in (1, 7)] == pytest.approx([300, 300], abs=20)
+    assert [np.median(new[0][halves == value]) for value in (1, 7)] == pytest.approx([300, 300], abs=40)
 
 
 def test_channels_exchange_the_same_tissues():
