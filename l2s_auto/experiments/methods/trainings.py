@@ -7,7 +7,6 @@ import logging
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,43 +15,19 @@ import numpy as np
 from l2s_auto.core.component import Component
 from l2s_auto.core.errors import Offence, UserError, disk_is_full
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.core.types import Case, Dataset
-from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.core.types import Case
+from l2s_auto.experiments.methods.bench import Bench
 from l2s_auto.experiments.methods.plans import PLANS, make_room, share_plan, told_plan
+from l2s_auto.experiments.methods.scoring import AGAIN, known, lacks_structural, last_line, tested, with_structural
 from l2s_auto.experiments.methods.subset import write_subset
-from l2s_auto.inference.predict import PredictionSummary, predict
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.io.lock import Busy, only_one
-from l2s_auto.io.run_files import parse_line
-from l2s_auto.planning.choices import Choices
 from l2s_auto.training.run import plan_and_train
 
 LOGGER = logging.getLogger("l2s_auto")
 Item = TypeVar("Item")
 #: Seconds of training each, without --time-budget or --iterations.
 SECONDS = 600.0
-REFERENCES = "references"
-AGAIN = "Mend that, and run the command again."
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What is learned from, and tested on.
-
-    dataset  the labelled dataset
-    draw     (number, seed) -> cases to learn from
-    tests    makes or finds the folder with the test scans: `REFERENCES`, and a folder for each of `names`
-    names    kinds of test scans, such as appearances; the first is like the scans that are learned from
-    scans    names of the test scans, and the subject of each
-    choices  what the user decides of the plans
-    """
-
-    dataset: Dataset
-    draw: Callable[[int, int], Sequence[Case]]
-    tests: Callable[[], Path]
-    names: tuple[str, ...]
-    scans: Mapping[str, str]
-    choices: Choices = field(default_factory=Choices)
 
 
 def length_of(time_budget: float | None, iterations: int | None) -> dict[str, Any]:
@@ -127,14 +102,19 @@ def run_all(
 
     for number, (seed, count, name) in enumerate(work):
         folder = folder_of(seed, count, name)
-        if job_of(number, len(recipes), part[1]) == part[0] and known(folder / "row.json", bench) is None:
+        row = known(folder / "row.json", bench)
+        if job_of(number, len(recipes), part[1]) == part[0] and (row is None or lacks_structural(row, folder, bench)):
             recipe = recipes[name].model_copy(update={"seed": seed})
             plan = output / PLANS / f"{count} cases, seed {seed}"
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with only_one(folder):
-                    found = run_one(bench, bench.draw(count, seed), recipe, folder, plan=plan, device=device)
-                    write_json(folder / "row.json", {"variant": name, "cases": count, "seed": seed, **length, **found})
+                    if row is None:
+                        found = run_one(bench, bench.draw(count, seed), recipe, folder, plan=plan, device=device)
+                        row = {"variant": name, "cases": count, "seed": seed, **length, **found}
+                    else:
+                        row = with_structural(row, bench, folder, device=device)
+                    write_json(folder / "row.json", row)
             except Busy:
                 LOGGER.warning("%s, %d cases, seed %d: another job is at it", name, count, seed)
             except Exception as error:
@@ -195,18 +175,6 @@ def missing(count: int) -> str:
     return f"{lacking} not done: the table is not whole. Run the command again once other jobs have ended."
 
 
-def known(path: Path, bench: Bench) -> dict[str, Any] | None:
-    """What a former call found on the same test scans; None where there is nothing, or a file that is broken."""
-    try:
-        row = read_json(path) if path.exists() else None
-    except UserError:
-        LOGGER.warning("Warning: %s is broken, and is made again when its method is asked for.", path)
-        return None
-    if not isinstance(row, dict) or not all(isinstance(row.get(name), dict) for name in ("scans", "dice")):
-        return None
-    return row if set(row["scans"]) == set(bench.scans) and set(row["dice"]) == set(bench.names) else None
-
-
 def run_one(
     bench: Bench, learn: Sequence[Case], recipe: Recipe, folder: Path, *, plan: Path, device: str
 ) -> dict[str, Any]:
@@ -215,7 +183,7 @@ def run_one(
     plan  where the plan of these scans is kept
     """
     make_room()
-    tests = bench.tests()
+    bench.tests()
     own = write_subset(bench.dataset, learn, folder / "dataset")
     learned = recipe.model_copy(update={"method": Component(name="learn2synth")})  # it needs most memory
     demanding = learned if any(case.images for case in learn) else recipe
@@ -223,49 +191,5 @@ def run_one(
     run = plan_and_train(
         dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True, remember=False
     )
-
-    def segmented(name: str) -> Path:
-        return folder / "segmented" / f"{tests.name}, {name}"
-
-    for name in bench.names:
-        require_segmented(predict(tests / name, segmented(name), model=run, device=device, workers=0))
-    return {**scored(bench, segmented), **last_line(run / "fold_all" / "history.jsonl"), "plan": told_plan(run)}
-
-
-def require_segmented(summary: PredictionSummary) -> None:
-    """UserError that tells why test scans could not be segmented."""
-    if summary.failures:
-        raise UserError(
-            "Test scans could not be segmented.",
-            [Offence(failure.file, failure.reason, "its segmentation", AGAIN) for failure in summary.failures],
-        )
-
-
-def scored(bench: Bench, segmented: Callable[[str], Path]) -> dict[str, Any]:
-    """Mean Dice of each kind of test scans and of each scan; `segmented` tells where their label maps are.
-
-    A scan in which no Dice is defined has none. UserError where that is so in all.
-    """
-    dataset, tests = bench.dataset, bench.tests()
-    labels = {value: name for value, name in dataset.labels.items() if value != 0}
-    scans: dict[str, dict[str, float]] = {name: {} for name in bench.scans}
-    dice = {}
-    for name in bench.names:
-        metrics = evaluate_folders(
-            segmented(name), tests / REFERENCES, labels, regions=dataset.regions, ignore=dataset.ignore
-        )
-        dice[name] = metrics["mean"]["dice"]
-        for case in metrics["cases"]:
-            values = [m["dice"] for m in case["labels"].values() if m["dice"] is not None]
-            if values:
-                scans[case["case"]][name] = float(np.mean(values))
-        if dice[name] is None:
-            raise UserError(f"In the test scans there is nothing to find, and nothing was found ({name}): no score.")
-    return {"dice": dice, "scans": scans}
-
-
-def last_line(history: Path) -> dict[str, Any]:
-    """Iterations, seconds and theta at the end of a training."""
-    lines = map(parse_line, reversed(history.read_text(encoding="utf-8").splitlines()))
-    line = next(line for line in lines if line is not None)
-    return {"iterations": line["iteration"], "seconds": line["seconds"], "theta": line["theta"]}
+    found = tested(bench, (*bench.names, *bench.structural), folder, device=device)
+    return {**found, **last_line(run / "fold_all" / "history.jsonl"), "plan": told_plan(run)}
