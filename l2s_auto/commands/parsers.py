@@ -100,6 +100,11 @@ def plan_and_train() -> Parser:
         "anywhere (of any contrast), or each (decided for each scan: prediction takes about twice as long). It can be "
         "changed in l2s_predict without another training (default: %(default)s)"
     )
+    home = (
+        "fraction of the training, in [0, 1), for its last phase on scans as they are, which gives the home end of the "
+        "model (default: the method's); 0: the model has one end"
+    )
+    add("--home", type=values.share_or_zero, metavar="X", help=home)
     add("--aim", choices=AIMS, default="both", help=aim)
     contrasts = (
         "of the synthetic images: most like those of the real scans (usual), or all at random, for scans that look "

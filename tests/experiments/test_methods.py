@@ -9,6 +9,7 @@ import pytest
 
 from l2s_auto import cli
 from l2s_auto.commands import parsers
+from l2s_auto.core.composition import uniform
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset, Volume
@@ -153,7 +154,7 @@ def test_where_nothing_is_found_nothing_is_recommended():
     ("variant", "options"),
     [
         ("supervised", ["--method", "supervised"]),
-        ("learn2synth-random", ["--contrasts", "random"]),
+        ("learn2synth-random", ["--contrasts", "random", "--home", "0.0"]),
         ("learn2synth:nonparametric", ["--augmenter", "nonparametric"]),
     ],
 )
@@ -164,7 +165,7 @@ def test_the_command_trains_what_is_recommended(variant, options, tmp_path):
     recipe = recipe_of(variant)
     args = parsers.plan_and_train().parse(["data", *options])
     assert (args.method, args.augmenter) == (recipe.method.name, recipe.augmenter.name)
-    assert (args.contrasts == "random") == (recipe.prior_share == 0)
+    assert (args.contrasts == "random") == (recipe.families == uniform())
 
 
 def test_the_form_of_the_paper_has_no_command(tmp_path):
@@ -228,8 +229,10 @@ def test_the_sentence_is_of_the_largest_number_of_cases():
 def test_variants():
     assert recipe_of("learn2synth:nonparametric").augmenter.name == "nonparametric"
     paper, random = recipe_of("learn2synth-paper", iterations=3), recipe_of("learn2synth-random", iterations=3)
-    assert paper.prior_share == 0 and paper.hyper_every == 1 and paper.loss.name == "dice" and paper.iterations == 3
-    assert random == Recipe(prior_share=0, reversed_share=0, iterations=3)
+    assert (
+        paper.families == uniform() and paper.hyper_every == 1 and paper.loss.name == "dice" and paper.iterations == 3
+    )
+    assert random == Recipe(families=uniform(), home=0.0, iterations=3)
 
 
 @pytest.mark.parametrize(

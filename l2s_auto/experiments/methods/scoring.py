@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from l2s_auto.core.dial import Aim
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.evaluation import evaluate_folders
 from l2s_auto.experiments.methods.bench import REFERENCES, Bench
@@ -39,23 +40,30 @@ def lacks_structural(row: Mapping[str, Any], folder: Path, bench: Bench) -> bool
     return not set(bench.structural) <= set(row["dice"]) and RunFolder(folder / "run").has_models()
 
 
-def with_structural(row: dict[str, Any], bench: Bench, folder: Path, *, device: str) -> dict[str, Any]:
+def with_structural(
+    row: dict[str, Any], bench: Bench, folder: Path, *, run: Path, aim: Aim | None, device: str
+) -> dict[str, Any]:
     """The row with the scores of structural changes that it lacks, by the model that is there."""
     names = [name for name in bench.structural if name not in row["dice"]]
-    found = tested(bench, names, folder, device=device)
+    found = tested(bench, names, folder, run=run, aim=aim, device=device)
     scans = {scan: {**reached, **found["scans"][scan]} for scan, reached in row["scans"].items()}
     return {**row, "dice": {**row["dice"], **found["dice"]}, "scans": scans}
 
 
-def tested(bench: Bench, names: Sequence[str], folder: Path, *, device: str) -> dict[str, Any]:
-    """Segment these kinds of test scans with the model in a training's folder, and compare -> as `scored`."""
+def tested(
+    bench: Bench, names: Sequence[str], folder: Path, *, run: Path, aim: Aim | None, device: str
+) -> dict[str, Any]:
+    """Segment these kinds of test scans with a model, into the folder, and compare -> as `scored`.
+
+    aim  what the model is chosen for; None: what it is by itself
+    """
     tests = bench.tests()
 
     def segmented(name: str) -> Path:
         return folder / "segmented" / f"{tests.name}, {name}"
 
     for name in names:
-        require_segmented(predict(tests / name, segmented(name), model=folder / "run", device=device, workers=0))
+        require_segmented(predict(tests / name, segmented(name), model=run, aim=aim, device=device, workers=0))
     return scored(bench, segmented, names)
 
 
