@@ -154,8 +154,8 @@ class Work:
 
     @property
     def trained(self) -> Path:
-        """Folder of the training: of what is chosen for an aim, that of the variant itself. A choice for each scan needs
-        one that holds cases out.
+        """Folder of the training: for an aim, that of the variant itself. A choice for each scan needs one that holds
+        cases out.
         """
         variant, aim = divided(self.name)
         return self._folder(self.name if aim == "each" else variant)
