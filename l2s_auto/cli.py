@@ -149,6 +149,7 @@ def predict(arguments: Arguments = None) -> int:
                     skip_existing=args.skip_existing,
                     workers=1 if args.workers is None else args.workers,
                     fast=args.fast,
+                    aim=args.aim,
                     progress=progress,
                     loaded=keep_room,
                     **wishes(args),

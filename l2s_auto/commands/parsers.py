@@ -17,6 +17,7 @@ from l2s_auto.core.composition import FAMILIES
 from l2s_auto.core.folding import WIDTH, folded
 from l2s_auto.core.registered import METHODS
 
+#: As in core/dial.py, which takes longer to load.
 AIMS = ("home", "both", "anywhere", "each")
 DIRECTIONS = ("update", "scale-free", "implicit")
 EXPERIMENTS = ("recovery", "methods", "contrast")
@@ -211,6 +212,12 @@ def predict() -> Parser:
     workers = "0 = read, segment and write in turn; more = beside each other (default: from the machine)"
     add("--workers", type=values.count_or_zero, metavar="N", help=workers)
     add("--fast", action="store_true", help="fewer overlapping windows; of a cascade, the first network alone")
+    aim = (
+        "weights for home (scans like those of the training), anywhere (all others), both (between these two), or "
+        "each (scan by scan: home if both ends give nearly the same segmentation, else anywhere; twice the time) "
+        "(default: as trained)"
+    )
+    add("--aim", choices=AIMS, help=aim)
     _add_trust(parser)
     _add_overwrite(parser, "files in OUT that no prediction wrote, or that were changed since")
     return parser

@@ -15,7 +15,7 @@ from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.trust import trusting
 from l2s_auto.core.types import Dataset
 from l2s_auto.inference.cascade import context_in
-from l2s_auto.inference.load import load_model, remember_model
+from l2s_auto.inference.load import load_first, load_model, remember_model
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.lock import only_one
 from l2s_auto.io.ownership import protected
@@ -197,7 +197,7 @@ def train_first(
     if recipe.time_budget is not None:
         own = recipe.model_copy(update={"time_budget": FIRST_SHARE * recipe.time_budget})
     train_fold(name, first, own, method, replace(options, init=None, appearances=False))
-    model, device = load_model(first.run.fold(name), options.device), options.device
+    model, device = load_first(first.run.fold(name), options.device), options.device
     LOGGER.info("The second, which is told what the first finds:")
     return lambda image: context_in(image, model, spacing=spacing, device=device)
 
