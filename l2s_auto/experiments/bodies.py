@@ -1,7 +1,7 @@
 """Bodies like those in an abdominal CT: trunks in Hounsfield units with labelled organs, made on the fly.
 
-Each case is another person: size, fat, pose, breath, a smooth deformation, organs and the contents of stomach and bowel.
-Each scan is another one too: size of the voxels, tissue values, contrast agent, dose. The same seed gives the same voxels.
+Each case is another person: size, fat, pose, breath, a smooth deformation, organs, and the contents of stomach and
+bowel. Each scan differs too: voxel size, tissue values, contrast agent, noise. The same seed gives the same voxels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from l2s_auto.experiments.bodies_anatomy import Tissue, draw_build, paint_frame, paint_table
 from l2s_auto.experiments.bodies_canvas import Canvas, Layer
 from l2s_auto.experiments.bodies_organs import paint_organs
-from l2s_auto.experiments.bodies_values import Phase, draw_values
+from l2s_auto.experiments.bodies_values import PHASES, Phase, draw_values
 from l2s_auto.experiments.drawing import rotation, smooth_noise, write_volume
 from l2s_auto.io.json_files import write_json
 
@@ -135,7 +135,7 @@ def write_dataset(
 
     imagesTr, labelsTr, dataset.json   `cases` bodies to train on, in `phase`; None: enhanced or not, drawn by case
     imagesTs, labelsTs                 `test_cases` other bodies, in `phase`
-    imagesTs_enhanced, imagesTs_unenhanced   the same other bodies with and without contrast agent
+    imagesTs_enhanced, imagesTs_unenhanced   the same other bodies in each phase that is not `phase`
     """
     folder = Path(folder)
     for number in range(cases + test_cases):
@@ -144,7 +144,7 @@ def write_dataset(
         name, end = f"body_{number + 1:03d}", "Tr" if number < cases else "Ts"
         scans: dict[str, Phase | None] = {f"images{end}": phase}
         if end == "Ts":
-            scans |= {"imagesTs_enhanced": "enhanced", "imagesTs_unenhanced": "unenhanced"}
+            scans |= {f"imagesTs_{other}": other for other in PHASES if other != phase}
         for images, wanted in scans.items():
             write_volume(folder / images / f"{name}_0000.nii.gz", render(body, rng, phase=wanted), body.affine)
         write_volume(folder / f"labels{end}" / f"{name}.nii.gz", body.labels, body.affine)

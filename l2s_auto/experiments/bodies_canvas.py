@@ -45,7 +45,8 @@ class Ellipsoid:
     def depth(self, points: Points) -> np.ndarray:
         """Distance to the surface by its gradient: exact at the surface to the first order."""
         offsets = [p - c for p, c in zip(points, self.centre, strict=True)]
-        square, steep = np.float32(0), np.float32(0)
+        square = np.zeros_like(points[0])
+        steep = np.zeros_like(points[0])
         for axis, radius in zip(self.turn.T, self.radii, strict=True):
             along = sum(float(a) * o for a, o in zip(axis, offsets, strict=True)) / radius
             square = square + along**2

@@ -81,19 +81,32 @@ def _paint_hollow(canvas: Canvas, shape: Shape, room: np.ndarray, contents: Cont
 
 
 def _paint_bowel(canvas: Canvas, room: np.ndarray, rng: np.random.Generator) -> None:
-    """Loops of small bowel at random places of the lower abdomen, and the colon around them."""
+    """Loops of small bowel at random places, some with gas or oral contrast, and the colon around them."""
     contrast = 220.0 if rng.random() < 0.2 else 0.0  # what some have drunk before the scan
     for _ in range(rng.integers(9, 15)):
-        nodes = [rng.uniform((-75, 0, -125), (75, 70, -35))]
-        for _ in range(3):
-            step = rng.standard_normal(3) * (1, 0.6, 0.6)
-            nodes.append(np.clip(nodes[-1] + 30 * step / np.linalg.norm(step), (-90, -5, -140), (90, 78, -25)))
-        radius = float(rng.uniform(9, 14))
-        path = [(float(x), float(y), float(z), radius) for x, y, z in nodes]
+        path = bowel_loop(rng)
         gas = float(rng.uniform(-5, 8)) if rng.random() < 0.3 else np.inf
         filling = contrast * rng.uniform(0.5, 1) + rng.uniform(-10, 30)
         contents = Contents(Tissue.BOWEL_WALL, Tissue.BOWEL_CONTENT, Tissue.GAS, 3.0, gas, filling)
         _paint_hollow(canvas, Tube(path), room, contents)
+    _paint_colon(canvas, room, rng)
+
+
+def bowel_loop(rng: np.random.Generator) -> Path4:
+    """Three steps of 30 mm in random directions, turned back at the limits of the lower abdomen."""
+    low, high = np.array((-90, -5, -140)), np.array((90, 78, -25))
+    nodes = [rng.uniform(low + 10, high - 10)]
+    for _ in range(3):
+        step = rng.standard_normal(3) * (1, 0.6, 0.6)
+        step *= 30 / np.linalg.norm(step)
+        end = nodes[-1] + step
+        nodes.append(nodes[-1] + np.where((end < low) | (end > high), -step, step))
+    radius = float(rng.uniform(9, 14))
+    return [(x, y, z, radius) for x, y, z in (node.tolist() for node in nodes)]
+
+
+def _paint_colon(canvas: Canvas, room: np.ndarray, rng: np.random.Generator) -> None:
+    """Ascending, transverse and descending colon, each with faeces and mostly with gas."""
     courses: tuple[Path4, ...] = (
         [(100, -18, -150, 27), (100, -12, -90, 25), (92, 5, -48, 21)],
         [(92, 30, -48, 20), (55, 68, -68, 19), (0, 76, -78, 18), (-55, 68, -55, 18), (-92, 28, -12, 17)],

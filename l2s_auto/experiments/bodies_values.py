@@ -84,7 +84,7 @@ class Values:
 def draw_values(rng: np.random.Generator, phase: Phase | None) -> Values:
     """Draw the values of one scan.
 
-    phase  None: enhanced in three scans of four. Enhanced scans lie anywhere from late arterial to portal venous, mostly
+    phase  None: enhanced in three scans of four. An enhanced scan is between late arterial and portal venous, mostly
            near the latter, with more or less contrast agent
     """
     if phase is not None and phase not in PHASES:
