@@ -27,8 +27,8 @@ from l2s_auto.core.types import Case, Dataset
 from l2s_auto.evaluation import evaluate_folders
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, mean_of_changed
 from l2s_auto.experiments.methods.run import TESTS, content_of, divided
+from l2s_auto.experiments.methods.scoring import last_line
 from l2s_auto.experiments.methods.subset import link, write_references, write_scans, write_subset
-from l2s_auto.experiments.methods.trainings import last_line
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.json_files import read_json, write_json
 

@@ -48,7 +48,7 @@ def plan_and_train(arguments: Arguments = None) -> int:
         from l2s_auto.training.run import plan_and_train
 
         loading_done()
-        chosen = {name: getattr(args, name) for name in ("hyper_every", "hyper_part", "micro_batch")}
+        chosen = {name: getattr(args, name) for name in ("hyper_every", "hyper_part", "micro_batch", "home")}
         given = {name: value for name, value in chosen.items() if value is not None}
         if args.hypergradient or args.direction:
             options = {"direction": args.direction} if args.direction else {}
@@ -149,6 +149,7 @@ def predict(arguments: Arguments = None) -> int:
                     skip_existing=args.skip_existing,
                     workers=1 if args.workers is None else args.workers,
                     fast=args.fast,
+                    aim=args.aim,
                     progress=progress,
                     loaded=keep_room,
                     **wishes(args),

@@ -17,6 +17,7 @@ from l2s_auto.core.composition import FAMILIES
 from l2s_auto.core.folding import WIDTH, folded
 from l2s_auto.core.registered import METHODS
 
+#: As in core/dial.py, which takes longer to load.
 AIMS = ("home", "both", "anywhere", "each")
 DIRECTIONS = ("update", "scale-free", "implicit")
 EXPERIMENTS = ("recovery", "methods", "contrast")
@@ -100,6 +101,11 @@ def plan_and_train() -> Parser:
         "anywhere (of any contrast), or each (decided for each scan: prediction takes about twice as long). It can be "
         "changed in l2s_predict without another training (default: %(default)s)"
     )
+    home = (
+        "fraction of the training, in [0, 1), for its last phase on scans as they are, which gives the home end of the "
+        "model (default: the method's); 0: the model has one end"
+    )
+    add("--home", type=values.share_or_zero, metavar="X", help=home)
     add("--aim", choices=AIMS, default="both", help=aim)
     contrasts = (
         "of the synthetic images: most like those of the real scans (usual), or all at random, for scans that look "
@@ -206,6 +212,12 @@ def predict() -> Parser:
     workers = "0 = read, segment and write in turn; more = beside each other (default: from the machine)"
     add("--workers", type=values.count_or_zero, metavar="N", help=workers)
     add("--fast", action="store_true", help="fewer overlapping windows; of a cascade, the first network alone")
+    aim = (
+        "weights for home (scans like those of the training), anywhere (all others), both (between these two), or "
+        "each (scan by scan: home if both ends give nearly the same segmentation, else anywhere; twice the time) "
+        "(default: as trained)"
+    )
+    add("--aim", choices=AIMS, help=aim)
     _add_trust(parser)
     _add_overwrite(parser, "files in OUT that no prediction wrote, or that were changed since")
     return parser

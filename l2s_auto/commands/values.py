@@ -151,6 +151,14 @@ def share(text: str) -> float:
     return value
 
 
+def share_or_zero(text: str) -> float:
+    """A fraction in [0, 1)."""
+    value = _number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number from 0 on and below 1, such as 0.1")
+    return value
+
+
 def _whole(text: str, *, least: int) -> int:
     if not text.strip().isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number, at least {least}")

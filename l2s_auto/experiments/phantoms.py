@@ -14,6 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from l2s_auto.experiments.anatomy import Build, Points, Tissue, tissue_at
+from l2s_auto.experiments.drawing import rotation, smooth_noise, write_volume
 from l2s_auto.io.atomic import atomic_path
 
 DESCRIPTION = "Head phantoms made by l2s_demo; no person was scanned."
@@ -105,7 +106,7 @@ def make_head(rng: np.random.Generator) -> Head:
     fine_shape = tuple(_FINE * n for n in shape)
     extent = np.array(shape) * np.linalg.norm(affine[:3, :3], axis=0)
     points = _draw_body_coordinates(rng, affine, fine_shape, extent)
-    folding = _smooth_noise(rng, fine_shape, extent, wavelength_mm=17.0)
+    folding = smooth_noise(rng, fine_shape, extent, wavelength_mm=17.0)
     build = Build(
         ventricles=float(rng.uniform(1.1, 1.6)),
         cortex_mm=float(rng.uniform(3.2, 4.0)),
@@ -124,9 +125,9 @@ def render(head: Head, rng: np.random.Generator, *, contrast: str = "t1") -> np.
     fine = means[head.tissue]
     shape = tuple(n // _FINE for n in fine.shape)
     extent = np.array(shape) * np.linalg.norm(head.affine[:3, :3], axis=0)
-    fine *= 1 + 0.04 * _smooth_noise(rng, fine.shape, extent, wavelength_mm=7.0)
+    fine *= 1 + 0.04 * smooth_noise(rng, fine.shape, extent, wavelength_mm=7.0)
     image = gaussian_filter(_block_mean(fine), 0.4)
-    image *= np.exp(0.12 * _smooth_noise(rng, shape, extent, wavelength_mm=90.0))
+    image *= np.exp(0.12 * smooth_noise(rng, shape, extent, wavelength_mm=90.0))
     sigma = rng.uniform(0.015, 0.035)
     noise = sigma * rng.standard_normal((2, *shape))
     image = np.hypot(image + noise[0], noise[1])  # magnitude of a complex signal: Rician noise
@@ -145,11 +146,11 @@ def write_dataset(folder: Path, *, cases: int = 12, test_cases: int = 4, seed: i
         rng = np.random.default_rng([seed, number])
         head = make_head(rng)
         name, end = f"head_{number + 1:03d}", "Tr" if number < cases else "Ts"
-        _write(folder / f"images{end}" / f"{name}_0000.nii.gz", render(head, rng), head.affine)
-        _write(folder / f"labels{end}" / f"{name}.nii.gz", head.labels, head.affine)
+        write_volume(folder / f"images{end}" / f"{name}_0000.nii.gz", render(head, rng), head.affine)
+        write_volume(folder / f"labels{end}" / f"{name}.nii.gz", head.labels, head.affine)
         if end == "Ts":
             inverted = render(head, rng, contrast="inverted")
-            _write(folder / "imagesTs_inverted" / f"{name}_0000.nii.gz", inverted, head.affine)
+            write_volume(folder / "imagesTs_inverted" / f"{name}_0000.nii.gz", inverted, head.affine)
     description = {
         "name": folder.name,
         "description": DESCRIPTION,
@@ -171,7 +172,7 @@ def _draw_grid(rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int, in
         spacing = np.round(np.full(3, rng.uniform(4.0, 4.4)), 2)
     counts = np.round(np.array(_FIELD_OF_VIEW_MM) * rng.uniform(0.97, 1.05, 3) / spacing).astype(int)
     order, signs = rng.permutation(3), rng.choice([-1.0, 1.0], 3)
-    columns = _rotation(rng, 0.05) @ np.diag(signs * spacing)
+    columns = rotation(rng, 0.05) @ np.diag(signs * spacing)
     affine = np.eye(4)
     affine[:3, :3] = columns[:, order]
     counts = counts[order]
@@ -185,7 +186,7 @@ def _draw_body_coordinates(
 ) -> Points:
     """Where each point of the fine grid lies in the standard head: pose, size and a smooth deformation are drawn."""
     size = rng.uniform(0.94, 1.04) * rng.uniform(0.97, 1.03, 3)
-    to_body = np.diag(1 / size) @ _rotation(rng, 0.05)
+    to_body = np.diag(1 / size) @ rotation(rng, 0.05)
     matrix = to_body @ affine[:3, :3]
     offset = to_body @ affine[:3, 3] + rng.uniform(-3, 3, 3)
     axes = [((np.arange(n, dtype=np.float32) + 0.5) / _FINE - 0.5) for n in fine_shape]
@@ -193,45 +194,11 @@ def _draw_body_coordinates(
     points = []
     for row, start in zip(matrix.astype(np.float32), offset.astype(np.float32), strict=True):
         point = row[0] * i + row[1] * j + row[2] * k + start
-        points.append(point + 2.0 * _smooth_noise(rng, fine_shape, extent, wavelength_mm=65.0))
+        points.append(point + 2.0 * smooth_noise(rng, fine_shape, extent, wavelength_mm=65.0))
     return points[0], points[1], points[2]
-
-
-def _smooth_noise(
-    rng: np.random.Generator, shape: tuple[int, ...], extent: np.ndarray, *, wavelength_mm: float
-) -> np.ndarray:
-    """Smooth noise of zero mean and unit deviation, float32: normal numbers on a coarse grid, Gaussian bumps between.
-
-    extent  size of the grid in mm along each axis
-    """
-    nodes = [max(2, round(float(e) / wavelength_mm * 2)) + 3 for e in extent]
-    noise = rng.standard_normal(nodes).astype(np.float32)
-    for axis, (n, m) in enumerate(zip(shape, nodes, strict=True)):
-        where = (np.arange(n, dtype=np.float32) + 0.5) / n * (m - 3) + 1
-        bumps = np.exp(-0.5 * ((where[:, None] - np.arange(m)) / 0.7) ** 2).astype(np.float32)
-        bumps /= np.linalg.norm(bumps, axis=1, keepdims=True)  # the sum of squares is the variance at a point
-        noise = np.moveaxis(np.tensordot(bumps, noise, axes=(1, axis)), 0, axis)
-    return np.ascontiguousarray(noise, dtype=np.float32)
-
-
-def _rotation(rng: np.random.Generator, radians: float) -> np.ndarray:
-    """A rotation about a random axis by up to `radians` (formula of Rodrigues)."""
-    x, y, z = (axis := rng.standard_normal(3)) / np.linalg.norm(axis)
-    angle = rng.uniform(-radians, radians)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _block_mean(fine: np.ndarray) -> np.ndarray:
     """(f X, f Y, f Z) -> (X, Y, Z) float32 mean of the points of each voxel, f = _FINE."""
     x, y, z = (n // _FINE for n in fine.shape)
     return fine.reshape(x, _FINE, y, _FINE, z, _FINE).mean(axis=(1, 3, 5), dtype=np.float32)
-
-
-def _write(path: Path, data: np.ndarray, affine: np.ndarray) -> None:
-    import nibabel
-
-    image = nibabel.Nifti1Image(data, affine)
-    image.header.set_xyzt_units("mm")
-    with atomic_path(path, durable=False) as temporary:
-        nibabel.save(image, temporary)

@@ -9,13 +9,15 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from l2s_auto.core.dial import DIAL, ENDS
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.trust import trusting
+from l2s_auto.inference.aim import read_dials
 from l2s_auto.inference.calibration import read_calibration
 from l2s_auto.inference.export_nnunet import export_to_nnunet
-from l2s_auto.inference.load import ModelFiles, find_model, load_model, read_plan
+from l2s_auto.inference.load import ModelFiles, check_ends, find_model, load_model, read_plan
 from l2s_auto.inference.model_card import model_card, nameless_metrics
 from l2s_auto.inference.model_zip import (
     CALIBRATION,
@@ -108,6 +110,7 @@ def _check(files: ModelFiles) -> tuple[Plan, Recipe]:
     """The plan and the recipe, once all that the zip will hold is known to be what an import accepts."""
     plan, recipe = read_plan(files.plan), read_recipe(files.recipe)
     read_calibration(files.calibrations)
+    read_dials(files.folders)
     for weights in files.weights:
         if not MEMBER.fullmatch(f"{weights.parent.name}/{WEIGHTS}"):
             raise UserError.single(
@@ -131,10 +134,11 @@ def _add_model(archive: zipfile.ZipFile, files: ModelFiles, hashes: dict[str, st
             _add_text(archive, f"{fold}/{CALIBRATION}", calibration.read_text(encoding="utf-8"), hashes)
         if (metrics := nameless_metrics(weights.parent / METRICS)) is not None:
             _add_text(archive, f"{fold}/{METRICS}", json_text(metrics), hashes)
-        member = zipfile.ZipInfo(f"{fold}/{WEIGHTS}", TIMESTAMP)
-        with weights.open("rb") as source, archive.open(member, "w", force_zip64=True) as sink:
-            shutil.copyfileobj(source, sink, 1 << 20)
-        hashes[member.filename] = hash_of(weights)
+        if (dial := weights.parent / DIAL).is_file():
+            _add_text(archive, f"{fold}/{DIAL}", dial.read_text(encoding="utf-8"), hashes)
+        for tensors in (weights, weights.parent / ENDS):
+            if tensors.is_file():
+                _add_file(archive, f"{fold}/{tensors.name}", tensors, hashes)
 
 
 def import_model(
@@ -163,6 +167,8 @@ def import_model(
         extract_model(zip_path, unpacked)
         try:
             load_model(unpacked, trust_code=trust_code)  # a model that does not load is refused before it has a name
+            with trusting(trust_code):
+                check_ends(find_model(unpacked))
         except UserError as error:
             raise error.with_path(unpacked, zip_path) from error
         replace_folder(unpacked, folder)
@@ -189,6 +195,13 @@ def _check_target(zip_path: Path) -> None:
             expected="a file name that ends with .zip",
             mend="Name the file, such as model.zip.",
         )
+
+
+def _add_file(archive: zipfile.ZipFile, name: str, path: Path, hashes: dict[str, str]) -> None:
+    """Add a file as it is, piece by piece, and its hash to the hashes."""
+    with path.open("rb") as source, archive.open(zipfile.ZipInfo(name, TIMESTAMP), "w", force_zip64=True) as sink:
+        shutil.copyfileobj(source, sink, 1 << 20)
+    hashes[name] = hash_of(path)
 
 
 def _add_text(archive: zipfile.ZipFile, name: str, text: str, hashes: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from l2s_auto.core.interrupts import check_interrupt, uninterrupted
+from l2s_auto.inference.agreement import segment_scan
 from l2s_auto.inference.ahead import Outcome, attempt, map_ahead
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.lanes import Lanes, is_small, open_lanes
@@ -22,7 +23,7 @@ from l2s_auto.inference.load import Model
 from l2s_auto.inference.outputs import OutputFolder
 from l2s_auto.inference.posterior import PROBABILITIES
 from l2s_auto.inference.record import Failure, record_failure, record_result
-from l2s_auto.inference.scan import Result, Scan, finish, read_scan, segment
+from l2s_auto.inference.scan import Result, Scan, finish, read_scan
 from l2s_auto.io.content import as_hashed
 from l2s_auto.io.notes import Note
 
@@ -156,7 +157,7 @@ def _work(
     ready = scan.value
     scratch = folder / PROBABILITIES if options.probabilities else None
     found = attempt(
-        lambda: segment(
+        lambda: segment_scan(
             ready,
             model,
             device=options.device,
@@ -195,6 +196,7 @@ def _record(
     if (result := outcome.value) is not None:
         if notes := (*job.notes, *result.notes):
             entry["notes"] = list(notes)
+        entry |= result.choice
         error = attempt(partial(record_result, outputs, job, result, entry, model)).error
         if error is None:
             tally.done.append(job.case.id)

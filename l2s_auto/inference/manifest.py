@@ -32,6 +32,7 @@ def describe_run(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
             "dataset": model.plan.dataset,
             "method": model.recipe.method.name,
             "largest_piece_only": list(model.calibration.only_largest()),
+            **model.setting.described(),
         },
         "versions": {"l2s_auto": __version__, "python": platform.python_version(), **_package_versions()},
         "platform": platform.platform(),

@@ -11,6 +11,7 @@ from l2s_auto import __version__
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.surface_dice import TOLERANCE, WITHIN_1MM, WITHIN_VOXEL, surface_dice
+from l2s_auto.inference.aim import setting_of
 from l2s_auto.inference.load import ModelFiles
 from l2s_auto.inference.model_zip import METRICS, SUMS
 from l2s_auto.io.run_files import read_metrics
@@ -56,7 +57,7 @@ Method     {recipe.method.name}
 Channels   {channels}
 Spacing    {spacing} mm (scans of any spacing and orientation are accepted)
 Networks   {len(files.weights)} ({", ".join(files.folds)})
-
+{_dial(files)}
 Labels (value in the segmentation, name)
 {labels}
 
@@ -72,6 +73,18 @@ What to mind: the figures above are of cases from the same dataset; on other sca
 look at qc.csv and the overlays. Research software: it is not a medical device, and its output needs the eyes of
 somebody qualified.
 """
+
+
+def _dial(files: ModelFiles) -> str:
+    """For what the weights were chosen, and their point between both ends; nothing where there is one end."""
+    setting = setting_of(files.folders, None)
+    if not setting.points:
+        return ""
+    points = ", ".join(f"{a:.3g}" for a in setting.points)
+    return (
+        f"Aim        {setting.aim or 'of each fold its own'}; point of each network from 0 (general) to 1 (home): "
+        f"{points}\n           l2s_predict --aim home, both, anywhere or each chooses another\n"
+    )
 
 
 def _reached(folds: Sequence[Mapping[str, Any]]) -> str:

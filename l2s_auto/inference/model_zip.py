@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from l2s_auto.core.dial import DIAL, ENDS
 from l2s_auto.core.errors import Offence, UserError, disk_is_full
 from l2s_auto.io.content import hash_of
 
@@ -21,7 +22,7 @@ LICENSE, README, SUMS = "LICENSE.txt", "README.txt", "SHA256SUMS.txt"
 METRICS = "validation/metrics.json"
 #: The folder of a cascade's first network, a model of its own.
 LOW_RESOLUTION = "low_resolution"
-_OF_A_MODEL = rf"({PLAN}|{RECIPE}|fold_\w{{1,64}}/({WEIGHTS}|{CALIBRATION}|{METRICS}))"
+_OF_A_MODEL = rf"({PLAN}|{RECIPE}|fold_\w{{1,64}}/({WEIGHTS}|{ENDS}|{DIAL}|{CALIBRATION}|{METRICS}))"
 MEMBER = re.compile(rf"({LICENSE}|{README}|{SUMS}|({LOW_RESOLUTION}/)?{_OF_A_MODEL})".replace(".", r"\."), re.ASCII)
 #: Bytes of a member that is no weights, at most.
 MAX_TEXT = 1 << 24
@@ -120,7 +121,8 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo], *, ends: int) -> 
                 Offence(
                     f"{path}, member {member.filename!r}",
                     found,
-                    f"only {PLAN}, {RECIPE}, {LICENSE}, {README}, fold_K/{WEIGHTS}, and the like in {LOW_RESOLUTION}",
+                    f"only {PLAN}, {RECIPE}, {LICENSE}, {README}, fold_K/{WEIGHTS}, fold_K/{ENDS}, fold_K/{DIAL}, "
+                    f"and the like in {LOW_RESOLUTION}",
                     "Use a zip written by l2s_export, from a source that you trust.",
                 )
             )
@@ -174,6 +176,6 @@ def _offence_of(member: zipfile.ZipInfo, seen: set[str]) -> str | None:
         return "a kind of compression that an export does not use"
     if member.file_size > SMALL and member.file_size > HIGHEST_RATIO * max(1, member.compress_size):
         return f"{member.file_size} bytes packed into {member.compress_size}"
-    if member.file_size > MAX_TEXT and not member.filename.endswith(WEIGHTS):
+    if member.file_size > MAX_TEXT and not member.filename.endswith((WEIGHTS, ENDS)):
         return f"{member.file_size} bytes, of a text"
     return None

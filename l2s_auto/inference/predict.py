@@ -69,6 +69,7 @@ def predict(
     skip_existing: bool = False,
     workers: int = 1,
     fast: bool = False,
+    aim: str | None = None,
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
     loaded: Callable[[Model], None] = lambda model: None,
@@ -84,6 +85,8 @@ def predict(
     skip_existing  leave scans alone whose segmentation is there, and whole
     workers        0: one thing after another; more: read the next scan and write the last one beside the network
     fast           fewer windows and no tta; of a cascade the first network alone
+    aim            home, both, anywhere or each (scan by scan, by the agreement of both ends of the model); None: what
+                   the model was trained for
     overwrite      also replace files that no prediction wrote, or that were changed since; never a scan of this call
     progress       called as the prediction goes on
     loaded         called with the model before its first scan
@@ -109,12 +112,16 @@ def predict(
         tta=tta,
         probabilities=probabilities,
     )
-    if not isinstance(model, Model):
-        model = load_model(last_model() if model is None else model, options.device, trust_code=trust_code)
+    if isinstance(model, Model):
+        _check_loaded(model, aim)
+    else:
+        model = load_model(last_model() if model is None else model, options.device, aim=aim, trust_code=trust_code)
+    notes = model.notes
     if fast and model.low_resolution is not None:
+        if model.setting.threshold is not None:
+            notes += ("--fast: the first network of the cascade predicts every scan with the same weights.",)
         model = model.low_resolution
     loaded(model)
-    notes = model.notes
     if tta and not model.plan.flips:
         notes += ("The model was not trained on mirrored scans: --tta changes nothing.",)
     found = find_jobs(Path(input), Path(output), channels=model.plan.input_channels, part=part)
@@ -137,6 +144,7 @@ def predict(
                 "overlap": options.overlap,
                 "tta": tta,
                 "fast": fast,
+                "aim": aim,
                 "probabilities": probabilities,
                 "part": f"{part[0]}/{part[1]}",
                 "skip_existing": skip_existing,
@@ -159,6 +167,18 @@ def predict(
             flagged=tuple(tally.flagged),
             seconds=time.monotonic() - started,
             notes=(*notes, *sentences(tally.notes), *notes_on_skipped(existing, run, known, found.folder / VOLUMES)),
+        )
+
+
+def _check_loaded(model: Model, aim: str | None) -> None:
+    """UserError where a model that is loaded already has its weights for another aim."""
+    if aim is not None and aim != model.setting.aim:
+        raise UserError.single(
+            "The model was loaded for another aim.",
+            where="aim",
+            found=repr(aim),
+            expected=f"{model.setting.aim!r}, as the model was loaded",
+            mend=f"Load it by load_model(..., aim={aim!r}).",
         )
 
 

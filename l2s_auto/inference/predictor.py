@@ -12,8 +12,9 @@ import torch
 
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Case, Volume
+from l2s_auto.inference.agreement import segment_scan
 from l2s_auto.inference.load import Model, last_model, load_model
-from l2s_auto.inference.scan import Scan, read_scan, ready_scan, segment, tidied
+from l2s_auto.inference.scan import Scan, read_scan, ready_scan, tidied
 from l2s_auto.inference.volumes import label_columns, label_volumes, region_volumes
 from l2s_auto.inference.windows import check_overlap
 from l2s_auto.io.ownership import protected, require_free
@@ -32,6 +33,7 @@ class Segmentation:
     affine   (4, 4) voxel -> RAS+ mm
     volumes  name of a label or region -> mm³
     scores   name of a label -> the Dice to be expected of it, in [0, 1]; None where there is none of it
+    weights, agreement  where each scan chooses: home or general, and the Dice between the segmentations of both
     """
 
     labels: np.ndarray
@@ -39,6 +41,8 @@ class Segmentation:
     volumes: dict[str, float]
     scores: dict[str, float | None]
     like: Path | None = field(default=None, repr=False)
+    weights: str | None = None
+    agreement: float | None = None
 
     def save(self, path: PathLike, *, overwrite: bool = False) -> Path:
         """Write the label map, as NIfTI, NRRD, MetaImage or MGH; on a file's own grid to the last bit.
@@ -68,17 +72,19 @@ class Predictor:
         device: str | torch.device = AUTO,
         overlap: float = 0.5,
         tta: bool = False,
+        aim: str | None = None,
         trust_code: Iterable[str] = (),
     ) -> Predictor:
         """A run folder, a fold folder or an exported zip; None: the model trained last on this machine.
 
         overlap  of neighbouring windows, in [0, 1)
         tta      also look at each scan flipped left to right, where the model was trained on such images
+        aim      home, both, anywhere or each (scan by scan); None: what the model was trained for
         trust_code  import paths MODULE:CLASS of the user's own parts: if the model names them, their code runs
-        Raises UserError for what is no model, and for a device that is not there.
+        Raises UserError for what is no model, for an aim that it does not have, and for a device that is not there.
         """
         chosen = choose_device(device)
-        found = load_model(last_model() if model is None else Path(model), chosen, trust_code=trust_code)
+        found = load_model(last_model() if model is None else Path(model), chosen, aim=aim, trust_code=trust_code)
         return cls(found, device=chosen, overlap=overlap, tta=tta)
 
     def predict(self, scan: Volume | PathLike | Sequence[PathLike]) -> Segmentation:
@@ -103,7 +109,7 @@ class Predictor:
             files = tuple(Path(path) for path in paths)
             ready = read_scan(Case(id=case_name(files[0]), images=files), self.model)
             like = files[0] if files[0].is_file() else None
-        found = segment(ready, self.model, device=self.device, overlap=self.overlap, tta=self.tta)
+        found = segment_scan(ready, self.model, device=self.device, overlap=self.overlap, tta=self.tta)
         ready = ready.without_image()
         names = label_columns(self.model.plan)
         labels = tidied(found.labels, self.model).labels
@@ -114,4 +120,6 @@ class Predictor:
             volumes={**volumes, **region_volumes(volumes, self.model.plan)},
             scores={name: self.model.calibration.dice(value, found.scores[value]) for value, name in names.items()},
             like=like,
+            weights=found.end,
+            agreement=found.agreement,
         )

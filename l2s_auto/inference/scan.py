@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,21 @@ class Segmented:
     labels         (X, Y, Z) int32 original values on the scan's own grid
     scores         original value -> the Dice that the networks expect of it, None where there is none of it
     posterior      the probabilities, if they are wanted
+    agreement, end, notes  where each scan chooses its weights: Dice between both ends, which was chosen (home or
+                   general), and what a user should know of it
     """
 
     labels: np.ndarray
     scores: dict[int, float | None]
     posterior: Posterior | None = None
+    agreement: float | None = None
+    end: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def close(self) -> None:
+        """Give the disk back, if what was found is not written."""
+        if self.posterior is not None:
+            self.posterior.close()
 
 
 @dataclass(frozen=True)
@@ -94,13 +104,15 @@ class Result:
 
     The segmentation is last: where it is, rows and overlay are too, whenever the program is killed.
 
-    notes  what reading the scan had to assume
+    notes  what a user should know of the scan, such as what reading it had to assume
+    choice  what the manifest tells of the weights that the scan chose; empty where it chose none
     """
 
     volumes: dict[str, object]
     quality: list[dict[str, object]]
     staged: Staged = NOTHING
     notes: tuple[str, ...] = ()
+    choice: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def flagged(self) -> bool:
@@ -240,10 +252,8 @@ def segment(
     scratch        folder for probabilities until they are written; None: they are not wanted
     """
     options: dict[str, Any] = {"device": device, "overlap": overlap, "tta": tta}
+    scan, model = with_context(scan, model, **options)
     plan, image = model.plan, scan.image
-    if model.low_resolution is not None:
-        context = context_in(image, model.low_resolution, spacing=plan.spacing, **options)
-        image = np.concatenate([image, context])
     shape = image.shape[1:]
     axis = slab_axis(shape, plan.patch) if scratch is None else 0
     windowing = windowing_of(plan, shape, **options, abreast=True)
@@ -262,6 +272,16 @@ def segment(
     if labels.size >= LARGE:
         release_memory()  # before arrays of the scan's size are made of what was found
     return Segmented(labels, dict(zip(plan.label_values, scores.means(), strict=True)), posterior)
+
+
+def with_context(scan: Scan, model: Model, *, device: torch.device, overlap: float, tta: bool) -> tuple[Scan, Model]:
+    """Of a cascade: the scan with what the first networks find in it, and the second networks by themselves."""
+    if model.low_resolution is None:
+        return scan, model
+    context = context_in(
+        scan.image, model.low_resolution, spacing=model.plan.spacing, device=device, overlap=overlap, tta=tta
+    )
+    return replace(scan, image=np.concatenate([scan.image, context])), replace(model, low_resolution=None)
 
 
 def _require_finite(scores: Scores, model: Model) -> None:
@@ -337,7 +357,8 @@ def _finished(job: Job, scan: Scan, found: Segmented, model: Model, stage: Path)
     volumes = label_volumes(labels, scan.affine, names)
     return Result(
         staged=_staged(stage, job),
-        notes=scan.notes,
+        notes=(*scan.notes, *found.notes),
+        choice={} if found.end is None else {"weights": found.end, "agreement": found.agreement},
         volumes={"case": job.case.id, **volumes, **region_volumes(volumes, model.plan)},
         quality=quality_rows(
             job.case.id,

@@ -11,6 +11,7 @@ import numpy as np
 
 from l2s_auto.core.errors import UserError, some_of
 from l2s_auto.inference.ahead import attempt
+from l2s_auto.inference.aim import AIM
 from l2s_auto.inference.jobs import Job
 from l2s_auto.inference.manifest import FILES
 from l2s_auto.inference.outputs import OutputFolder
@@ -120,14 +121,16 @@ def notes_on_skipped(existing: Existing, run: Mapping[str, Any], manifest: Mappi
     if not existing.skipped:
         return []
     with_rows = {row[CASE] for row in read_table(table)[1]}
-    unknown, models, options, older, failed = [], [], [], [], []
+    unknown, options, older, failed = [], [], [], []
+    models: list[str] = []
+    aims: list[str] = []
     for job in existing.skipped:
         case = job.case.id
         other = _run_of(case, manifest)
         if case not in with_rows or other is None:
             unknown.append(case)
         elif other.get("model", {}).get("sha256") != run["model"]["sha256"]:
-            models.append(case)
+            (aims if _other_aim(other.get("model", {}), run["model"]) else models).append(case)
         elif any(other.get("options", {}).get(name) != run["options"][name] for name in DECISIVE):
             options.append(case)
         if job.is_outdated:
@@ -138,6 +141,7 @@ def notes_on_skipped(existing: Existing, run: Mapping[str, Any], manifest: Mappi
     kinds = (
         (unknown, f"without a row in {table.name} or in the manifest"),
         (models, "and made by another model"),
+        (aims, "and made for another aim"),
         (options, "and made with other options"),
         (failed, "though the last try failed"),
         (older, "though the scan is newer than its segmentation"),
@@ -145,6 +149,11 @@ def notes_on_skipped(existing: Existing, run: Mapping[str, Any], manifest: Mappi
         (existing.misplaced, "though they lie on another grid than their scans"),
     )
     return [f"Skipped, {what}: {some_of(cases)}. {again}" for cases, what in kinds if cases]
+
+
+def _other_aim(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether it is the same model, for another aim."""
+    return before.get("source") == now["source"] and before.get(AIM) != now.get(AIM)
 
 
 def _run_of(case: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:

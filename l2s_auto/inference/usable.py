@@ -7,10 +7,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from l2s_auto.core.dial import ENDS
 from l2s_auto.core.errors import UserError, some_of
 from l2s_auto.core.folding import WIDTH
 from l2s_auto.core.plan import Plan
 from l2s_auto.core.printable import printable
+from l2s_auto.inference.aim import EACH, read_dials
 from l2s_auto.inference.model_zip import LOW_RESOLUTION, PLAN, RECIPE, WEIGHTS
 from l2s_auto.io.json_files import LARGEST_MODEL, read_json, read_model
 from l2s_auto.io.recipes import read_recipe
@@ -46,6 +48,12 @@ def why_unusable(run: Weights) -> str:
         if not all(file.is_file() for file in first):
             return "the first network of the cascade is missing"
         files += first
+    try:
+        dials = read_dials([file.parent for file in run.files])
+    except UserError as error:
+        return error.summary.rstrip(".")
+    needed = [dial is not None and dial.aim == EACH for dial in dials]
+    files += [file.parent / ENDS for file, is_needed in zip(run.files, needed, strict=True) if is_needed]
     broken = [f"{file.parent.name}/{file.name}" for file in files if not is_whole(file)]
     return f"{some_of(broken)} is damaged or cut short" if broken else ""
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from l2s_auto.core.component import Component, build, require
 from l2s_auto.networks.context import OneHotContext
 from l2s_auto.networks.unet import residual_unet, unet
-from l2s_auto.networks.weights import call, call_method, load_weights, parameters, put_weights, save_weights, trainable
+from l2s_auto.networks.weights import (
+    call,
+    call_method,
+    load_weights,
+    parameters,
+    put_weights,
+    read_weights,
+    save_weights,
+    trainable,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +60,7 @@ __all__ = [
     "network_for",
     "parameters",
     "put_weights",
+    "read_weights",
     "save_weights",
     "trainable",
 ]

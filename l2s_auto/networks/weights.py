@@ -60,9 +60,14 @@ def save_weights(weights: torch.nn.Module | Mapping[str, torch.Tensor], path: Pa
 
 def load_weights(network: torch.nn.Module, path: Path) -> None:
     """Put the weights of a file into the network. UserError if they are not this network's."""
+    put_weights(network, read_weights(path), source=path)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file, by name. UserError if it cannot be read."""
     try:
         path.open("rb").close()  # the library calls whatever it may not read missing
-        loaded = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:  # the last: of unknown types
         raise UserError.single(
             "The weights cannot be read.",
@@ -71,7 +76,6 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
             expected="a safetensors file written by l2s_auto",
             mend="Copy the model again, or train it again.",
         ) from error
-    put_weights(network, loaded, source=path)
 
 
 def put_weights(network: torch.nn.Module, loaded: Mapping[str, torch.Tensor], *, source: Path) -> None:

@@ -18,7 +18,7 @@ from l2s_auto.report.run_data import RunData
 
 #: Parts of a recipe that have an option of the same name.
 NAMED = ("method", "augmenter", "network", "loss", "hypergradient")
-NUMBERS = {"hyper_every": "--hyper-every", "hyper_part": "--hyper-part", "seed": "--seed"}
+NUMBERS = {"hyper_every": "--hyper-every", "hyper_part": "--hyper-part", "home": "--home", "seed": "--seed"}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from l2s_auto.core.types import Case, TrainState
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, changed
 from l2s_auto.evaluation.dial import settle, unmeasured
 from l2s_auto.evaluation.overlap import dice
+from l2s_auto.inference.ends import between
 from l2s_auto.inference.sliding_window import sliding_window_classes
 from l2s_auto.io.json_files import write_json
 from l2s_auto.networks import parameters, save_weights
@@ -25,7 +26,6 @@ from l2s_auto.preprocessing.repair import repaired
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.training.build import Parts
-from l2s_auto.training.home import between
 from l2s_auto.training.validate import evenly, network_with, shown
 
 #: Fraction of the training's time that the choice may take.
@@ -70,7 +70,7 @@ def choose_point(
     if parts.team.leader:
         rest = parameters(parts.network)  # frozen weights are no part of the state, yet of what predicts
         ends = {
-            f"{prefix}{name}": value
+            f"{prefix}{name}": value.detach().clone()  # tensors of a file share no memory
             for prefix, end in ((GENERAL, general), (HOME, home))
             for name, value in {**rest, **end}.items()
         }

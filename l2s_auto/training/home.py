@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from l2s_auto.core.protocols import Params
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
@@ -68,8 +65,3 @@ def back_to_general(state: TrainState) -> TrainState:
     if not state.general:
         return state
     return replace_state(state, phi=state.general["phi"], inner_state=state.general["inner_state"], general={})
-
-
-def between(general: Params, home: Params, a: float) -> dict[str, torch.Tensor]:
-    """(1 - a) · general + a · home."""
-    return {name: torch.lerp(value, home[name], a) for name, value in general.items()}

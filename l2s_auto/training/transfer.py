@@ -20,6 +20,8 @@ def transfer_weights(
     topology is fine: its last layer, say, is left out.
     """
     model = load_model(model_path, device=device)
+    if model.setting.points:  # it has two ends, and a training starts from the general one
+        model = load_model(model_path, device=device, aim="anywhere")
     given = parameters(model.networks[0])
     own = dict(network.named_parameters())
     taken = [name for name, p in own.items() if name in given and given[name].shape == p.shape]

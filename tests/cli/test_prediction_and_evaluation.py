@@ -67,12 +67,14 @@ def test_last_model_is_named_on_the_first_line(predictions, capsys) -> None:
 
 def test_options_reach_the_prediction(predictions) -> None:
     options = "-m my.zip --device cpu --tta --overlap 0.25 --probabilities --part 2/3 --skip-existing --workers 0"
+    options += " --aim each"
     assert cli.predict(["-i", "in put", "-o", "Übersicht", *options.split()]) == 0
     ((paths, given),) = predictions["calls"]
     assert paths == (Path("in put"), Path("Übersicht"))
     del given["progress"], given["loaded"]
     assert given == {
         "model": Path("my.zip"),
+        "aim": "each",
         "device": "cpu",
         "tta": True,
         "overlap": 0.25,

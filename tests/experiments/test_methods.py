@@ -9,16 +9,20 @@ import pytest
 
 from l2s_auto import cli
 from l2s_auto.commands import parsers
+from l2s_auto.core.composition import uniform
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset, Volume
-from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES
+from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES, STRUCTURAL
 from l2s_auto.experiments.methods import methods
+from l2s_auto.experiments.methods.bench import Bench
+from l2s_auto.experiments.methods.intervals import paired_interval
 from l2s_auto.experiments.methods.report import markdown, sentence, table
 from l2s_auto.experiments.methods.run import content_of, divided
+from l2s_auto.experiments.methods.scoring import scored
 from l2s_auto.experiments.methods.statistics import adjust, compared, of_subjects, summaries
 from l2s_auto.experiments.methods.subset import write_scans, write_subset
-from l2s_auto.experiments.methods.trainings import Bench, same_data, scored, some_of
+from l2s_auto.experiments.methods.trainings import same_data, some_of
 from l2s_auto.experiments.methods.variants import command_of, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.volumes import write_label_map, write_volume
@@ -45,7 +49,7 @@ def test_two_methods_from_the_command_line(dataset, tmp_path, capsys):
     lines = (tmp_path / "out" / "methods.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 + 4 and len({line.count("|") for line in lines}) == 1 and "**" in lines[2] + lines[3]
     row = result["rows"][0]
-    assert set(row["dice"]) == set(APPEARANCES) and set(row["scans"]) == set(result["tests"])
+    assert set(row["dice"]) == {*APPEARANCES, *STRUCTURAL} and set(row["scans"]) == set(result["tests"])
     assert row["iterations"] == 2
     held_out = set(result["tests"])
     for own in (tmp_path / "out").glob("*/*/dataset/images"):
@@ -103,7 +107,7 @@ def test_summary_is_mean_and_spread_over_seeds():
     assert first[AS_THEY_ARE]["mean"] == pytest.approx(0.85)
     assert first[AS_THEY_ARE]["sd"] == pytest.approx(0.1 / np.sqrt(2))
     assert first["changed"]["sd"] == pytest.approx(0, abs=1e-9) and second["changed"]["sd"] is None
-    assert second["against"]["own"]["difference"] == pytest.approx(-0.35)
+    assert second["against"]["own"]["difference"] == pytest.approx(-0.3), "of the seed that both have"
     assert second["against"]["own"]["p"] == pytest.approx(2 / 2**10)
     assert second["against"]["own"]["p_holm"] == pytest.approx(4 / 2**10)
     assert "a" in table([first, second], APPEARANCES) and "0.850 ± 0.071" in table([first, second], APPEARANCES)
@@ -150,7 +154,7 @@ def test_where_nothing_is_found_nothing_is_recommended():
     ("variant", "options"),
     [
         ("supervised", ["--method", "supervised"]),
-        ("learn2synth-random", ["--contrasts", "random"]),
+        ("learn2synth-random", ["--contrasts", "random", "--home", "0.0"]),
         ("learn2synth:nonparametric", ["--augmenter", "nonparametric"]),
     ],
 )
@@ -161,7 +165,7 @@ def test_the_command_trains_what_is_recommended(variant, options, tmp_path):
     recipe = recipe_of(variant)
     args = parsers.plan_and_train().parse(["data", *options])
     assert (args.method, args.augmenter) == (recipe.method.name, recipe.augmenter.name)
-    assert (args.contrasts == "random") == (recipe.prior_share == 0)
+    assert (args.contrasts == "random") == (recipe.families == uniform())
 
 
 def test_the_form_of_the_paper_has_no_command(tmp_path):
@@ -182,7 +186,8 @@ def test_methods_are_tied_with_the_best_of_as_many_cases():
 
 def test_equal_methods_have_no_test():
     rows = [made_row("a", 0.8, 0.7)], [made_row("b", 0.8, 0.7)]
-    assert compared(*rows, list(CHANGES), SUBJECTS) == {"difference": 0.0, "p": None}
+    found = {"difference": 0.0, "interval": [0.0, 0.0], "seeds": 1, "p": None}
+    assert compared(*rows, list(CHANGES), SUBJECTS) == found
 
 
 def test_scans_of_a_subject_are_one_pair():
@@ -224,8 +229,10 @@ def test_the_sentence_is_of_the_largest_number_of_cases():
 def test_variants():
     assert recipe_of("learn2synth:nonparametric").augmenter.name == "nonparametric"
     paper, random = recipe_of("learn2synth-paper", iterations=3), recipe_of("learn2synth-random", iterations=3)
-    assert paper.prior_share == 0 and paper.hyper_every == 1 and paper.loss.name == "dice" and paper.iterations == 3
-    assert random == Recipe(prior_share=0, reversed_share=0, iterations=3)
+    assert (
+        paper.families == uniform() and paper.hyper_every == 1 and paper.loss.name == "dice" and paper.iterations == 3
+    )
+    assert random == Recipe(families=uniform(), home=0.0, iterations=3)
 
 
 @pytest.mark.parametrize(
@@ -292,3 +299,104 @@ def test_options_of_other_experiments_are_refused(capsys):
     assert "--presets" in capsys.readouterr().err
     assert cli.experiment(["recovery", "--methods", "synthseg", "--cases", "2"]) == 2
     assert "--methods, --cases" in capsys.readouterr().err
+
+
+def crossed(rng, seeds, subjects, *, seed=0.0, subject=0.0, rest=1.0):
+    """(seeds, subjects) differences with true mean 0, and these standard deviations."""
+    return (
+        seed * rng.standard_normal((seeds, 1))
+        + subject * rng.standard_normal(subjects)
+        + rest * rng.standard_normal((seeds, subjects))
+    )
+
+
+@pytest.mark.parametrize("spreads", [{}, {"seed": 0.5}, {"subject": 1.0}, {"seed": 0.3, "subject": 0.5}])
+def test_an_interval_over_subjects_and_seeds_holds_the_truth_as_often_as_it_says(spreads):
+    rng = np.random.default_rng(0)
+    found = [paired_interval(crossed(rng, 3, 20, **spreads)) for _ in range(1000)]
+    assert 0.92 <= np.mean([low <= 0 <= high for low, high in found]) <= 1
+
+
+def test_a_difference_that_is_another_with_each_seed_is_not_beyond_the_spread():
+    """A pooled interval over all values would leave 0 out."""
+    values = np.array([[0.03], [0.0], [0.015]]) + 1e-4 * np.random.default_rng(0).standard_normal((3, 40))
+    low, high = paired_interval(values)
+    assert low < 0 < high and (low + high) / 2 == pytest.approx(values.mean())
+    pooled = 1.98 * values.std(ddof=1) / values.size**0.5
+    assert pooled < values.mean()
+
+
+def test_the_interval_keeps_order_and_unit():
+    values = crossed(np.random.default_rng(1), 3, 12, seed=0.4, subject=0.4)
+    low, high = paired_interval(values)
+    assert paired_interval(-values) == pytest.approx([-high, -low])
+    assert paired_interval(2 * values + 1) == pytest.approx([2 * low + 1, 2 * high + 1])
+    assert paired_interval(values[::-1, ::-1]) == pytest.approx([low, high])
+
+
+def test_intervals_of_one_seed_of_one_subject_and_of_no_difference():
+    one = np.array([[0.1, 0.2, 0.3]])
+    half = 4.302653 * 0.1 / 3**0.5
+    assert paired_interval(one) == pytest.approx([0.2 - half, 0.2 + half])
+    assert paired_interval(one.T[:, :1]) is None and paired_interval(np.zeros((0, 3))) is None
+    assert paired_interval(np.full((3, 4), 0.25)) == [0.25, 0.25]
+
+
+def test_differences_are_shown_with_their_interval():
+    rows = [made_row(v, d + 0.01 * s, d, seed=s) for v, d in (("a", 0.8), ("b", 0.7)) for s in (0, 1)]
+    found = summaries(rows, APPEARANCES, SUBJECTS, first="a")
+    assert found[1]["against"]["own"]["seeds"] == 2
+    for text in (markdown(found, APPEARANCES), table(found, APPEARANCES)):
+        assert "own - first [95 %]" in text and "-0.100 [-0.100, -0.100]" in text
+
+
+def with_structural(row, value):
+    """The row with scores of structural changes too."""
+    for scores in (row["dice"], *row["scans"].values()):
+        scores |= dict.fromkeys(STRUCTURAL, value)
+    return row
+
+
+def test_structural_changes_are_apart_and_change_nothing_else():
+    rows = [made_row("a", 0.8, 0.7), made_row("b", 0.7, 0.75)]
+    before = summaries(rows, APPEARANCES, SUBJECTS, first="a")
+    more = [with_structural(made_row("a", 0.8, 0.7), 0.5), with_structural(made_row("b", 0.7, 0.75), 0.6)]
+    after = summaries(more, APPEARANCES, SUBJECTS, first="a", structural=tuple(STRUCTURAL))
+    assert sentence(after, APPEARANCES, subjects=10) == sentence(before, APPEARANCES, subjects=10)
+    for old, new in zip(before, after, strict=True):
+        assert all(new[name] == old[name] for name in (*APPEARANCES, "changed"))
+    assert [s["structural"]["mean"] for s in after] == pytest.approx([0.5, 0.6])
+    assert after[1]["structural"]["tied"] and not after[0]["structural"]["tied"]
+    apart = after[1]["against"]["structural"]
+    assert apart["difference"] == pytest.approx(0.1) and apart["interval"] == pytest.approx([0.1, 0.1])
+    assert {key: after[1]["against"][key] for key in ("own", "changed")} == {
+        key: before[1]["against"][key] for key in ("own", "changed")
+    }, "nor is any p corrected for them"
+    shown = table(after, APPEARANCES, tuple(STRUCTURAL))
+    plain, _, below = shown.partition("\n\nStructural changes:\n")
+    assert plain == table(before, APPEARANCES) and all(name in below for name in (*STRUCTURAL, "structural", "+0.100"))
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_rows_of_former_versions_have_no_structural_scores():
+    rows = [made_row("a", 0.8, 0.7), with_structural(made_row("b", 0.7, 0.75), 0.6)]
+    found = summaries(rows, APPEARANCES, SUBJECTS, first="a", structural=tuple(STRUCTURAL))
+    assert found[0]["structural"] == {"mean": None, "sd": None} and "structural" not in found[1]["against"]
+    assert found[1]["structural"]["mean"] == pytest.approx(0.6) and found[1]["structural"]["tied"]
+    lines = markdown(found, APPEARANCES, tuple(STRUCTURAL)).splitlines()
+    assert len({line.count("|") for line in lines}) == 1 and lines[2].count("| - |") == 3 and "**0.600**" in lines[3]
+    assert "-" in table(found, APPEARANCES, tuple(STRUCTURAL)).splitlines()[-1]
+
+
+def test_the_ignore_label_is_no_structure_of_a_structural_change(dataset, tmp_path, monkeypatch):
+    seen = []
+
+    def noted(data, name, *, spacing, labels):
+        seen.append((name, spacing, None if labels is None else set(np.unique(labels))))
+        return data
+
+    monkeypatch.setattr("l2s_auto.experiments.methods.subset.changed", noted)
+    cases = find_dataset(dataset).cases[:1]
+    for name in ("inverted", "lesions"):
+        write_scans(cases, tmp_path / name, appearance=name, ignore=2)
+    assert seen == [("inverted", (1, 1, 1), None), ("lesions", (1, 1, 1), {0, 1})]

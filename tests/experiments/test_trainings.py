@@ -14,11 +14,14 @@ from l2s_auto import cli
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset
+from l2s_auto.evaluation.appearance import STRUCTURAL
 from l2s_auto.experiments.methods import methods, trainings
+from l2s_auto.experiments.methods.bench import Bench
 from l2s_auto.experiments.methods.plans import settle_choices
 from l2s_auto.experiments.methods.run import content_of, divided, teaches
+from l2s_auto.experiments.methods.scoring import known, require_segmented
 from l2s_auto.experiments.methods.subset import write_subset
-from l2s_auto.experiments.methods.trainings import Bench, require_segmented, some_of
+from l2s_auto.experiments.methods.trainings import some_of
 from l2s_auto.inference.loop import Failure
 from l2s_auto.inference.predict import PredictionSummary
 from l2s_auto.io import itk
@@ -312,3 +315,43 @@ def test_scans_to_test_on_are_verified_first(dataset, tmp_path):
     with pytest.raises(UserError, match=case.id):
         methods(tmp_path / "out", data=tmp_path / "own", methods=["synthseg"], iterations=1)
     assert not list((tmp_path / "out").rglob("weights.safetensors"))
+
+
+def without_structural(out):
+    """The folder as a former version left it."""
+    row = next(out.rglob("row.json"))
+    old = json.loads(row.read_text())
+    for name in STRUCTURAL:
+        for scores in (old["dice"], *old["scans"].values()):
+            del scores[name]
+        for folder in (*out.glob(f"tests/*/{name}"), *out.rglob(f"segmented/*, {name}")):
+            shutil.rmtree(folder)
+    row.write_text(json.dumps(old), encoding="utf-8")
+    return row
+
+
+def test_a_former_row_is_tested_under_structural_changes_where_its_model_is_still_there(dataset, tmp_path):
+    options = {"data": dataset, "methods": ["synthseg"], "cases": [3], "iterations": 1}
+    methods(tmp_path, **options)
+    (whole,) = json.loads((tmp_path / "methods.json").read_text())["rows"]
+    row = without_structural(tmp_path)
+    weights = next(tmp_path.rglob("weights.safetensors"))
+    before = weights.stat().st_mtime_ns
+    methods(tmp_path, **options)
+    assert json.loads(row.read_text()) == whole and weights.stat().st_mtime_ns == before, "and not trained again"
+    without_structural(tmp_path)
+    shutil.rmtree(row.parent / "run")
+    methods(tmp_path, **options)
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert result["summary"][0]["structural"]["mean"] is None and not result["missing"]
+    assert not (row.parent / "run").exists() and " - |" in (tmp_path / "methods.md").read_text(encoding="utf-8")
+
+
+def test_a_row_of_other_kinds_of_scans_is_not_known(tmp_path):
+    bench = Bench(
+        Dataset("d", tmp_path, (), ("MRI",), {}), lambda n, s: (), lambda: tmp_path, ("own",), {"a": "a"},
+        structural=("lesions",),
+    )  # fmt: skip
+    for dice, there in (({"own": 1.0}, True), ({"own": 1.0, "lesions": 0.5}, True), ({"lesions": 0.5}, False)):
+        (tmp_path / "row.json").write_text(json.dumps({"dice": dice, "scans": {"a": dice}}))
+        assert (known(tmp_path / "row.json", bench) is not None) == there

@@ -217,7 +217,7 @@ def test_a_scan_that_is_too_much_for_the_machine(scans, tmp_path, threshold_mode
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(loop, "segment", refuse)
+    monkeypatch.setattr(loop, "segment_scan", refuse)
     summary = predict(scans, tmp_path / "out", model=threshold_model, device="cpu")
     assert all(reason in failure.reason for failure in summary.failures) and len(summary.failures) == 4
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
+from l2s_auto.core.dial import DIAL, ENDS, GENERAL, HOME, Aim, Dial
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan, LabelPlan, Normalisation, Plan, Topology
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.io.json_files import write_json
@@ -84,3 +86,40 @@ def rows(path: Path) -> list[dict[str, str]]:
     """Of a table in CSV."""
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def add_dial(
+    fold: Path,
+    a: float = 0.5,
+    *,
+    aim: Aim = "both",
+    chosen: dict[Aim, float] | None = None,
+    threshold: float | None = 0.9,
+    like_home: bool = False,
+) -> Dial:
+    """Both ends of a fold that `write_run` made, and its dial: the general weights are those that it has.
+
+    like_home  whether the weights at home are the general ones
+    """
+    general = load_file(fold / "weights.safetensors")
+    home = {name: value.clone() if like_home else value.flip(0) + 0.1 for name, value in general.items()}
+    save_weights({end + n: v for end, own in ((GENERAL, general), (HOME, home)) for n, v in own.items()}, fold / ENDS)
+    point = {name: (1 - a) * value + a * home[name] for name, value in general.items()}
+    save_weights(point, fold / "weights.safetensors")
+    points = {"home": 1.0, "both": 0.5, "anywhere": 0.0} if chosen is None else chosen
+    dial = Dial(aim=aim, a=a, chosen=points, threshold=threshold)
+    write_json(fold / DIAL, dial)
+    return dial
+
+
+class Doubting(Threshold):
+    """As Threshold, but blind for what is brighter than 1.2."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.where(image > 1.2, torch.zeros_like(image), image))
+
+
+def bright(shape: tuple[int, int, int] = (12, 13, 14)) -> np.ndarray:
+    """`blocks` whose second block is brighter than any that `Doubting` sees."""
+    image = blocks(shape)
+    return np.where(image == 1, np.float32(1.4), image)

@@ -15,7 +15,7 @@ from l2s_auto.core.types import Volume
 from l2s_auto.experiments.anatomy import Tissue as Phantom
 from l2s_auto.experiments.contrast.physics import SEQUENCES, Tissue, tissues
 from l2s_auto.experiments.contrast.simulate import make_person, most, scan
-from l2s_auto.experiments.methods.trainings import REFERENCES
+from l2s_auto.experiments.methods.bench import REFERENCES
 from l2s_auto.experiments.recovery.anatomies import Head, phantom_heads, read_heads
 from l2s_auto.experiments.recovery.tissues import Tissues, tissues_of
 from l2s_auto.io import ownership

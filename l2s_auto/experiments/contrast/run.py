@@ -20,19 +20,18 @@ from l2s_auto.experiments.contrast.physics import FIELDS, SEQUENCES
 from l2s_auto.experiments.contrast.report import draw
 from l2s_auto.experiments.contrast.samseg import NAME, require_samseg, segment_folder
 from l2s_auto.experiments.folder import make_folder
+from l2s_auto.experiments.methods.bench import REFERENCES, Bench
 from l2s_auto.experiments.methods.plans import PLANS, settle_choices
 from l2s_auto.experiments.methods.report import markdown, table
 from l2s_auto.experiments.methods.run import require_cases
+from l2s_auto.experiments.methods.scoring import scored
 from l2s_auto.experiments.methods.statistics import summaries
 from l2s_auto.experiments.methods.trainings import (
-    REFERENCES,
-    Bench,
     length_of,
     missing,
     require_done,
     run_all,
     same_data,
-    scored,
     some_of,
     told,
 )

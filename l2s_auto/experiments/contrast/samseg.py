@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 
 from l2s_auto.core.errors import Offence, UserError
-from l2s_auto.experiments.methods.trainings import AGAIN
+from l2s_auto.experiments.methods.scoring import AGAIN
 from l2s_auto.experiments.recovery.tissues import numbers_of
 from l2s_auto.io.volumes import write_label_map
 

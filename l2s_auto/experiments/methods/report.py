@@ -10,51 +10,90 @@ import numpy as np
 
 from l2s_auto.core.text_table import text_table
 from l2s_auto.evaluation.recommendation import Scores, recommendation, recommended
-from l2s_auto.experiments.methods.statistics import CHANGED
+from l2s_auto.experiments.methods.statistics import CHANGED, columns_of
 from l2s_auto.report.style import COLOURS, LIGHT, caption, new_figure, write_png
 
 Summary = dict[str, Any]
 OTHERS = "appearance changed"
+#: Heading of Wilcoxon's p.
+P = "p own, changed"
 
 
-def table(summaries: Sequence[Summary], names: Sequence[str]) -> str:
-    """One line a variant and number of cases: mean (and spread over seeds) of Dice, and p against the first variant."""
-    columns = (*names, CHANGED)
-    rows = [[s["variant"], str(s["cases"]), *(_cell(s[name]) for name in columns), _tests(s)] for s in summaries]
-    return text_table(["method", "cases", *columns, "p own, changed"], rows, kept=2)
-
-
-def markdown(summaries: Sequence[Summary], names: Sequence[str]) -> str:
-    """The table as Markdown; of those that learned from as many cases the best mean of each column is bold, and means
-    that are tied with it (`statistics.from_best`) are italic.
+def table(summaries: Sequence[Summary], names: Sequence[str], structural: Sequence[str] = ()) -> str:
+    """One line a variant and number of cases: mean (and spread over seeds) of Dice, and how it differs from the first
+    variant. The structural changes follow in a table of their own.
     """
-    columns = (*names, CHANGED)
-    lines = [
-        "| method | cases | " + " | ".join(columns) + " | p own, changed | iterations |",
-        "|---|---|" + "---|" * (len(columns) + 2),
-    ]
+    columns = list(columns_of(names))
+    apart = [column for column in columns_of(names, structural) if column not in columns]
+
+    def part(columns: Sequence[str], headings: Sequence[str], kinds: Sequence[str], tests: bool) -> str:
+        rows = [
+            [s["variant"], str(s["cases"]), *(_cell(s[name]) for name in columns), *_against(s, kinds, tests=tests)]
+            for s in summaries
+        ]
+        return text_table(["method", "cases", *columns, *headings], rows, kept=2)
+
+    first = part(columns, [*_headings(("own", "changed")), P], ("own", "changed"), True)
+    if not apart:
+        return first
+    return f"{first}\n\nStructural changes:\n{part(apart, _headings(('structural',)), ('structural',), False)}"
+
+
+def markdown(summaries: Sequence[Summary], names: Sequence[str], structural: Sequence[str] = ()) -> str:
+    """The table as Markdown; of those that learned from as many cases the best mean of each column is bold, and means
+    that are tied with it (`statistics.from_best`) are italic. The structural changes are the last columns.
+    """
+    columns = list(columns_of(names))
+    apart = [column for column in columns_of(names, structural) if column not in columns]
+    kinds = ("own", "changed")
+    headings = ["method", "cases", *columns, *_headings(kinds), P, "iterations", *apart]
+    headings += _headings(("structural",)) if apart else []
+    lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
     for s in summaries:
         beside = [other for other in summaries if other["cases"] == s["cases"]]
-        cells = [_marked(s[name], max(other[name]["mean"] for other in beside)) for name in columns]
-        count = f"{np.mean(s['iterations']):.0f}"
-        lines.append(f"| {s['variant']} | {s['cases']} | {' | '.join(cells)} | {_tests(s)} | {count} |")
+
+        def cells(columns: Sequence[str], s: Summary = s, beside: Sequence[Summary] = beside) -> list[str]:
+            return [_marked(s[name], max(other[name]["mean"] or 0.0 for other in beside)) for name in columns]
+
+        line = [s["variant"], str(s["cases"]), *cells(columns), *_against(s, kinds, tests=True)]
+        line += [f"{np.mean(s['iterations']):.0f}", *cells(apart)]
+        line += _against(s, ("structural",), tests=False) if apart else []
+        lines.append(f"| {' | '.join(line)} |")
     return "\n".join(lines) + "\n"
 
 
+def _headings(kinds: Sequence[str]) -> list[str]:
+    return [f"{kind} - first [95 %]" for kind in kinds]
+
+
 def _cell(figure: dict[str, Any]) -> str:
+    if figure["mean"] is None:
+        return "-"
     return f"{figure['mean']:.3f}" + (f" ± {figure['sd']:.3f}" if figure["sd"] is not None else "")
 
 
 def _marked(figure: dict[str, Any], best: float) -> str:
+    if figure["mean"] is None:
+        return "-"
     mark = "**" if figure["mean"] == best > 0 else "*" if figure["tied"] else ""
     return f"{mark}{_cell(figure)}{mark}"
 
 
-def _tests(summary: Summary) -> str:
+def _against(summary: Summary, kinds: Sequence[str], *, tests: bool) -> list[str]:
+    """Cells of the differences from the first variant, and p where there are tests; empty for the first itself."""
     if "against" not in summary:
-        return ""
-    values = [summary["against"][kind].get("p_holm") for kind in ("own", "changed")]
-    return ", ".join("-" if p is None else f"{p:.2g}" for p in values)
+        return [""] * (len(kinds) + tests)
+    found = [summary["against"].get(kind, {}) for kind in kinds]
+    p = [one.get("p_holm") for one in found]
+    return [*map(_difference, found), *([", ".join("-" if v is None else f"{v:.2g}" for v in p)] if tests else [])]
+
+
+def _difference(one: dict[str, Any]) -> str:
+    """The mean difference and its interval, such as -0.012 [-0.020, -0.004]."""
+    if one.get("difference") is None:
+        return "-"
+    interval = one.get("interval")
+    return f"{one['difference']:+.3f}" + (f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else "")
 
 
 def scores_of(summaries: Sequence[Summary], names: Sequence[str]) -> dict[str, Scores]:

@@ -1,4 +1,7 @@
-"""Train each method on the same cases for the same time, and segment held-out scans as they are and changed."""
+"""Train each method on the same cases for the same time, and segment held-out scans as they are and changed.
+
+Changes of intensity make the column "changed", and the recommendation; structural changes are reported apart.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,15 @@ import numpy as np
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.folding import say
 from l2s_auto.core.types import Case, Dataset
-from l2s_auto.evaluation.appearance import APPEARANCES
+from l2s_auto.evaluation.appearance import APPEARANCES, STRUCTURAL
 from l2s_auto.evaluation.recommendation import recommended
 from l2s_auto.experiments.folder import make_folder
+from l2s_auto.experiments.methods.bench import REFERENCES, Bench
 from l2s_auto.experiments.methods.plans import PLANS, settle_choices
 from l2s_auto.experiments.methods.report import draw, markdown, scores_of, sentence, table
 from l2s_auto.experiments.methods.statistics import summaries
 from l2s_auto.experiments.methods.subset import files_of, write_references, write_scans
 from l2s_auto.experiments.methods.trainings import (
-    REFERENCES,
-    Bench,
     length_of,
     missing,
     require_done,
@@ -95,8 +97,9 @@ def methods(
     bench = Bench(
         dataset=dataset,
         draw=partial(some_of, learn, first=partial(teaches, ignore=dataset.ignore)),
-        tests=partial(scans_of, output, held_out),
+        tests=partial(scans_of, output, held_out, ignore=dataset.ignore),
         names=APPEARANCES,
+        structural=tuple(STRUCTURAL),
         scans={case.id: case.group for case in held_out},
         choices=settled,
     )
@@ -105,9 +108,9 @@ def methods(
     rows, left, failed = run_all(
         bench, recipes, output, counts=counts, seeds=seeds, length=length, device=where, part=part
     )
-    found = summaries(rows, bench.names, bench.scans, first=next(iter(recipes)))
+    found = summaries(rows, bench.names, bench.scans, first=next(iter(recipes)), structural=bench.structural)
     said = missing(left) or sentence(found, bench.names, subjects=len(set(bench.scans.values())))
-    print(table(found, bench.names))
+    print(table(found, bench.names, bench.structural))
     say(said)
     if data is not None and not left:
         command = command_of(recommended(scores_of(found, bench.names)), data, settled)
@@ -116,7 +119,7 @@ def methods(
     result = {"dataset": dataset.name, "tests": list(bench.scans), "device": where, **length}
     write_json(output / "methods.json", {**result, "missing": left, "summary": found, "sentence": said, "rows": rows})
     with atomic_path(output / "methods.md") as path:
-        path.write_text(markdown(found, bench.names), encoding="utf-8")
+        path.write_text(markdown(found, bench.names, bench.structural), encoding="utf-8")
     picture = draw(found, bench.names, output / "methods.png", title=f"{dataset.name}, {told(length)}")
     require_done(failed)
     return picture
@@ -151,19 +154,25 @@ def require_cases(counts: Sequence[int], there: int, why: str) -> None:
         )
 
 
-def scans_of(output: Path, held_out: Sequence[Case]) -> Path:
-    """Where the test scans stand, in each appearance, beside their references; other scans stand elsewhere."""
+def scans_of(output: Path, held_out: Sequence[Case], *, ignore: int | None = None) -> Path:
+    """Where the test scans stand, in each appearance, beside their references; other scans stand elsewhere.
+
+    What is missing is written: a folder of a former version has no structural changes.
+    """
     digest = zlib.crc32(" ".join(case.id for case in held_out).encode())
     place = output / "tests" / f"{len(held_out)} scans {digest:08x}"
-    if not place.exists():
+    for name in (REFERENCES, *APPEARANCES, *STRUCTURAL):
+        if (place / name).exists():
+            continue
         with tempfile.TemporaryDirectory(dir=output, prefix=unfinished("tests-")) as temporary:
             made = Path(temporary) / "made"
-            write_references(held_out, made / REFERENCES)
-            for name in APPEARANCES:
-                write_scans(held_out, made / name, appearance=name)
-            place.parent.mkdir(exist_ok=True)
-            if not place.exists():  # another job may have been faster
-                replace(made, place)
+            if name == REFERENCES:
+                write_references(held_out, made)
+            else:
+                write_scans(held_out, made, appearance=name, ignore=ignore)
+            place.mkdir(parents=True, exist_ok=True)
+            if not (place / name).exists():  # another job may have been faster
+                replace(made, place / name)
     return place
 
 

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from l2s_auto.core.types import Case, Dataset, Volume
-from l2s_auto.evaluation.appearance import changed
+from l2s_auto.evaluation.appearance import STRUCTURAL, changed
 from l2s_auto.io import volumes
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.io.ownership import remove
@@ -51,14 +53,20 @@ def link(source: Path, target: Path) -> None:
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
 
 
-def write_scans(cases: Sequence[Case], folder: Path, *, appearance: str) -> Path:
+def write_scans(cases: Sequence[Case], folder: Path, *, appearance: str, ignore: int | None = None) -> Path:
     """Scans of the cases as NIfTI, a file a channel, with that appearance; each with the number of its channel, so that
     a name that ends in a number is not taken for one.
+
+    ignore  value of voxels that nobody labelled; no structure to a change that uses the reference
     """
     folder.mkdir(parents=True, exist_ok=True)
     for case in cases:
         volume = read_image(case)
-        data = changed(volume.data, appearance)
+        labels = None
+        if appearance in STRUCTURAL and case.label is not None:
+            labels, _ = read_label_map(case.label)
+            labels = labels if ignore is None else np.where(labels == ignore, 0, labels)
+        data = changed(volume.data, appearance, spacing=volume.spacing, labels=labels)
         for number, channel in enumerate(data):
             write_volume(folder / f"{case.id}_{number:04d}.nii.gz", Volume(channel[None], volume.affine))
     return folder

@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.dial import Aim
 from l2s_auto.core.errors import Offence, UserError, disk_is_full
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.core.types import Case, Dataset
-from l2s_auto.evaluation import evaluate_folders
+from l2s_auto.core.types import Case
+from l2s_auto.experiments.methods.bench import Bench
 from l2s_auto.experiments.methods.plans import PLANS, make_room, share_plan, told_plan
+from l2s_auto.experiments.methods.scoring import AGAIN, known, lacks_structural, last_line, tested, with_structural
 from l2s_auto.experiments.methods.subset import write_subset
-from l2s_auto.inference.predict import PredictionSummary, predict
+from l2s_auto.experiments.methods.variants import divided
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.io.lock import Busy, only_one
-from l2s_auto.io.run_files import parse_line
-from l2s_auto.planning.choices import Choices
 from l2s_auto.training.run import plan_and_train
 
 LOGGER = logging.getLogger("l2s_auto")
 Item = TypeVar("Item")
 #: Seconds of training each, without --time-budget or --iterations.
 SECONDS = 600.0
-REFERENCES = "references"
-AGAIN = "Mend that, and run the command again."
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What is learned from, and tested on.
-
-    dataset  the labelled dataset
-    draw     (number, seed) -> cases to learn from
-    tests    makes or finds the folder with the test scans: `REFERENCES`, and a folder for each of `names`
-    names    kinds of test scans, such as appearances; the first is like the scans that are learned from
-    scans    names of the test scans, and the subject of each
-    choices  what the user decides of the plans
-    """
-
-    dataset: Dataset
-    draw: Callable[[int, int], Sequence[Case]]
-    tests: Callable[[], Path]
-    names: tuple[str, ...]
-    scans: Mapping[str, str]
-    choices: Choices = field(default_factory=Choices)
 
 
 def length_of(time_budget: float | None, iterations: int | None) -> dict[str, Any]:
@@ -119,33 +99,24 @@ def run_all(
     trained again; one that was interrupted goes on, and one that fails does not keep the others from being done. Jobs
     take turns with the recipes, so that none is always trained by the same. UserError without any row.
     """
-    work = [(seed, count, name) for seed in dict.fromkeys(seeds) for count in counts for name in recipes]
+    names = list(recipes)
+    work = [Work(output, length, *one) for one in itertools.product(dict.fromkeys(seeds), counts, names)]
     failed: list[Offence] = []
-
-    def folder_of(seed: int, count: int, name: str) -> Path:
-        return output / name.replace(":", " ") / f"{count} cases, {told(length)}, seed {seed}"
-
-    for number, (seed, count, name) in enumerate(work):
-        folder = folder_of(seed, count, name)
-        if job_of(number, len(recipes), part[1]) == part[0] and known(folder / "row.json", bench) is None:
-            recipe = recipes[name].model_copy(update={"seed": seed})
-            plan = output / PLANS / f"{count} cases, seed {seed}"
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                with only_one(folder):
-                    found = run_one(bench, bench.draw(count, seed), recipe, folder, plan=plan, device=device)
-                    write_json(folder / "row.json", {"variant": name, "cases": count, "seed": seed, **length, **found})
-            except Busy:
-                LOGGER.warning("%s, %d cases, seed %d: another job is at it", name, count, seed)
-            except Exception as error:
-                if disk_is_full(error):
-                    raise
-                mendable = isinstance(error, UserError)
-                why = str(error) if mendable else f"{type(error).__name__}: {error}"
-                failed.append(Offence(str(folder), " ".join(why.split()), "a model", AGAIN))
-                message = "Warning: %s, %d cases, seed %d failed: %s"
-                LOGGER.warning(message, name, count, seed, why, exc_info=None if mendable else error)
-    asked = [folder_of(*one) / "row.json" for one in work]
+    for number, one in enumerate(work):
+        if job_of(number, len(names), part[1]) != part[0]:
+            continue
+        try:
+            one.make_row(bench, recipes[one.name], device=device)
+        except Busy:
+            LOGGER.warning("%s: another job is at it", one)
+        except Exception as error:
+            if disk_is_full(error):
+                raise
+            mendable = isinstance(error, UserError)
+            why = str(error) if mendable else f"{type(error).__name__}: {error}"
+            failed.append(Offence(str(one.folder), " ".join(why.split()), "a model", AGAIN))
+            LOGGER.warning("Warning: %s failed: %s", one, why, exc_info=None if mendable else error)
+    asked = [one.row for one in work]
     done = [row for path in asked if (row := known(path, bench)) is not None]
     if not done:
         require_done(failed)
@@ -155,6 +126,60 @@ def run_all(
     for warning in unlike_plans(rows):
         LOGGER.warning("Warning: %s", warning)
     return rows, len(asked) - len(done), failed
+
+
+@dataclass(frozen=True)
+class Work:
+    """A row to be made: of so many cases, drawn by the seed, and the variant of that name."""
+
+    output: Path
+    length: Mapping[str, Any]
+    seed: int
+    count: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.count} cases, seed {self.seed}"
+
+    def _folder(self, name: str) -> Path:
+        return self.output / name.replace(":", " ") / f"{self.count} cases, {told(self.length)}, seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        return self._folder(self.name)
+
+    @property
+    def row(self) -> Path:
+        return self.folder / "row.json"
+
+    @property
+    def trained(self) -> Path:
+        """Folder of the training: for an aim, that of the variant itself. A choice for each scan needs one that holds
+        cases out.
+        """
+        variant, aim = divided(self.name)
+        return self._folder(self.name if aim == "each" else variant)
+
+    def make_row(self, bench: Bench, recipe: Recipe, *, device: str) -> None:
+        """Train, test and write the row, as far as that is not done. Raises Busy where another job is at it."""
+        row, aim = known(self.row, bench), divided(self.name)[1]
+        if row is not None and not lacks_structural(row, self.trained, bench):
+            return
+        with ExitStack() as held:
+            for place in sorted({self.folder, self.trained}):
+                place.mkdir(parents=True, exist_ok=True)
+                held.enter_context(only_one(place))
+            if row is None:
+                row = self._new_row(bench, recipe.model_copy(update={"seed": self.seed}), aim, device=device)
+            else:
+                row = with_structural(row, bench, self.folder, run=self.trained / "run", aim=aim, device=device)
+            write_json(self.row, row)
+
+    def _new_row(self, bench: Bench, recipe: Recipe, aim: Aim | None, *, device: str) -> dict[str, Any]:
+        plan = self.output / PLANS / f"{self.count} cases, seed {self.seed}"
+        learn = bench.draw(self.count, self.seed)
+        found = run_one(bench, learn, recipe, self.folder, trained=self.trained, aim=aim, plan=plan, device=device)
+        return {"variant": self.name, "cases": self.count, "seed": self.seed, **self.length, **found}
 
 
 def unlike_plans(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -195,77 +220,44 @@ def missing(count: int) -> str:
     return f"{lacking} not done: the table is not whole. Run the command again once other jobs have ended."
 
 
-def known(path: Path, bench: Bench) -> dict[str, Any] | None:
-    """What a former call found on the same test scans; None where there is nothing, or a file that is broken."""
-    try:
-        row = read_json(path) if path.exists() else None
-    except UserError:
-        LOGGER.warning("Warning: %s is broken, and is made again when its method is asked for.", path)
-        return None
-    if not isinstance(row, dict) or not all(isinstance(row.get(name), dict) for name in ("scans", "dice")):
-        return None
-    return row if set(row["scans"]) == set(bench.scans) and set(row["dice"]) == set(bench.names) else None
-
-
 def run_one(
-    bench: Bench, learn: Sequence[Case], recipe: Recipe, folder: Path, *, plan: Path, device: str
+    bench: Bench,
+    learn: Sequence[Case],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    trained: Path,
+    aim: Aim | None,
+    plan: Path,
+    device: str,
 ) -> dict[str, Any]:
     """Train, segment and compare -> Dice of each kind of scans, of each scan, iterations, seconds, theta and the plan.
 
-    plan  where the plan of these scans is kept
+    trained  folder of the training, which may be done
+    aim      what the model is chosen for; None: what it is by itself
+    plan     where the plan of these scans is kept
     """
     make_room()
-    tests = bench.tests()
+    bench.tests()
+    fold = "0" if aim == "each" else "all"
+    history = trained / "run" / f"fold_{fold}" / "history.jsonl"
+    if not (trained / "row.json").exists() or not history.exists():
+        run_training(bench, learn, recipe, trained, plan=plan, device=device, fold=fold)
+    names = (*bench.names, *bench.structural)
+    found = tested(bench, names, folder, run=trained / "run", aim=aim, device=device)
+    return {**found, **last_line(history), "plan": told_plan(trained / "run")}
+
+
+def run_training(
+    bench: Bench, learn: Sequence[Case], recipe: Recipe, folder: Path, *, plan: Path, device: str, fold: str
+) -> None:
+    """Train in that folder, on all scans to learn from, or without one fold of them."""
+    if fold == "all":
+        recipe = recipe.model_copy(update={"aim": Recipe().aim})  # any may be asked for afterwards
     own = write_subset(bench.dataset, learn, folder / "dataset")
     learned = recipe.model_copy(update={"method": Component(name="learn2synth")})  # it needs most memory
     demanding = learned if any(case.images for case in learn) else recipe
     share_plan(own, plan, folder / "run", recipe=demanding, device=device, choices=bench.choices)
-    run = plan_and_train(
-        dataset=own, output=folder / "run", recipe=recipe, device=device, fold="all", resume=True, remember=False
+    plan_and_train(
+        dataset=own, output=folder / "run", recipe=recipe, device=device, fold=fold, resume=True, remember=False
     )
-
-    def segmented(name: str) -> Path:
-        return folder / "segmented" / f"{tests.name}, {name}"
-
-    for name in bench.names:
-        require_segmented(predict(tests / name, segmented(name), model=run, device=device, workers=0))
-    return {**scored(bench, segmented), **last_line(run / "fold_all" / "history.jsonl"), "plan": told_plan(run)}
-
-
-def require_segmented(summary: PredictionSummary) -> None:
-    """UserError that tells why test scans could not be segmented."""
-    if summary.failures:
-        raise UserError(
-            "Test scans could not be segmented.",
-            [Offence(failure.file, failure.reason, "its segmentation", AGAIN) for failure in summary.failures],
-        )
-
-
-def scored(bench: Bench, segmented: Callable[[str], Path]) -> dict[str, Any]:
-    """Mean Dice of each kind of test scans and of each scan; `segmented` tells where their label maps are.
-
-    A scan in which no Dice is defined has none. UserError where that is so in all.
-    """
-    dataset, tests = bench.dataset, bench.tests()
-    labels = {value: name for value, name in dataset.labels.items() if value != 0}
-    scans: dict[str, dict[str, float]] = {name: {} for name in bench.scans}
-    dice = {}
-    for name in bench.names:
-        metrics = evaluate_folders(
-            segmented(name), tests / REFERENCES, labels, regions=dataset.regions, ignore=dataset.ignore
-        )
-        dice[name] = metrics["mean"]["dice"]
-        for case in metrics["cases"]:
-            values = [m["dice"] for m in case["labels"].values() if m["dice"] is not None]
-            if values:
-                scans[case["case"]][name] = float(np.mean(values))
-        if dice[name] is None:
-            raise UserError(f"In the test scans there is nothing to find, and nothing was found ({name}): no score.")
-    return {"dice": dice, "scans": scans}
-
-
-def last_line(history: Path) -> dict[str, Any]:
-    """Iterations, seconds and theta at the end of a training."""
-    lines = map(parse_line, reversed(history.read_text(encoding="utf-8").splitlines()))
-    line = next(line for line in lines if line is not None)
-    return {"iterations": line["iteration"], "seconds": line["seconds"], "theta": line["theta"]}

@@ -1,4 +1,7 @@
-"""What is compared: a method, `learn2synth:AUGMENTER`, or one of the forms of learn2synth that have a name here."""
+"""What is compared: a method, `learn2synth:AUGMENTER`, or one of the forms of learn2synth that have a name here.
+
+With @ and fractions it learns from other families of images, with ^ and an aim the same training is used for that.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.composition import parsed, uniform
+from l2s_auto.core.dial import AIMS, Aim
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.shell import command_line
@@ -16,7 +20,9 @@ from l2s_auto.training.checks import check_recipe
 from l2s_auto.training.methods import METHODS
 
 USUAL = ("learn2synth", "synthseg", "supervised", "mixed", "finetuned", "advchain")
-RANDOM = {"families": uniform()}
+RANDOM = {"families": uniform(), "home": 0.0}
+#: Names what a model is chosen for: `learn2synth^home`.
+AIM_OF = "^"
 #: Names a variant's own fractions of the families: `learn2synth@real-like=0.5,random-curve=0.5`.
 FAMILIES_OF = "@"
 #: Forms of learn2synth. -random: random contrasts alone, as in the paper; theta is the scanner of all of them. -paper:
@@ -27,8 +33,28 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
+def divided(variant: str) -> tuple[str, Aim | None]:
+    """The variant that is trained, and what its model is chosen for; None: what it is by itself. UserError."""
+    name, mark, aim = variant.partition(AIM_OF)
+    if not mark:
+        return name, None
+    known = next((one for one in AIMS if one == aim), None)
+    if known is None:
+        raise UserError.single(
+            "A model cannot be chosen for that.",
+            where="--methods",
+            found=repr(variant),
+            expected=f"{name}{AIM_OF} with {', '.join(AIMS)}",
+            mend="Correct the name.",
+        )
+    return name, known
+
+
 def recipe_of(variant: str, **options: Any) -> Recipe:
     """The recipe of a variant's name. UserError if there is none, or its parts cannot be."""
+    variant, aim = divided(variant)
+    if aim is not None:
+        options["aim"] = aim
     variant, _, families = variant.partition(FAMILIES_OF)
     if families:
         try:
@@ -55,6 +81,14 @@ def recipe_of(variant: str, **options: Any) -> Recipe:
     if method in FORMS:
         method, options = "learn2synth", {**FORMS[method], **options}
     recipe = Recipe(method=Component(name=method), **options)
+    if aim is not None and not (METHODS[method]().home if recipe.home is None else recipe.home):
+        raise UserError.single(
+            "The method gives one end only, so that there is nothing to choose.",
+            where="--methods",
+            found=repr(f"{variant}{AIM_OF}{aim}"),
+            expected=f"{method} alone, or a method with a home phase, such as learn2synth{AIM_OF}{aim}",
+            mend="Correct the name.",
+        )
     if augmenter and METHODS[method]().augmenter() is not None:
         raise UserError.single(
             "The method has an augmentation of its own.",
