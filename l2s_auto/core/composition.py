@@ -36,6 +36,7 @@ class Composition:
             raise ValueError(problem)
         kept = {name: float(self.fractions[name]) for name in FAMILIES if self.fractions.get(name, 0) > 0}
         total = sum(kept.values())
+        total = 1.0 if math.isclose(total, 1.0, rel_tol=1e-12) else total  # so that the same again is the same
         object.__setattr__(self, "fractions", {name: value / total for name, value in kept.items()})
 
     def __getitem__(self, name: str) -> float:
@@ -67,7 +68,7 @@ class Composition:
         return tuple(found)
 
     def only_rendered(self) -> Composition:
-        """The families that are rendered from label maps, in their proportions; random contrasts where there are none."""
+        """The families that are rendered from label maps, in their proportions; random contrasts if there are none."""
         if not self.rendered:
             return Composition(uniform())
         return Composition({name: self[name] / self.rendered for name in RENDERED})

@@ -173,15 +173,15 @@ def require_images(dataset: Dataset, method: Method, recipe: Recipe) -> None:
     """UserError if the method, or a family of training images, is made of real images and there are none."""
     if any(case.images for case in dataset.cases):
         return
-    of_scans = [name for name in recipe.families or {} if name in FROM_SCANS and recipe.families[name] > 0]
+    of_scans = [name for name, fraction in (recipe.families or {}).items() if name in FROM_SCANS and fraction > 0]
     if method.needs_images or of_scans:
-        source = f"The method {recipe.method.name} learns" if method.needs_images else f"{of_scans[0]} images are made"
+        what = f"method {recipe.method.name}" if method.needs_images else f"family {of_scans[0]}"
         raise UserError.single(
-            f"{source} from real images too.",
+            f"The {what} learns from real images too.",
             where=str(dataset.folder),
             found="label maps without images",
             expected="an image for each label map",
-            mend="Add the images, or train on label maps alone with --method synthseg.",
+            mend="Add the images, or train on label maps alone with --method synthseg (without --families).",
         )
 
 

@@ -35,11 +35,12 @@ def cuda(device: torch.device) -> torch.device:
 
 @pytest.fixture
 def small_parts(request, device):
-    """augmenter -> the parts of a tiny training on the accelerator."""
+    """augmenter, families -> the parts of a tiny training on the accelerator; without families, of rendered images."""
     plan_of_all, cases_of_all = map(request.getfixturevalue, ("plan", "cases"))
 
-    def make(augmenter: str = "parametric"):
-        recipe = Recipe(augmenter=Component(name=augmenter), hyper_every=2, warm_up=0.0)
+    def make(augmenter: str = "parametric", families: dict[str, float] | None = None):
+        families = families or {"real-like": 1.0}
+        recipe = Recipe(augmenter=Component(name=augmenter), hyper_every=2, warm_up=0.0, families=families)
         return build_parts(plan_of_all, recipe, cases_of_all, device=device)
 
     return make

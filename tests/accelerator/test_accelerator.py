@@ -1,18 +1,19 @@
 """On an accelerator everything is what it is on a CPU: generator, hypergradients, trainings, predictions, memory."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import torch
 
 from l2s_auto import Predictor, cli
+from l2s_auto.core.composition import of_shares
 from l2s_auto.core.types import Volume
 from l2s_auto.hypergradients import HYPERGRADIENTS
 from l2s_auto.synthesis.generator import Generator
-from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.synthesis.thin import without_waiting
-from l2s_auto.training.batches import draw_maps, draw_plain, make_plain
+from l2s_auto.training.batches import boxes_of, draw_families, draw_plain, make_rendered
 from l2s_auto.training.build import initial_state
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.replay import can_be_replayed
@@ -27,7 +28,7 @@ def moved(value, device):
     """Tensors anywhere in dataclasses and dictionaries, on another device."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: moved(inner, device) for key, inner in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(
@@ -37,8 +38,14 @@ def moved(value, device):
 
 
 def generator_on(device):
-    shares = Shares(prior=0.4, reversed=0.3)
-    return Generator(GENERATION, device=device, shares=shares, channels=1, spacing=SPACING, shape=SHAPE, flips=True)
+    given = {"composition": of_shares(0.4, 0.3), "channels": 1, "spacing": SPACING, "shape": SHAPE, "flips": True}
+    return Generator(GENERATION, device=device, **given)
+
+
+def maps_of(parts):
+    """Label maps of the rendered images of a batch, and the families of all."""
+    families = draw_families(parts, None, parts.plan.batch)
+    return boxes_of(parts, families)[0], families
 
 
 def test_a_draw_makes_the_image_that_it_makes_on_a_cpu(device):
@@ -61,22 +68,43 @@ def test_draws_on_the_device_are_repeatable_and_finite(device):
     assert not torch.equal(one.image, other.image)
 
 
+@pytest.mark.parametrize("family", ["random-curve", "recontrasted"])
+def test_a_draw_makes_of_a_scan_what_it_makes_on_a_cpu(device, family):
+    cpu = torch.device("cpu")
+    draw = generator_on(cpu).draw_scans((family,) * 2, torch.Generator().manual_seed(0))
+    scans = torch.rand(2, 1, *SHAPE, generator=torch.Generator().manual_seed(1))
+    expected = generator_on(cpu).from_scans(scans, labels(), draw)
+    found = generator_on(device).from_scans(scans.to(device), labels().to(device), moved(draw, device))
+    assert found.image.device.type == device.type
+    assert (found.target.cpu() == expected.target).float().mean() > 0.99
+    assert (found.image.cpu() - expected.image).abs().mean() < 0.02
+
+
+#: Rows of families, of a batch of 2, that differ from batch to batch.
+ROWS = {"real-like": 0.55, "uniform-tissues": 0.25, "random-curve": 0.2}
+
+
 @pytest.mark.parametrize("augmenter", ["parametric", "contrast+parametric-random", "nonparametric"])
 def test_images_of_a_graph_are_those_that_are_made_one_by_one(augmenter, small_parts, cuda):
-    """For the same random numbers, as theta moves, and after the random numbers were put back."""
-    parts, again = small_parts(augmenter), small_parts(augmenter)
-    assert can_be_replayed(parts, draw_maps(small_parts(augmenter), parts.plan.batch))
+    """For the same random numbers, in each row of families, as theta moves, and after the random numbers were put
+    back."""
+    parts, again = small_parts(augmenter, ROWS), small_parts(augmenter, ROWS)
+    assert can_be_replayed(parts, maps_of(small_parts(augmenter, ROWS))[0])
     theta = initial_state(parts).theta
-    for number in range(6):
+    rows = set()
+    again.replay.drop()
+    for number in range(12):
         if number == 3:
             theta = {name: value + 0.05 for name, value in theta.items()}
         if number == 5:
             parts.random.set_state(again.random.get_state())
-        found = draw_plain(parts, theta)
-        expected = make_plain(again, theta, draw_maps(again, again.plan.batch))
+        before = parts.sampler.state()
+        rows.add(draw_families(parts, None, parts.plan.batch))
+        parts.sampler.restore(before)
+        found, expected = draw_plain(parts, theta), draw_plain(again, theta)
         assert torch.equal(found.target, expected.target), number
         torch.testing.assert_close(found.image, expected.image, atol=1e-5, rtol=1e-5)
-    assert parts.replay._graph is not None and again.replay._graph is None
+    assert set(parts.replay._graphs) == rows and len(rows) > 1 and not again.replay._graphs
 
 
 @pytest.mark.parametrize("augmenter", ["parametric", "nonparametric"])
@@ -131,25 +159,25 @@ def test_images_that_wait_are_made_without_a_graph(small_parts, cuda, caplog):
     parts, again = small_parts(), small_parts()
     theta = initial_state(parts).theta
 
-    def waits(parts, theta, maps):
-        found = make_plain(parts, theta, maps)
+    def waits(parts, theta, maps, families):
+        found = make_rendered(parts, theta, maps, families)
         found.image.sum().item()
         return found
 
     for _ in range(3):
-        found = parts.replay.batch(parts, theta, draw_maps(parts, parts.plan.batch), waits)
-        expected = make_plain(again, theta, draw_maps(again, again.plan.batch))
+        found = parts.replay.batch(parts, theta, *maps_of(parts), waits)
+        expected = make_rendered(again, theta, *maps_of(again))
         torch.testing.assert_close(found.image, expected.image, atol=1e-5, rtol=1e-5)
-    assert parts.replay._graph is None and "more slowly" in caplog.text
+    assert not parts.replay._graphs and "more slowly" in caplog.text
 
 
 def test_nothing_is_waited_for_while_images_are_made(small_parts, cuda):
     parts = small_parts()
-    theta, maps = initial_state(parts).theta, draw_maps(parts, parts.plan.batch)
+    theta, given = initial_state(parts).theta, maps_of(parts)
     with torch.no_grad(), without_waiting():
-        make_plain(parts, theta, maps)
+        make_rendered(parts, theta, *given)
         torch.cuda.set_sync_debug_mode("error")
         try:
-            make_plain(parts, theta, maps)
+            make_rendered(parts, theta, *given)
         finally:
             torch.cuda.set_sync_debug_mode("default")

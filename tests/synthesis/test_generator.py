@@ -6,25 +6,18 @@ import pickle
 import pytest
 import torch
 
+from l2s_auto.core.composition import RENDERED, Composition, of_shares, uniform
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan
 from l2s_auto.synthesis.drawn import Drawn
 from l2s_auto.synthesis.generator import Draw, Generator, Ranges
-from l2s_auto.synthesis.intensity import (
-    OF_TISSUES,
-    Mixture,
-    PriorTensors,
-    Shares,
-    draw_mixture,
-    gamma,
-    paint,
-    rescale,
-)
+from l2s_auto.synthesis.intensity import Mixture, gamma, paint, rescale
 from l2s_auto.synthesis.resolution import ResolutionRanges
 from l2s_auto.synthesis.texture import TextureRanges
 from l2s_auto.synthesis.view import ViewRanges
 from tests.synthesis.made import OFF, OFF_BUT_TEXTURE, STILL
 
 SHAPE, SPACING = (8, 10, 6), (1.0, 1.0, 2.0)
+RANDOM, REAL_LIKE = Composition(uniform()), Composition({"real-like": 1.0})
 
 
 def random(seed=0):
@@ -47,7 +40,8 @@ GENERATION = GenerationPlan(
 
 
 def make(**options):
-    options = {"shares": Shares(prior=0.4, reversed=0.3), "channels": 1, "spacing": SPACING, "shape": SHAPE, **options}
+    usual = {"composition": of_shares(0.4, 0.3), "channels": 1, "spacing": SPACING, "shape": SHAPE}
+    options = {**usual, **options}
     return Generator(GENERATION, device=torch.device("cpu"), **options)
 
 
@@ -56,7 +50,7 @@ def leaves_of(draw):
     for name, value in vars(draw).items():
         if isinstance(value, torch.Tensor):
             yield name, value
-        else:
+        elif not isinstance(value, tuple):
             yield from ((f"{name}.{inner}", tensor) for inner, tensor in leaves_of(value))
 
 
@@ -105,7 +99,7 @@ def test_a_draw_is_plain_data_with_the_batch_first_and_does_not_depend_on_labels
 
 
 def test_the_gradient_by_the_mixture_agrees_with_a_numerical_one():
-    generator = make(shape=(6, 5, 4), shares=Shares(), flips=True)
+    generator = make(shape=(6, 5, 4), composition=RANDOM, flips=True)
     draw = in_float64(generator.draw(2, random(3)))
     layout = generator.layout(labels((6, 5, 4)), draw)
     mean = (0.3 + 0.4 * draw.mixture.mean).requires_grad_()
@@ -135,8 +129,8 @@ def test_flips_exchange_pairs_and_twice_is_the_identity():
     assert torch.equal(once, exchanged[generator.target_of[boxes]].flip(1))
     enriched = torch.tensor([0, 1, 3, 2])[boxes].flip(1)
     assert torch.equal(generator.layout(enriched, draw).target, generator.target_of[boxes])
-    image = boxes[:, None].float()
-    torch.testing.assert_close(generator.warp(image, draw), image.flip(2), atol=1e-4, rtol=0)
+    scans = generator.draw_scans(("original",) * 2, random())
+    assert scans.deformation.flip.all() and torch.equal(generator.layout(boxes, scans).target, once)
 
 
 def test_the_left_label_is_on_the_left_in_every_image():
@@ -157,7 +151,7 @@ def test_nothing_is_mirrored_where_it_is_not_allowed_or_there_is_no_axis(options
 
 def test_unlabelled_tissue_is_removed_where_labels_cover_an_organ():
     ranges = Ranges(STILL, TextureRanges(0), ResolutionRanges(0, 0, 0), ViewRanges(0, 0, 0, 0, stripped=1.0), 0.0)
-    generator = make(ranges=ranges, shares=Shares())
+    generator = make(ranges=ranges, composition=RANDOM)
     boxes = labels()
     draw = generator.draw(2, random())
     batch = generator.apply(boxes, draw)
@@ -183,18 +177,6 @@ def test_labels_of_one_generation_class_share_their_intensities():
     assert left.unique().numel() == 1 and torch.equal(left.unique(), right.unique())
 
 
-def test_a_share_of_the_images_follows_the_prior():
-    tensors = PriorTensors(
-        *(torch.full((1, 3), v) for v in (0.5, 0.01, 0.02, 0.001)),
-    )
-    mixture = draw_mixture(4000, 1, range(3), random(), prior=tensors, shares=Shares(prior=0.6))
-    near = ((mixture.mean - 0.5).abs() < 0.05).all(2).float().mean().item()
-    assert near == pytest.approx(0.6 + 0.4 * 0.1**3, abs=0.03)
-    uniform = draw_mixture(4000, 1, range(3), random(), prior=tensors)
-    assert uniform.mean.mean().item() == pytest.approx(0.5, abs=0.02)
-    assert uniform.mean.std().item() == pytest.approx(12**-0.5, abs=0.02)
-
-
 def test_images_like_the_real_ones_are_as_noisy_as_those_are():
     values = {"mean": (0.5,), "mean_spread": (0.0,), "std": (0.1,), "std_spread": (0.0,)}
     for noise, expected in (((), 0.1), ((0.03,), 0.03)):
@@ -205,19 +187,10 @@ def test_images_like_the_real_ones_are_as_noisy_as_those_are():
             channels=1,
             spacing=(1.0, 1.0),
             shape=(8, 8),
-            shares=Shares(prior=1.0),
+            composition=REAL_LIKE,
             device=torch.device("cpu"),
         )
         assert generator.draw(5, random()).mixture.std.unique().tolist() == pytest.approx([expected])
-
-
-def test_without_priors_every_image_is_uniform():
-    generation = GenerationPlan(enriched=GENERATION.enriched)
-    generator = Generator(
-        generation, channels=2, spacing=SPACING, shape=SHAPE, shares=Shares(prior=1.0), device=torch.device("cpu")
-    )
-    assert generator.prior is None
-    assert generator.draw(3, random()).mixture.mean.shape == (3, 2, 3)
 
 
 def test_painted_classes_have_the_drawn_mean_and_deviation():
@@ -252,50 +225,34 @@ def test_rescaling_a_constant_gives_finite_numbers():
     assert rescale(torch.full((1, 1, *SHAPE), 3.0)).isfinite().all()
 
 
+def test_a_number_of_images_are_of_the_rendered_families_of_the_composition():
+    generator = make(
+        composition=Composition({"real-like": 0.25, "reversed": 0.25, "random-curve": 0.25, "original": 0.25})
+    )
+    assert generator.draw(6, random()).families == ("real-like",) * 3 + ("reversed",) * 3
+    assert set(make(composition=Composition({"original": 1.0})).draw(4, random()).families) <= set(uniform())
+
+
+def test_all_but_class_intensities_and_scanner_is_the_same_in_every_family():
+    """So that two families can be compared on the same images."""
+    draws = [make(flips=True).draw((name,) * 3, random()) for name in RENDERED]
+    for draw in draws[1:]:
+        for part in ("deformation", "texture", "view"):
+            pairs = zip(leaves_of(getattr(draws[0], part)), leaves_of(getattr(draw, part)), strict=True)
+            assert all(torch.equal(one, two) for (_, one), (_, two) in pairs)
+        assert not torch.equal(draws[0].mixture.mean, draw.mixture.mean)
+
+
+def test_one_scanner_changes_less_from_scan_to_scan_than_all_kinds_do():
+    """Resolution and gamma of real-like images; the others have those of scanners of all kinds."""
+    draw = make().draw(("real-like",) * 500 + ("uniform-tissues",) * 500, random())
+    assert draw.gamma[:500].log().std() < draw.gamma[500:].log().std() / 3
+    assert draw.resolution.blur[:500].max() == 0 < draw.resolution.blur[500:].max()
+
+
 def test_ranges_are_respected():
     draw = make(ranges=Ranges(resolution=ResolutionRanges(blur=0.5), gamma=0.0)).draw(50, random())
     assert draw.resolution.blur.max() <= 0.5 and torch.equal(draw.gamma, torch.ones(50, 1))
-
-
-def test_parts_of_a_structure_look_alike_in_uniform_images_and_differ_in_those_like_real_ones():
-    structures = (0, 1, 1)
-    uniform = draw_mixture(50, 1, structures, random())
-    assert torch.equal(uniform.mean[..., 1], uniform.mean[..., 2]) and torch.equal(
-        uniform.std[..., 1], uniform.std[..., 2]
-    )
-    assert not torch.equal(uniform.mean[..., 0], uniform.mean[..., 1])
-    tensors = PriorTensors(*(torch.tensor([v]) for v in ([0.2, 0.4, 0.9], [0.01] * 3, [0.02] * 3, [0.001] * 3)))
-    like_real = draw_mixture(50, 1, structures, random(), prior=tensors, shares=Shares(prior=1.0))
-    assert (like_real.mean[..., 2] > like_real.mean[..., 1]).all()
-
-
-def test_uniform_images_tell_tissues_or_labels_apart():
-    structures, tissues = (0, 1, 2, 2), (0, 1, 0, 1)
-    mean = draw_mixture(2000, 1, structures, random(), tissues=tissues).mean[:, 0]
-    of_tissues, of_labels = (mean[:, 0] == mean[:, 2]) & (mean[:, 1] == mean[:, 3]), mean[:, 2] == mean[:, 3]
-    assert torch.equal(of_tissues, ~of_labels)
-    assert of_tissues.float().mean().item() == pytest.approx(OF_TISSUES, abs=0.03)
-
-
-def test_reversed_images_exchange_dark_and_bright_but_air_stays_dark():
-    tensors = PriorTensors(*(torch.tensor([v]) for v in ([0.01, 0.2, 0.9], [0.0] * 3, [0.02] * 3, [0.0] * 3)))
-    air = torch.tensor([True, False, False])
-    mixture = draw_mixture(5, 1, range(3), random(), prior=tensors, shares=Shares(reversed=1.0), air=air)
-    torch.testing.assert_close(mixture.mean, torch.tensor([0.01, 0.8, 0.1]).expand(5, 1, 3))
-
-
-def test_a_dark_label_is_a_fluid_that_is_bright_when_reversed():
-    priors = tuple(ClassPrior(mean=(m,), mean_spread=(0.0,), std=(0.01,), std_spread=(0.0,)) for m in (0.02, 0.8, 0.03))
-    dark = GENERATION.model_copy(update={"priors": priors})
-    options = {"shares": Shares(reversed=1.0), "channels": 1, "spacing": SPACING, "shape": SHAPE}
-    draw = Generator(dark, device=torch.device("cpu"), **options).draw(3, random())
-    torch.testing.assert_close(draw.mixture.mean, torch.tensor([0.02, 0.2, 0.97]).expand(3, 1, 3))
-
-
-@pytest.mark.parametrize("wrong", [{"prior": -0.1}, {"prior": 0.7, "reversed": 0.4}])
-def test_impossible_shares_are_errors(wrong):
-    with pytest.raises(ValueError, match="shares must be"):
-        Shares(**wrong)
 
 
 def test_without_deformation_a_layout_is_the_label_map_as_it_is():

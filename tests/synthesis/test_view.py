@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from l2s_auto.core.composition import Composition, uniform
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan
 from l2s_auto.synthesis.generator import Generator, Ranges
-from l2s_auto.synthesis.intensity import Mixture, Shares
+from l2s_auto.synthesis.intensity import Mixture
 from l2s_auto.synthesis.view import (
     View,
     ViewRanges,
@@ -81,7 +82,7 @@ def test_outside_of_the_field_of_view_the_image_is_constant_and_nothing_is_to_be
         channels=1,
         spacing=(1.0,) * 3,
         shape=(12, 14, 10),
-        shares=Shares(),
+        composition=Composition(uniform()),
         device=torch.device("cpu"),
         ranges=Ranges(view=ViewRanges(cropped=1.0)),
     )
@@ -93,4 +94,6 @@ def test_outside_of_the_field_of_view_the_image_is_constant_and_nothing_is_to_be
     ):
         assert not inside.all() and (image[~inside] == level).all() and (target[~inside] == 0).all()
         assert (target[inside] > 0).all()
-    assert (generator.layout(boxes, draw, cropped=False).target > 0).all()
+    scans = torch.zeros(4, 1, 12, 14, 10)
+    whole = generator.from_scans(scans, boxes, generator.draw_scans(("original",) * 4, random()))
+    assert (whole.target > 0).all(), "a real scan has no field of view but its own"

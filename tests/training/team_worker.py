@@ -18,8 +18,7 @@ STEPS = 4
 
 def train(plan, cases, recipe, team):
     method = METHODS[recipe.method.name]()
-    augmenter = method.augmenter()
-    parts = build_parts(plan, recipe, cases, augmenter=augmenter, device=torch.device("cpu"), team=team)
+    parts = build_parts(plan, recipe, cases, method=method, device=torch.device("cpu"), team=team)
     state = initial_state(parts)
     losses = []
     for _ in range(STEPS):

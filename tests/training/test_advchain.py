@@ -5,8 +5,8 @@ import torch
 
 from l2s_auto.core.types import Batch
 from l2s_auto.training.adversarial import Chain, Ranges, ascended, bounded, disagreement, nearest
+from l2s_auto.training.batches import draw_plain
 from l2s_auto.training.methods.advchain import AdvChain
-from l2s_auto.training.methods.supervised import draw_augmented
 from l2s_auto.training.step import network_logits
 
 WIDE = Ranges(noise=0.05, bias=0.3, elastic=1.4, rotation=15.0, scale=0.15, translation=4.0)
@@ -74,7 +74,7 @@ def test_disagreement_is_between_0_and_1():
 
 def test_the_ascent_makes_the_network_disagree_more(make_parts):
     parts, _, state = make_parts("advchain")
-    batch = draw_augmented(parts)
+    batch = draw_plain(parts, state.theta)
     method = AdvChain()
     chain = method.chain(parts)
     expected = network_logits(parts, state.phi, batch.image, fast=False).softmax(1).detach()
@@ -93,7 +93,7 @@ def test_the_gradient_is_that_of_loss_and_disagreement_together(make_parts):
     """What the chain's parameters are, and what was found in the scan, is held."""
     parts, _, state = make_parts("advchain")
     method = AdvChain(weight=2.0)
-    batch = draw_augmented(parts)
+    batch = draw_plain(parts, state.theta)
     chain = method.chain(parts)
     phi = {name: p.double() for name, p in state.phi.items()}
     batch = Batch(batch.image.double(), batch.target)
@@ -121,7 +121,7 @@ def test_without_a_weight_it_is_supervised(make_parts):
 
 def test_what_a_scan_lacks_stays_empty(make_parts, monkeypatch):
     parts, _, state = make_parts("advchain")
-    batch, seen = draw_augmented(parts), []
+    batch, seen = draw_plain(parts, state.theta), []
     empty = Batch(batch.image * torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1), batch.target)
     method = AdvChain()
     chain = method.chain(parts)

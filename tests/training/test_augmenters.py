@@ -1,17 +1,18 @@
 """Augmenters in a training: theta's gradient through rendering, families of contrast, what the plan gives."""
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 
 import pytest
 import torch
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import Composition, of_shares, uniform
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients import HYPERGRADIENTS
-from l2s_auto.synthesis.intensity import Shares
-from l2s_auto.training.batches import Synthetic, augment, draw_batch, draw_real
-from l2s_auto.training.build import USUAL, build_parts, family_shares, make_augmenter
+from l2s_auto.training.batches import augment, draw_batch, draw_real
+from l2s_auto.training.build import LEARNED, build_parts, composition_for, make_augmenter
 from l2s_auto.training.step import TwoPasses, hyper_step
 from tests.hypergradients.problem import along, flat, numerical_derivative, relative_error
 
@@ -28,7 +29,7 @@ def in_double(value):
     """Every float tensor of a record, however deep, in float64."""
     if isinstance(value, torch.Tensor):
         return value.double() if value.is_floating_point() else value
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: in_double(item) for key, item in value.items()}
     if is_dataclass(value):
         return replace(value, **{field.name: in_double(getattr(value, field.name)) for field in fields(value)})
@@ -38,14 +39,15 @@ def in_double(value):
 def problem_of(make_parts, name, seed=0):
     """(problem, phi, theta, rule, state) of a hyper-step after some others, in float64, with a smooth network."""
     smooth = Component(name="unet", options={"activation": "silu"})
-    parts, _, state = make_parts(augmenter=recipe_of(name).augmenter, network=smooth, prior_share=0.8, seed=seed)
+    families = {"real-like": 0.5, "uniform-tissues": 0.25, "random-curve": 0.25}
+    parts, _, state = make_parts(augmenter=recipe_of(name).augmenter, network=smooth, families=families, seed=seed)
     for _ in range(3):
         state = hyper_step(parts, state, rate_scale=1.0, outer_rate_scale=1.0).state
     drawn, scans = draw_batch(parts, batch=4), draw_real(parts)
     parts.network.double()
     parts.augmenter.double()
-    drawn = Synthetic(*(in_double(getattr(drawn, field.name)) for field in fields(drawn)))
-    problem = TwoPasses(parts, drawn, Batch(scans.image.double(), scans.target))
+    assert len(drawn.rendered.clean.target) == 3 and len(drawn.scans.target) == 1
+    problem = TwoPasses(parts, in_double(drawn), Batch(scans.image.double(), scans.target))
     return problem, in_double(state.phi), in_double(state.theta), parts.rule, in_double(state.inner_state)
 
 
@@ -98,7 +100,7 @@ def test_a_learned_contrast_that_has_not_moved_paints_like_the_fixed_one(make_pa
     """Class means of the images of the learned prior, all taking it, are those of the plan's."""
     parts, _, state = make_parts(augmenter=Component(name="contrast"))
     noise = parts.augmenter.draw(torch.zeros(500, 1, *plan.patch), parts.random)
-    given = parts.generator.draw(500, parts.random).mixture
+    given = parts.generator.draw(("real-like",) * 500, parts.random).mixture
     made = parts.augmenter.mixture(given, noise)
     means = [prior.mean[0] for prior in plan.generation.priors]
     assert made.mean.mean((0, 1)).tolist() == pytest.approx(means, abs=0.01)
@@ -107,37 +109,36 @@ def test_a_learned_contrast_that_has_not_moved_paints_like_the_fixed_one(make_pa
 
 
 @pytest.mark.parametrize("name", ["contrast", "parametric-range", "nonparametric"])
-def test_theta_changes_the_images_that_are_to_look_like_the_real_ones_and_no_others(make_parts, name):
-    parts, _, state = make_parts(augmenter=recipe_of(name).augmenter)
-    drawn = draw_batch(parts, batch=40)
-    own = drawn.draw.mixture.own
-    assert own.any() and not own.all()
+def test_theta_changes_real_like_images_and_no_others(make_parts, name):
+    families = {"real-like": 0.4, "reversed": 0.2, "uniform-labels": 0.2, "recontrasted": 0.2}
+    parts, _, state = make_parts(augmenter=recipe_of(name).augmenter, families=families)
+    drawn = draw_batch(parts, batch=20)
+    assert drawn.rendered.changed_by_theta == 8 and len(drawn.rendered.clean.target) == 16
     theta = {name: p + 0.5 for name, p in state.theta.items()}
     one, two = (augment(parts, values, drawn).flatten(1) for values in (state.theta, theta))
-    assert torch.equal(one[~own], two[~own])
-    assert not torch.isclose(one[own], two[own]).all(1).any()
+    assert torch.equal(one[8:], two[8:])
+    assert not torch.isclose(one[:8], two[:8]).all(1).any()
 
 
-def test_without_a_share_of_such_images_theta_changes_all(make_parts, plan, cases):
-    recipe = Recipe(prior_share=0.0)
-    parts = build_parts(plan, recipe, cases, device=torch.device("cpu"))
-    assert parts.wide is None and draw_batch(parts).draw.mixture.own is None
+@pytest.mark.parametrize("families", [uniform(), {"real-like": 1.0}, {"real-like": 0.6, "random-curve": 0.4}])
+def test_where_all_rendered_images_are_of_one_kind_theta_changes_all(plan, cases, families):
+    parts = build_parts(plan, Recipe(families=families), cases, device=torch.device("cpu"))
+    drawn = draw_batch(parts, batch=10).rendered
+    assert parts.randomised is None and drawn.changed_by_theta == len(drawn.clean.target) > 0
 
 
-def test_scanners_of_all_kinds_vary_more_than_the_own(make_parts):
-    parts, _, _ = make_parts()
-    draw = parts.generator.draw(2000, parts.random)
-    own = draw.mixture.own
-    assert own.float().mean().item() == pytest.approx(USUAL.prior, abs=0.04)
-    assert draw.gamma[own].log().std() < draw.gamma[~own].log().std() / 3
-    assert draw.resolution.blur[own].max() == 0 < draw.resolution.blur[~own].max()
+def test_fractions_are_the_recipes_or_else_the_methods(plan):
+    assert composition_for(plan, Recipe(), LEARNED) == Composition(LEARNED)
+    assert composition_for(plan, Recipe(families={"reversed": 1.0}), LEARNED) == Composition({"reversed": 1.0})
+    old = Recipe.model_validate({"prior_share": 0.4, "reversed_share": 0.2})
+    assert composition_for(plan, old, LEARNED) == of_shares(0.4, 0.2)
 
 
-@pytest.mark.parametrize("learned", [True, False])
-def test_shares_are_the_recipes_or_else_the_usual(learned):
-    assert family_shares(Recipe(), learned=learned) == (USUAL if learned else Shares())
-    assert family_shares(Recipe(prior_share=0.4, reversed_share=0.2), learned=learned) == Shares(0.4, 0.2)
-    assert family_shares(Recipe(prior_share=1.0), learned=learned) == Shares(1.0, 0.0)
+def test_label_maps_alone_tell_no_contrast_so_theirs_are_random(plan):
+    """What would be like real scans has random contrasts, since no real scan is known."""
+    maps = plan.model_copy(update={"generation": plan.generation.model_copy(update={"priors": ()})})
+    found = composition_for(maps, Recipe(families={"real-like": 0.5, "reversed": 0.25, "uniform-labels": 0.25}), {})
+    assert found["uniform-tissues"] == pytest.approx(0.5625) and found["uniform-labels"] == pytest.approx(0.4375)
 
 
 def test_a_part_gets_what_the_plan_knows(plan):

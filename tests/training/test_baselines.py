@@ -5,30 +5,29 @@ from dataclasses import replace
 import pytest
 import torch
 
-from l2s_auto.training.batches import draw_batch
+from l2s_auto.core.composition import ORIGINAL, Composition, uniform
+from l2s_auto.training.batches import draw_batch, draw_plain
 from l2s_auto.training.build import make_sampler
 from l2s_auto.training.methods.finetuned import Finetuned
-from l2s_auto.training.methods.mixed import chosen, draw_mixed
 
 
-def test_a_mixed_batch_is_real_in_every_other_sample(make_parts, plan, cases):
+@pytest.mark.parametrize("batch", [2, 6])
+def test_half_of_a_mixed_batch_is_real(make_parts, plan, cases, batch):
     """Real scans are made known by a value that no synthetic image has."""
     parts, _, state = make_parts("mixed")
-    parts = replace(parts, plan=plan.model_copy(update={"batch": 6}))
+    parts = replace(parts, plan=plan.model_copy(update={"batch": batch}))
     marked = [replace(case, image=torch.full(case.image.shape, float("nan")).numpy()) for case in cases]
     parts = replace(parts, sampler=make_sampler(marked, parts.plan, seed=0, device=parts.device))
-    seen = set()
     for _ in range(8):
-        real = draw_mixed(parts, state).image.isnan().flatten(1).any(1)
-        assert real.tolist() in ([True, False] * 3, [False, True] * 3)
-        seen.add(real[0].item())
-    assert seen == {True, False}, "either kind may come first"
+        real = draw_plain(parts, state.theta).image.isnan().flatten(1).any(1)
+        assert real.tolist() == [False] * (batch // 2) + [True] * (batch // 2)
 
 
-def test_samples_are_chosen_by_the_mask():
-    one, other = torch.ones(3, 2, 2), torch.zeros(3, 2, 2)
-    found = chosen(torch.tensor([True, False, True]), one, other)
-    assert found.flatten(1).mean(1).tolist() == [1, 0, 1]
+def test_a_supervised_batch_is_real(make_parts):
+    parts, _, state = make_parts("supervised")
+    drawn = draw_batch(parts, state.theta)
+    assert drawn.rendered is None and len(drawn.scans.target) == parts.plan.batch
+    assert parts.generator.composition == Composition({ORIGINAL: 1.0})
 
 
 def test_finetuning_sees_synthetic_images_first_and_real_ones_then(make_parts):
@@ -57,8 +56,17 @@ def test_shares_that_cannot_be_are_refused(options):
         Finetuned(**options)
 
 
-def test_baselines_draw_wide_images_as_synthseg_does(make_parts):
-    for name in ("mixed", "finetuned"):
-        parts, _, state = make_parts(name)
-        assert parts.generator.shares.prior == 0 and parts.wide is None and not state.theta
-        assert draw_batch(parts).draw.mixture.own is None
+@pytest.mark.parametrize(("name", "fraction"), [("synthseg", 1.0), ("mixed", 0.5), ("finetuned", 1.0)])
+def test_synthetic_images_of_baselines_are_those_of_synthseg(make_parts, name, fraction):
+    parts, _, state = make_parts(name)
+    composition = parts.generator.composition
+    assert {key: composition[key] for key in uniform()} == pytest.approx(uniform(fraction))
+    assert composition.rendered == pytest.approx(fraction) and parts.randomised is None and not state.theta
+    assert draw_batch(parts).rendered.changed_by_theta == round(parts.plan.batch * fraction)
+
+
+@pytest.mark.parametrize("name", ["synthseg", "mixed", "supervised", "finetuned", "advchain"])
+def test_a_recipe_may_give_a_baseline_other_images(make_parts, name):
+    parts, method, state = make_parts(name, families={"random-curve": 1.0})
+    assert draw_batch(parts).rendered is None
+    assert all(value.isfinite().all() for value in method.step(parts, state, progress=0.0).state.phi.values())

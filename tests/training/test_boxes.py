@@ -45,7 +45,7 @@ def test_the_same_boxes_from_memory_and_from_disk(tmp_path: Path) -> None:
         sampler = BoxSampler(
             source, target_of=np.array([0, 1, 2]), rng=np.random.default_rng(3), device=torch.device("cpu")
         )
-        drawn.append([sampler.sample(2, (6, 6, 6), margin=0.5, images=True) for _ in range(4)])
+        drawn.append([sampler.sample(2, (6, 6, 6), margin=0.5, images_from=0) for _ in range(4)])
     for one, two in zip(*drawn, strict=True):
         assert torch.equal(one.enriched, two.enriched) and torch.equal(one.image, two.image)
         assert one.image.shape == (2, 1, 9, 9, 9) and one.enriched.dtype == torch.int64

@@ -6,6 +6,7 @@ from torch import nn
 
 from l2s_auto.augmenters import AUGMENTERS, AugmenterModule
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import uniform
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.trust import trusting
@@ -156,12 +157,19 @@ def test_contrasts_that_are_random_are_not_learned(name):
     recipe = recipe_of(name)
     check_recipe(recipe)
     with pytest.raises(UserError, match="random and learned at once"):
-        check_recipe(recipe.model_copy(update={"prior_share": 0.0}))
+        check_recipe(recipe.model_copy(update={"families": uniform()}))
 
 
 def test_a_share_that_the_method_would_not_move_is_refused_before_anything_takes_long():
     with pytest.raises(UserError, match="would not be learned"):
         check_recipe(recipe_of("share+parametric", "learn2synth-matched"))
+
+
+def test_a_method_that_learns_theta_learns_from_no_scan_as_it_is():
+    families = {"real-like": 0.5, "original": 0.5}
+    with pytest.raises(UserError, match=r"never learns from a scan as it is(?s:.*)original=0.5 with the method learn2"):
+        check_recipe(Recipe(families=families))
+    check_recipe(Recipe(families=families, method=Component(name="mixed")))
 
 
 def test_an_augmenter_that_cannot_be_tried_is_said(caplog):
@@ -266,8 +274,8 @@ def test_the_projects_own_parts_pass(registry):
     [
         ("synthseg", {"augmenter": Component(name="share")}, "no use of the augmenter share"),
         ("supervised", {"hypergradient": Component(name="unrolled"), "hyper_every": 3}, "hypergradient, hyper-every"),
-        ("supervised", {"prior_share": 0.0}, "other contrasts"),
-        ("learn2synth", {"prior_share": 0.0}, ""),
+        ("supervised", {"families": uniform()}, ""),
+        ("learn2synth", {"families": uniform()}, ""),
         ("learn2synth", {"hyper_every": 3, "augmenter": Component(name="nonparametric")}, ""),
         ("synthseg", {}, ""),
     ],
@@ -292,12 +300,12 @@ def test_forms_of_the_method_are_known_by_their_options(name, mend):
 
 def test_a_run_goes_on_with_other_options_in_no_case(tmp_path):
     run = RunFolder(tmp_path / "run")
-    write_json(run.recipe, Recipe(prior_share=0.0, reversed_share=0.0))
+    write_json(run.recipe, Recipe(families=uniform(), home=0.0))
     run.fold("0").mkdir()
     (run.fold("0") / "weights.safetensors").touch()
     asked = Recipe(method=Component(name="synthseg"), iterations=7)
     with pytest.raises(UserError) as caught:
         run.check(asked, ["0"], [], dataset=tmp_path, resume=True)
     assert [offence.found.split(" = ")[0] for offence in caught.value.offences] == [
-        "method", "prior_share (--contrasts)", "reversed_share (--contrasts)",
+        "method", "families (--families or --contrasts)", "home",
     ]  # fmt: skip

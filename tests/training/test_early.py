@@ -27,6 +27,8 @@ def plan(plan):
 class Watched:
     """The method, which notes the patch and batch of each iteration."""
 
+    hyper_steps = True
+
     def __init__(self, method):
         self.method, self.seen = method, []
 

@@ -15,6 +15,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.hypergradients.differentiate import norm
 from l2s_auto.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from l2s_auto.training.history import History
+from l2s_auto.training.home import Phases
 from l2s_auto.training.loop import PATIENCE, Limits, restore_random, train
 from l2s_auto.training.step import StepResult
 from l2s_auto.training.writer import Writer
@@ -23,10 +24,11 @@ CPU = torch.device("cpu")
 
 
 def run(made, folder, *, iterations=6, validate=lambda phi: 0.5, **limits):
+    """A training of (parts, method or phases, state)."""
     parts, method, state = made
     return train(
         parts,
-        method,
+        method if isinstance(method, Phases) else Phases(method),
         state,
         folder=folder,
         limits=Limits(iterations=iterations, time_budget=None, log_every=2, **limits),
@@ -58,6 +60,8 @@ def test_a_resumed_training_is_the_one_that_was_never_stopped(make_parts, tmp_pa
 
     class Stops:
         """The method, with a signal in the middle, as Ctrl-C gives."""
+
+        hyper_steps = True
 
         def step(self, parts, state, *, progress):
             if state.step == 2:
@@ -138,7 +142,8 @@ def test_lines_after_the_checkpoint_and_torn_lines_are_dropped(make_parts, tmp_p
 def test_a_time_budget_ends_the_training(make_parts, tmp_path):
     parts, method, state = make_parts("synthseg")
     limits = Limits(iterations=None, time_budget=0.3)
-    state = train(parts, method, state, folder=tmp_path, limits=limits, validate=lambda phi: None, title="t")
+    phases = Phases(method)
+    state = train(parts, phases, state, folder=tmp_path, limits=limits, validate=lambda phi: None, title="t")
     assert state.step >= 1 and 0.3 <= state.seconds < 5
 
 
@@ -182,6 +187,8 @@ def test_a_broken_checkpoint_is_an_error(tmp_path):
 class Breaks:
     """The method, whose weights become NaN on some iterations."""
 
+    hyper_steps = True
+
     def __init__(self, method, *, on):
         self.method, self.on = method, on
 
@@ -218,6 +225,8 @@ def test_the_history_is_json_where_a_loss_is_not_a_number(tmp_path):
 
 class Hungry:
     """The method, on a device that holds so many voxels at a time."""
+
+    hyper_steps = True
 
     def __init__(self, method, *, voxels):
         self.method, self.voxels, self.seen = method, voxels, []
@@ -257,6 +266,8 @@ def test_no_memory_for_the_smallest_patch_is_an_error(make_parts, tmp_path):
 
 def test_other_errors_of_a_step_are_raised(make_parts, tmp_path):
     class Fails:
+        hyper_steps = False
+
         def step(self, parts, state, *, progress):
             raise RuntimeError("shapes differ")
 

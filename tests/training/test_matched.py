@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import REAL_LIKE
 from l2s_auto.core.errors import UserError
 from l2s_auto.hypergradients.matching import flat
 from l2s_auto.training.batches import draw_pair
@@ -48,9 +49,11 @@ def test_phi_never_depends_on_a_real_image(make_parts):
 def test_real_scans_and_their_synthetic_twins_are_of_the_same_label_maps(make_parts):
     parts, _, _ = make_parts(NAME)
     scans, twins = draw_pair(parts)
-    assert scans.image.shape == twins.clean.image.shape and not torch.equal(scans.image, twins.clean.image)
-    seen = twins.clean.target > 0
-    assert seen.any() and torch.equal(scans.target[seen], twins.clean.target[seen])
+    clean = twins.rendered.clean
+    assert twins.scans is None and set(twins.rendered.draw.families) == {REAL_LIKE}
+    assert scans.image.shape == clean.image.shape and not torch.equal(scans.image, clean.image)
+    seen = clean.target > 0
+    assert seen.any() and torch.equal(scans.target[seen], clean.target[seen])
 
 
 def test_theta_stays_within_its_bounds(make_parts):

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from l2s_auto.core.component import Component
 from l2s_auto.core.types import Batch
 from l2s_auto.synthesis.thin import without_waiting
-from l2s_auto.training.batches import augment, draw_batch, draw_maps, draw_plain, make_plain
+from l2s_auto.training.batches import augment, boxes_of, draw_batch, draw_families, draw_plain, make_rendered
 from l2s_auto.training.replay import LARGEST, Replay, can_be_replayed, reason, same_images
 from l2s_auto.training.resident import Resident
 from l2s_auto.training.shrink import smaller
@@ -32,27 +32,40 @@ class Waiting(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+#: Two families of rendered images, and one of scans.
+FAMILIES = {"real-like": 0.4, "uniform-tissues": 0.4, "random-curve": 0.2}
+
+
+def maps_of(parts, theta=None):
+    """Label maps of the rendered images of a batch, and the families of all."""
+    families = draw_families(parts, theta, parts.plan.batch)
+    return boxes_of(parts, families)[0], families
+
+
 AUGMENTERS = ("parametric", "contrast+parametric-random", "nonparametric", "gamma+rician+blur")
 
 
 @pytest.mark.parametrize("augmenter", AUGMENTERS)
 def test_nothing_is_waited_for(make_parts, augmenter):
-    parts, _, state = make_parts(augmenter=Component(name=augmenter))
-    theta, maps = state.theta, draw_maps(parts, parts.plan.batch)
+    parts, _, state = make_parts(augmenter=Component(name=augmenter), families=FAMILIES)
+    parts = replace(parts, plan=parts.plan.model_copy(update={"batch": 5}))
+    theta, (maps, families) = state.theta, maps_of(parts)
+    assert len(set(families[: len(maps)])) == 2 < len(set(families))
     with torch.no_grad(), without_waiting():
-        make_plain(parts, theta, maps)  # constants are made
+        make_rendered(parts, theta, maps, families)  # constants are made
         with Waiting() as waiting:
-            make_plain(parts, theta, maps)
+            make_rendered(parts, theta, maps, families)
     assert not waiting.found
 
 
-def test_a_plain_batch_is_what_its_steps_make(make_parts):
-    parts, _, state = make_parts()
-    again, theta = make_parts()[0], state.theta
+@pytest.mark.parametrize("families", [FAMILIES, {"reversed": 1.0}, {"recontrasted": 0.5, "original": 0.5}])
+def test_a_plain_batch_is_what_its_steps_make(make_parts, families):
+    parts, _, state = make_parts(families=families)
+    again, theta = make_parts(families=families)[0], state.theta
     plain, drawn = draw_plain(parts, theta), draw_batch(again, theta)
     with torch.no_grad():
         assert torch.equal(plain.image, augment(again, theta, drawn))
-    assert torch.equal(plain.target, drawn.clean.target)
+    assert torch.equal(plain.target, drawn.target)
 
 
 class Elsewhere(torch.nn.Module):
@@ -61,7 +74,7 @@ class Elsewhere(torch.nn.Module):
 
 def test_a_graph_is_for_own_augmenters_and_small_batches_on_cuda(make_parts):
     parts = make_parts()[0]
-    maps = draw_maps(parts, parts.plan.batch)
+    maps, _ = maps_of(parts)
     assert not can_be_replayed(parts, maps), "there is none on a CPU"
     cuda = replace(parts, device=torch.device("cuda"))
     assert can_be_replayed(cuda, maps)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
+from l2s_auto.training.home import Phases
 from l2s_auto.training.loop import Limits, restore_random, train
 from l2s_auto.training.safeguard import LAST, as_rival, settled
 from l2s_auto.training.step import replace_state, synthetic_step
@@ -114,7 +115,7 @@ def test_a_whole_training_ends_with_the_better_one(make_parts, tmp_path):
         return 0.9 if len(seen) == 2 else 0.5
 
     limits = Limits(iterations=20, time_budget=None, validations=1)
-    last = train(parts, method, state, folder=tmp_path, limits=limits, validate=validate, title="test")
+    last = train(parts, Phases(method), state, folder=tmp_path, limits=limits, validate=validate, title="test")
     line = json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])
     assert line["val_dice"] == 0.9 and line["val_dice_by_theta"] == {"learned": 0.5, "start": 0.9}
     assert same(last.phi, seen[1]) and same(last.theta, last.start)

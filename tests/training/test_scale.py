@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import Composition, uniform
 from l2s_auto.core.recipe import Recipe
-from l2s_auto.synthesis.intensity import Shares
 from l2s_auto.training.build import make_augmenter, make_generator
 from tests.scaled import FACTORS, scaled
 
+RANDOM = Composition(uniform())
 EDGES = [(1.0, 1.0, 1.0), (0.9765625, 0.9765625, 3.0), (0.7, 1.3, 2.9)]
 
 
@@ -24,7 +25,7 @@ def test_synthetic_images_are_the_same(plan, spacing, factor):
     boxes = torch.randint(0, 4, (6, 16, 14, 12), generator=torch.Generator().manual_seed(0))
     made = []
     for f in (1.0, factor):
-        generator = make_generator(at(plan, spacing, f), Shares(), device=torch.device("cpu"))
+        generator = make_generator(at(plan, spacing, f), RANDOM, device=torch.device("cpu"))
         draw = generator.draw(6, torch.Generator().manual_seed(1))
         made.append((draw, generator.apply(boxes, draw)))
     (draw, own), (other_draw, other) = made
@@ -34,7 +35,7 @@ def test_synthetic_images_are_the_same(plan, spacing, factor):
 
 
 def test_lengths_are_those_of_one_millimetre_voxels(plan):
-    generator = make_generator(at(plan, (0.1, 0.1, 0.25), 1.0), Shares(), device=torch.device("cpu"))
+    generator = make_generator(at(plan, (0.1, 0.1, 0.25), 1.0), RANDOM, device=torch.device("cpu"))
     assert generator.spacing == (1.0, 1.0, 2.5)
     deformation = generator.ranges.deformation
     assert dataclasses.astuple(deformation)[3:6] == (4.0, 1.4, 12.0)

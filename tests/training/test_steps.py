@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import ORIGINAL
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients.differentiate import part_of
 from l2s_auto.hypergradients.signal import no_signal, note, read
 from l2s_auto.training.batches import augment, draw_batch, draw_blank, draw_pair, draw_plain, draw_real
 from l2s_auto.training.build import build_parts, initial_state, make_generator, make_sampler
 from l2s_auto.training.data import BoxSampler
 from l2s_auto.training.methods import METHODS
-from l2s_auto.training.methods.supervised import draw_augmented
 from l2s_auto.training.step import (
     hyper_batch,
     hyper_step,
@@ -58,9 +59,10 @@ def test_theta_rests_in_the_warm_up(make_parts):
     assert method.step(parts, state, progress=0.5).loss_real is not None
 
 
-def test_phi_never_depends_on_a_real_image(make_parts, cases):
+def test_phi_never_depends_on_the_scans_that_theta_learns_from(make_parts, cases):
     """Other real images: theta takes another way, phi the same as long as theta was the same."""
     parts, _, state = make_parts()
+    assert parts.generator.composition[ORIGINAL] == 0, "a scan is never learned from as it is"
     made, _, other = make_parts()
     scans = [replace(case, image=1 - case.image) for case in made.sampler.cases]
     other_parts = replace(made, scans=make_sampler(scans, made.plan, seed=0, device=made.device))
@@ -68,6 +70,18 @@ def test_phi_never_depends_on_a_real_image(make_parts, cases):
     two = hyper_step(other_parts, other, rate_scale=1.0, outer_rate_scale=1.0)
     assert moved(one.state.phi, two.state.phi) == set()
     assert moved(one.state.theta, two.state.theta) == set(state.theta)
+
+
+def test_with_rendered_images_alone_phi_depends_on_no_scan(make_parts):
+    """The paper's form: real images move theta and nothing else."""
+    found = []
+    for flipped in (False, True):
+        parts, _, state = make_parts(families={"real-like": 0.7, "uniform-labels": 0.3})
+        cases = [replace(case, image=1 - case.image if flipped else case.image) for case in parts.sampler.cases]
+        parts = replace(parts, sampler=make_sampler(cases, parts.plan, seed=0, device=parts.device))
+        found.append(hyper_step(parts, state, rate_scale=1.0, outer_rate_scale=1.0).state)
+    assert moved(found[0].phi, found[1].phi) == set()
+    assert moved(found[0].theta, found[1].theta) == set(state.theta)
 
 
 def test_a_hyper_step_moves_phi_as_a_plain_step_does(make_parts):
@@ -86,9 +100,10 @@ def test_synthseg_has_no_theta_and_supervised_no_synthetic_image(make_parts):
 
 
 def test_batches_have_the_shapes_of_the_plan(make_parts, plan):
-    parts, _, _ = make_parts()
+    parts, _, state = make_parts()
     synthetic, real = draw_batch(parts), draw_real(parts)
-    for batch in (synthetic.clean, real):
+    image = augment(parts, state.theta, synthetic)
+    for batch in (Batch(image, synthetic.target), real):
         assert batch.image.shape == (plan.batch, 1, *plan.patch)
         assert batch.target.shape == (plan.batch, *plan.patch)
         assert batch.target.max() < len(plan.labels)
@@ -107,7 +122,7 @@ class TestBoxSampler:
         )
 
     def test_a_box_that_covers_the_case_holds_it_with_its_border_repeated(self, cases):
-        box = self.make(cases[:1]).sample(1, (12, 9, 10), images=True)
+        box = self.make(cases[:1]).sample(1, (12, 9, 10), images_from=0)
         expected = np.pad(cases[0].enriched, ((1, 1), (0, 0), (1, 1)), mode="edge")
         assert np.array_equal(box.enriched[0].numpy(), expected)
         assert box.image.shape == (1, 1, 12, 9, 10)
@@ -248,7 +263,7 @@ def test_images_lack_channels_and_never_all(two_channels, method):
     assert all(value.isfinite().all() for value in result.state.phi.values())
     scans = [draw_real(parts) for _ in range(10)]
     if not chosen.hyper_steps and chosen.needs_images:
-        scans = [draw_augmented(parts) for _ in range(10)]
+        scans = [draw_plain(parts, state.theta) for _ in range(10)]
     lacking = torch.cat([(batch.image == 0).flatten(2).all(2) for batch in scans])
     assert lacking.any() and not lacking.all(1).any()
 
@@ -272,7 +287,7 @@ def test_a_real_scan_and_its_twin_lack_the_same_channels(two_channels):
 def test_fast_precision_is_left_out_where_two_voxels_along_the_first_axis_are_convolved(make_parts, patch, fast):
     parts, _, state = make_parts("synthseg")
     plan = parts.plan.model_copy(update={"patch": patch})
-    generator = make_generator(plan, parts.generator.shares, device=parts.device)
+    generator = make_generator(plan, parts.generator.composition, device=parts.device)
     parts = replace(parts, plan=plan, generator=generator, autocast=torch.bfloat16)
     batch = draw_plain(parts, state.theta)
     exact, found = (loss_gradients(parts, state.phi, batch, fast=one)[0] for one in (False, True))

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from l2s_auto.training.checkpoint import load_checkpoint
+from l2s_auto.training.home import Phases
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.team import ALONE
 from l2s_auto.training.threads import THREADS, report_threads
@@ -14,7 +15,7 @@ from l2s_auto.training.threads import THREADS, report_threads
 def weights(make_parts, folder: Path, *, method: str) -> bytes:
     parts, chosen, state = make_parts(method)
     limits = Limits(iterations=4, time_budget=None, log_every=2)
-    train(parts, chosen, state, folder=folder, limits=limits, validate=lambda phi: 0.5, title="test")
+    train(parts, Phases(chosen), state, folder=folder, limits=limits, validate=lambda phi: 0.5, title="test")
     return (folder / "weights.safetensors").read_bytes()
 
 
