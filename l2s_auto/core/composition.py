@@ -61,11 +61,10 @@ class Composition:
         sums = itertools.accumulate(fraction * batch for fraction in self.fractions.values())
         ends = [round(end, 9) for end in sums]  # where that is a whole number, rounding must not move an image
         names = list(self.fractions)
-        found = []
-        for number in range(batch):
-            place = number + start
-            found.append(next((name for name, end in zip(names, ends, strict=True) if place < end), names[-1]))
-        return tuple(found)
+        return tuple(
+            next((name for name, end in zip(names, ends, strict=True) if start < end - number), names[-1])
+            for number in range(batch)
+        )
 
     def only_rendered(self) -> Composition:
         """The families that are rendered from label maps, in their proportions; random contrasts if there are none."""

@@ -14,6 +14,7 @@ import pytest
 
 from l2s_auto import cli
 from l2s_auto.commands import parsers
+from l2s_auto.core.composition import uniform
 from l2s_auto.core.dial import AIMS
 from l2s_auto.core.errors import ProcessLost, UserError
 from l2s_auto.experiments import EXPERIMENTS
@@ -135,7 +136,27 @@ def test_hyper_steps_are_as_asked_for_and_else_as_in_the_recipe(trained: list[di
 
 def test_contrasts_may_be_random(trained: list[dict]) -> None:
     assert cli.plan_and_train(["data", "--contrasts", "random"]) == 0
-    assert (trained[0]["recipe"].prior_share, trained[0]["recipe"].reversed_share) == (0.0, 0.0)
+    assert trained[0]["recipe"].families == uniform()
+
+
+def test_fractions_of_the_families_are_typed_as_text(trained: list[dict], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.plan_and_train(["data", "--families", "real-like=0.6,random-curve=0.4"]) == 0
+    assert trained[0]["recipe"].families == {"real-like": 0.6, "random-curve": 0.4}
+    assert cli.plan_and_train(["data"]) == 0 and trained[1]["recipe"].families is None
+    for wrong, said in (
+        ("real-like=0.6", "must sum to 1"),
+        ("curves=1", "unknown family curves"),
+        ("x", "is not NAME="),
+    ):
+        with pytest.raises(SystemExit) as left:
+            cli.plan_and_train(["data", "--families", wrong])
+        assert left.value.code == 2 and said in " ".join(capsys.readouterr().err.split())
+
+
+def test_contrasts_and_families_say_the_same_thing_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.plan_and_train(["data", "--contrasts", "random", "--families", "original=1"])
+    assert left.value.code == 2 and "not allowed with" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("aim", AIMS)
