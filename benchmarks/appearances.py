@@ -18,6 +18,7 @@ from methods_on_dataset import last_line
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import of_shares
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.evaluation import evaluate_folders
 from l2s_auto.evaluation.appearance import APPEARANCES, mean_of_changed
@@ -52,10 +53,10 @@ def implicit(augmenter: str, **options) -> dict:
 #: name -> options of the recipe
 VARIANTS = {
     "synthseg": of_method("synthseg"),
-    "synthseg with prior": of_method("synthseg", prior_share=0.4, reversed_share=0.2),
+    "synthseg with prior": of_method("synthseg", families=dict(of_shares(0.4, 0.2).fractions)),
     "learn2synth": of_method("learn2synth"),
-    "learn2synth, 70 % near": of_method("learn2synth", prior_share=0.7, reversed_share=0.15),
-    "learn2synth, half near": of_method("learn2synth", prior_share=0.5, reversed_share=0.2),
+    "learn2synth, 70 % near": of_method("learn2synth", families=dict(of_shares(0.7, 0.15).fractions)),
+    "learn2synth, half near": of_method("learn2synth", families=dict(of_shares(0.5, 0.2).fractions)),
     "learn2synth, implicit": implicit("parametric"),
     "learn2synth, implicit, share": implicit("share+parametric-range", share={"start": 0.5, "most": 0.8}),
     "learn2synth, theta at rest": of_method("learn2synth", warm_up=0.9999),

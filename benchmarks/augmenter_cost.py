@@ -42,14 +42,14 @@ def seconds(function: Callable[[], object], *, rounds: int, device: torch.device
 
 
 def parts_of(name: str, patch: tuple[int, ...], features: tuple[int, ...], device: torch.device) -> Parts:
-    recipe = Recipe(augmenter=Component(name=name))
+    recipe = Recipe(augmenter=Component(name=name), families={"real-like": 1.0})
     plan, cases = make_plan(plain_topology(features), patch, 2), make_cases(patch)
     return build_parts(plan, recipe, cases, device=device, autocast=fast_dtype(device))
 
 
 def update_seconds(parts: Parts, rounds: int) -> float:
     """One first-order update of the network on a batch that is there already."""
-    state, clean = initial_state(parts), draw_batch(parts).clean
+    state, clean = initial_state(parts), draw_batch(parts).rendered.clean
     batch = Batch(clean.image, clean.target)
     return seconds(lambda: first_order_update(parts, state, batch, rate_scale=1.0), rounds=rounds, device=parts.device)
 
@@ -57,7 +57,7 @@ def update_seconds(parts: Parts, rounds: int) -> float:
 def augmenter_seconds(parts: Parts, rounds: int) -> dict[str, float]:
     """Draw, forward with the scale that networks read, and both passes."""
     drawn, theta = draw_batch(parts), initial_state(parts).theta
-    image = drawn.clean.image
+    image = drawn.rendered.clean.image
 
     def forward() -> torch.Tensor:
         with torch.no_grad():

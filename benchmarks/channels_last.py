@@ -56,7 +56,7 @@ def measured(name: str) -> dict[str, dict[str, float]]:
         make_plan(plain_topology(features), patch, batch),
         Recipe(),
         make_cases(patch),
-        augmenter=METHODS["learn2synth"]().augmenter(),
+        method=METHODS["learn2synth"](),
         device=device,
         autocast=fast_dtype(device),
     )

@@ -29,13 +29,14 @@ from made_up import make_cases, make_plan, plain_topology
 
 from common import finish, machine, parser
 from l2s_auto.augmenters import AUGMENTERS
+from l2s_auto.core.composition import Composition, uniform
 from l2s_auto.core.plan import EnrichedLabel, GenerationPlan
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.separable import along_axes
 from l2s_auto.networks.device import fast_dtype
 from l2s_auto.synthesis.deform import DeformationRanges, coarse_positions, jacobian, refine
 from l2s_auto.synthesis.generator import Generator, Ranges
-from l2s_auto.synthesis.intensity import Shares, gamma, paint, rescale
+from l2s_auto.synthesis.intensity import gamma, paint, rescale
 from l2s_auto.synthesis.resolution import ResolutionRanges, blurring, sampling
 from l2s_auto.synthesis.texture import texture
 from l2s_auto.synthesis.thin import warp_labels
@@ -94,8 +95,9 @@ def brain_generator(labels: int, device: torch.device) -> Generator:
     enriched = [EnrichedLabel(name=str(i), target=i, generation_class=i) for i in range(labels)]
     plan = GenerationPlan(enriched=tuple(enriched))
     shape, spacing = (EDGE,) * 3, (1.0,) * 3
+    random = Composition(uniform())
     return Generator(
-        plan, channels=1, spacing=spacing, shape=shape, shares=Shares(), device=device, ranges=ALL, flips=True
+        plan, channels=1, spacing=spacing, shape=shape, composition=random, device=device, ranges=ALL, flips=True
     )
 
 
@@ -185,18 +187,18 @@ def share_of_iteration(parts: Parts, rounds: int) -> dict[str, float]:
     def generation() -> None:
         parts.generator.apply(boxes, parts.generator.draw(plan.batch, parts.random))
 
-    image = drawn.clean.image
+    image = drawn.rendered.clean.image
     with torch.no_grad():
         taken = {
             "reading boxes": seconds(
                 lambda: parts.sampler.sample(plan.batch, plan.patch, margin=MARGIN), device, rounds
             ),
             "A_theta": seconds(
-                lambda: parts.augmenter(image, draw_noise(parts, parts.augmenter, image, plan.batch)),
+                lambda: parts.augmenter(image, draw_noise(parts, parts.augmenter, plan.batch, slice(None))),
                 device,
                 rounds,
             ),
-            "rescale": seconds(lambda: rescale(drawn.clean.image), device, rounds),
+            "rescale": seconds(lambda: rescale(drawn.rendered.clean.image), device, rounds),
         }
     taken |= {"generation": seconds(generation, device, rounds), "iteration": seconds(iteration, device, rounds)}
     return {**taken, "share": taken["generation"] / taken["iteration"]}
@@ -205,7 +207,9 @@ def share_of_iteration(parts: Parts, rounds: int) -> dict[str, float]:
 def plan_parts(patch: tuple[int, int, int], batch: int, features: int, device: torch.device) -> Parts:
     """A made-up training: U-Net of four stages, the default recipe."""
     plan = make_plan(plain_topology(tuple(features * 2**i for i in range(4))), patch, batch)
-    return build_parts(plan, Recipe(), make_cases(patch), device=device, autocast=fast_dtype(device))
+    return build_parts(
+        plan, Recipe(families={"real-like": 1.0}), make_cases(patch), device=device, autocast=fast_dtype(device)
+    )
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 
 import torch
 from made_up import make_cases, make_plan, peak
@@ -150,16 +151,12 @@ def to_double(value):
     """The same in float64, whatever holds it."""
     if isinstance(value, torch.Tensor):
         return value.double() if value.is_floating_point() else value
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {k: to_double(v) for k, v in value.items()}
     if isinstance(value, TwoPasses):
-        drawn, scans = value.drawn, value.scans
-        clean = type(scans)(drawn.clean.image.double(), drawn.clean.target)
-        return TwoPasses(
-            value.parts,
-            replace(drawn, clean=clean, noise=to_double(dict(drawn.noise))),
-            type(scans)(scans.image.double(), scans.target),
-        )
+        return TwoPasses(value.parts, to_double(value.drawn), to_double(value.scans))
+    if is_dataclass(value):
+        return replace(value, **{field.name: to_double(getattr(value, field.name)) for field in fields(value)})
     return value
 
 

@@ -78,7 +78,8 @@ class HyperStep:
 
 def trained(activation: str, seed: int, iterations: int, device: torch.device) -> tuple[Parts, TrainState]:
     """A network after some plain iterations, theta at its start."""
-    recipe = Recipe(network=Component(name="unet", options={"activation": activation}), seed=seed)
+    network = Component(name="unet", options={"activation": activation})
+    recipe = Recipe(network=network, families={"real-like": 1.0}, seed=seed)
     plan = make_plan(plain_topology((8, 16, 32)), SHAPE, 2)
     parts = build_parts(plan, recipe, make_cases(SHAPE), device=device)
     state = initial_state(parts)
@@ -89,9 +90,11 @@ def trained(activation: str, seed: int, iterations: int, device: torch.device) -
 
 def hyper_step(parts: Parts, state: TrainState, synthetic: DrawnBatch, scans: Batch, dtype: torch.dtype) -> HyperStep:
     """u and the synthetic pass of one hyper-step in a precision."""
-    clean = replace(synthetic.clean, image=synthetic.clean.image.to(dtype))
-    noise = {name: value.to(dtype) for name, value in synthetic.noise.items()}
-    drawn = replace(synthetic, clean=clean, noise=noise)
+    rendered = synthetic.rendered
+    assert rendered is not None
+    clean = replace(rendered.clean, image=rendered.clean.image.to(dtype))
+    noise = {name: value.to(dtype) for name, value in rendered.noise.items()}
+    drawn = replace(synthetic, rendered=replace(rendered, clean=clean, noise=noise))
     problem = TwoPasses(parts, drawn, replace(scans, image=scans.image.to(dtype)))
     phi = {name: p.to(dtype) for name, p in state.phi.items()}
     theta = {name: p.to(dtype).requires_grad_() for name, p in state.theta.items()}

@@ -20,7 +20,16 @@ from common import finish, machine, parser
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.networks.device import fast_dtype
-from l2s_auto.training.batches import augment, draw_batch, draw_maps, draw_plain, draw_real, make_plain
+from l2s_auto.training.batches import (
+    augment,
+    boxes_of,
+    draw_batch,
+    draw_families,
+    draw_plain,
+    draw_real,
+    draw_scans,
+    make_rendered,
+)
 from l2s_auto.training.build import Parts, build_parts, initial_state
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.step import hyper_step, loss_gradients, network_loss, phi_step, synthetic_step
@@ -65,7 +74,7 @@ def parts_of(name: str, device: torch.device) -> Parts:
         make_plan(topology, patch, batch),
         Recipe(),
         make_cases(patch),
-        augmenter=METHODS["learn2synth"]().augmenter(),
+        method=METHODS["learn2synth"](),
         device=device,
         autocast=fast_dtype(device),
     )
@@ -76,18 +85,21 @@ def measure(name: str, device: torch.device, *, kernels: bool) -> dict[str, obje
     state = initial_state(parts)
     synthetic = draw_batch(parts, state.theta)
     image = augment(parts, state.theta, synthetic)
-    batch = Batch(image, synthetic.clean.target)
+    batch = Batch(image, synthetic.target)
     grads, _ = loss_gradients(parts, state.phi, batch)
-    draw = parts.generator.draw(parts.plan.batch, parts.random)
-    maps = draw_maps(parts, parts.plan.batch)
+    families = draw_families(parts, state.theta, parts.plan.batch)
+    maps, boxes = boxes_of(parts, families)
+    of_maps, of_scans = families[: len(maps)], families[len(maps) :]
+    draw = parts.generator.draw(of_maps, parts.random)
     layout = parts.generator.layout(maps, draw)
     rows: dict[str, Callable[[], object]] = {
-        "label maps to the device": lambda: draw_maps(parts, parts.plan.batch),
-        "random numbers": lambda: parts.generator.draw(parts.plan.batch, parts.random),
+        "label maps and scans to the device": lambda: boxes_of(parts, families),
+        "random numbers": lambda: parts.generator.draw(of_maps, parts.random),
         "deformation": lambda: parts.generator.layout(maps, draw),
         "rendering": lambda: parts.generator.render(layout, draw),
-        "synthetic batch": lambda: draw_batch(parts, state.theta),
-        "images of a plain iteration, one by one": no_grad(lambda: make_plain(parts, state.theta, maps)),
+        f"{len(of_scans)} images made of scans": lambda: draw_scans(parts, boxes, families),
+        "batch before the scanner": lambda: draw_batch(parts, state.theta),
+        "rendered images, one by one": no_grad(lambda: make_rendered(parts, state.theta, maps, families)),
         "images of a plain iteration": lambda: draw_plain(parts, state.theta),
         "augmenter": lambda: augment(parts, state.theta, synthetic),
         "loss, no gradient": no_grad(lambda: network_loss(parts, state.phi, *both(batch))),

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from theta_world import Point, Problem, add_options, generator_of, run_all, shares_of
+from theta_world import Point, Problem, add_options, composition_of, generator_of, run_all
 
 from common import finish, machine, parser
 from l2s_auto.core.component import Component
@@ -55,7 +55,7 @@ def parts_from(problem: Problem, corner: Point, options: dict | None) -> Parts:
     )
     parts = build_parts(problem.plan, recipe, problem.maps, device=problem.device)
     scans = make_sampler(problem.scans, problem.plan, seed=problem.seed, device=problem.device)
-    generator = generator_of(problem.plan, shares_of(corner.prior), PLAIN, problem.device)
+    generator = generator_of(problem.plan, composition_of(corner.prior), PLAIN, problem.device)
     return replace(parts, generator=generator, scans=scans, randomised=None)
 
 

@@ -159,8 +159,7 @@ def main() -> None:
     recipe = Recipe(
         augmenter=preset.scanner,
         warm_up=0.0,
-        prior_share=1.0,
-        reversed_share=0.0,
+        families={"real-like": 1.0},
         method=Component(name="learn2synth-matched"),
     )
     parts = make_parts(anatomies, preset, recipe, dimensions=2, real=8 * given.batches, device=device)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from theta_world import Point, shares_of
+from theta_world import Point, composition_of
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.plan import Plan
@@ -44,7 +44,7 @@ class ScanProblem:
         augmenter = Component(name="parametric-range", options=options)
         recipe = Recipe(augmenter=augmenter, hypergradient=Component(name="finite-difference-central"), seed=self.seed)
         parts = build_parts(self.plan, recipe, self.learn, device=self.device)
-        generator = make_generator(self.plan, shares_of(point.prior), device=self.device)
+        generator = make_generator(self.plan, composition_of(point.prior), device=self.device)
         return replace(parts, generator=generator, randomised=None)  # theta changes all images alike
 
     def score(self, parts: Parts, phi: Params) -> dict[str, float]:

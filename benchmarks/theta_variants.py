@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import torch
 from theta_world import Point, Problem
 
 from l2s_auto.augmenters.bounds import INTENSITY
+from l2s_auto.core.composition import of_shares
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.differentiate import inner, norm
 from l2s_auto.hypergradients.directions import solved
 from l2s_auto.hypergradients.finite_steps import moved, step_size
 from l2s_auto.hypergradients.two_pass import SyntheticPass
-from l2s_auto.synthesis.intensity import Shares, draw_mixture
+from l2s_auto.synthesis.drawn import joined
+from l2s_auto.synthesis.families import RENDERED
 from l2s_auto.training.batches import DrawnBatch, augment, draw_batch, draw_pair, draw_real
 from l2s_auto.training.build import Parts, initial_state
 from l2s_auto.training.step import TwoPasses, loss_gradients, network_loss, replace_state, synthetic_step
@@ -169,12 +172,12 @@ def gradients_at(problem: Problem, parts: Parts, state: TrainState, scale: float
 
 @torch.no_grad()
 def as_seen(parts: Parts, theta: Params, made: DrawnBatch) -> Batch:
-    return Batch(augment(parts, theta, made), made.clean.target)
+    return Batch(augment(parts, theta, made), made.target)
 
 
 def along(parts: Parts, state: TrainState, u: Params, made: DrawnBatch) -> list[float]:
     """d<u, s>/d(noise, bias, prior) on a synthetic batch."""
-    scans = Batch(made.clean.image, made.clean.target)  # not looked at
+    scans = made.rendered.clean  # not looked at
     hyper = TwoPasses(parts, made, scans)
     theta = {name: value.detach().requires_grad_() for name, value in state.theta.items()}
     by_theta = parts.hypergradient.theta_gradient(hyper, state.phi, theta, u, SyntheticPass(torch.zeros(()), {}))
@@ -186,19 +189,16 @@ def along(parts: Parts, state: TrainState, u: Params, made: DrawnBatch) -> list[
 
 
 def families(parts: Parts, made: DrawnBatch) -> tuple[DrawnBatch, DrawnBatch]:
-    """The same batch with all images after the prior, and with none, all else being equal."""
-    generator, pair = parts.generator, []
-    seed = int(torch.randint(2**31, (1,), generator=parts.random))
-    for shares in (Shares(prior=1.0), Shares(reversed=1 / 3)):
-        random = torch.Generator(parts.device).manual_seed(seed)
-        size = len(made.clean.target)
-        # Where tissues are the structures, naming them would only take other random numbers.
-        own = None if generator.tissues == generator.structures else generator.tissues
-        given = {"tissues": own, "prior": generator.prior, "shares": shares}
-        mixture = draw_mixture(size, 1, generator.structures, random, **given)
+    """The same batch with all images real-like, and with none, all else being equal."""
+    generator, pair, rendered = parts.generator, [], made.rendered
+    for composition in (of_shares(1.0, 0.0), of_shares(0.0, 1 / 3)):
+        start = torch.rand((), generator=parts.random).item()
+        names = composition.of_batch(len(rendered.clean.target), start)
+        runs = [(name, len(list(run))) for name, run in groupby(names)]
+        mixture = joined([RENDERED[name].mixture(count, generator.known, parts.random) for name, count in runs])
         with torch.no_grad():
-            image = generator.render(made.layout, made.draw, mixture)
-        pair.append(replace(made, clean=Batch(image, made.clean.target)))
+            image = generator.render(rendered.layout, rendered.draw, mixture)
+        pair.append(replace(made, rendered=replace(rendered, clean=Batch(image, rendered.clean.target))))
     return pair[0], pair[1]
 
 

@@ -14,6 +14,7 @@ import torch
 
 from l2s_auto.augmenters import build_augmenter
 from l2s_auto.core.component import Component
+from l2s_auto.core.composition import Composition, of_shares
 from l2s_auto.core.plan import ClassPrior, Plan
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.recipe import Recipe
@@ -24,7 +25,7 @@ from l2s_auto.networks import call
 from l2s_auto.networks.device import choose_device
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.generator import Generator, Ranges
-from l2s_auto.synthesis.intensity import Shares, rescale
+from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.synthesis.view import ViewRanges
 from l2s_auto.training.build import Parts, build_parts, make_sampler
 
@@ -68,9 +69,9 @@ def with_few_targets(anatomies: Anatomies) -> Anatomies:
     return replace(anatomies, tissues=replace(tissues, targets=tuple(number.get(name, 0) for name in tissues.names)))
 
 
-def shares_of(prior: float) -> Shares:
-    """A third of what does not follow the prior has dark and bright exchanged."""
-    return Shares(prior=prior, reversed=(1 - prior) / 3)
+def composition_of(prior: float) -> Composition:
+    """A third of what does not follow the prior has its contrast reversed, the rest random contrasts."""
+    return of_shares(prior, (1 - prior) / 3)
 
 
 def other_world(plan: Plan, rng: np.random.Generator) -> Plan:
@@ -82,13 +83,13 @@ def other_world(plan: Plan, rng: np.random.Generator) -> Plan:
     return plan.model_copy(update={"generation": plan.generation.model_copy(update={"priors": tuple(priors)})})
 
 
-def generator_of(plan: Plan, shares: Shares, ranges: Ranges, device: torch.device) -> Generator:
+def generator_of(plan: Plan, composition: Composition, ranges: Ranges, device: torch.device) -> Generator:
     return Generator(
         plan.generation,
         channels=1,
         spacing=plan.spacing,
         shape=plan.patch,
-        shares=shares,
+        composition=composition,
         device=device,
         ranges=ranges,
     )
@@ -98,7 +99,7 @@ def generator_of(plan: Plan, shares: Shares, ranges: Ranges, device: torch.devic
 def scans_of(maps: np.ndarray, world: Plan, *, count: int, seed: int, device: torch.device) -> list[StoredCase]:
     """Scans of the made-up scanner, of label maps that are deformed."""
     random, rng = torch.Generator(device).manual_seed(seed), np.random.default_rng(seed)
-    generator = generator_of(world, Shares(prior=1.0), WORLD, device)
+    generator = generator_of(world, of_shares(1.0, 0.0), WORLD, device)
     scanner = build_augmenter(SCANNER, channels=1).to(device)
     cases: list[StoredCase] = []
     while len(cases) < count:
@@ -131,7 +132,7 @@ class Problem:
         recipe = Recipe(augmenter=augmenter, hypergradient=central, seed=self.seed)
         parts = build_parts(self.plan, recipe, self.maps, device=self.device)
         scans = make_sampler(self.scans, self.plan, seed=self.seed, device=self.device)
-        generator = generator_of(self.plan, shares_of(point.prior), PLAIN, self.device)
+        generator = generator_of(self.plan, composition_of(point.prior), PLAIN, self.device)
         return replace(parts, generator=generator, scans=scans, randomised=None)  # theta changes all images alike
 
     @torch.no_grad()

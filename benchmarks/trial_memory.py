@@ -27,6 +27,7 @@ from l2s_auto.planning.topology import determine_topology
 from l2s_auto.preprocessing.compressed import open_array, write_array
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.build import build_parts, initial_state
+from l2s_auto.training.home import Phases
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import METHODS
 from l2s_auto.training.trial import try_plan
@@ -69,11 +70,10 @@ def trained(name: str, device_name: str, iterations: int, queue) -> None:
             write_array(enriched, case.enriched)
             cases.append(StoredCase(case.id, open_array(image), open_array(enriched)))
         before = present(device)
-        augmenter, fast = method.augmenter(), fast_dtype(device)
-        parts = build_parts(plan, recipe, cases[:4], augmenter=augmenter, device=device, autocast=fast)
+        parts = build_parts(plan, recipe, cases[:4], method=method, device=device, autocast=fast_dtype(device))
         train(
             parts,
-            method,
+            Phases(method),
             initial_state(parts),
             folder=Path(place) / "fold_0",
             limits=Limits(iterations=iterations, time_budget=None, validations=3),
