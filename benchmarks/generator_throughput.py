@@ -205,7 +205,7 @@ def share_of_iteration(parts: Parts, rounds: int) -> dict[str, float]:
 
 
 def plan_parts(patch: tuple[int, int, int], batch: int, features: int, device: torch.device) -> Parts:
-    """A made-up training: U-Net of four stages, the default recipe."""
+    """A made-up training: U-Net of four stages, real-like images."""
     plan = make_plan(plain_topology(tuple(features * 2**i for i in range(4))), patch, batch)
     return build_parts(
         plan, Recipe(families={"real-like": 1.0}), make_cases(patch), device=device, autocast=fast_dtype(device)
