@@ -199,9 +199,9 @@ def test_a_killed_training_predicts_and_resumes(dataset, tmp_path, number, code)
 PROGRAM = """
 import sys
 from dataclasses import replace
-from l2s_auto.training import loop, run
-original = run.Limits
-run.Limits = lambda **k: replace(original(**k), checkpoint_every=0.0)
+from l2s_auto.training import fold
+original = fold.Limits
+fold.Limits = lambda **k: replace(original(**k), checkpoint_every=0.0)
 from l2s_auto.cli import plan_and_train
 sys.exit(plan_and_train(sys.argv[1:]))
 """
