@@ -15,10 +15,14 @@ FEW = 10
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean Dice on held-out scans as they are, and over changes of their appearance."""
+    """Mean Dice on held-out scans as they are, and over changes of their appearance.
+
+    structural  over changes that are no function of intensity, which have no say in a recommendation; None: not known
+    """
 
     own: float
     changed: float
+    structural: float | None = None
 
     @property
     def mean(self) -> float:

@@ -39,7 +39,15 @@ def choice_section(run: RunData, again: Again | None = None) -> str:
         command = f"<code>{escape(same_again(run, again))}</code>"
         return section("Which method for these data?", paragraph(NOT_LOOKED_AT), command) if missing else ""
     methods = {**own, **beside(run.path, taken=own)}
-    rows = [[name, number(score.own), number(score.changed)] for name, score in methods.items()]
+    rows = [
+        [
+            name,
+            number(score.own),
+            number(score.changed),
+            number(score.structural) if score.structural is not None else "-",
+        ]
+        for name, score in methods.items()
+    ]
     sentence = recommendation(methods)
     if len(methods) == 1:
         other = "supervised" if "supervised" not in methods else "learn2synth"
@@ -48,14 +56,16 @@ def choice_section(run: RunData, again: Again | None = None) -> str:
     fitting = bool(dials) and any("home" in dial.chosen and dial.a != dial.chosen["home"] for dial in dials)
     explained = (
         "Means over the folds, of at most eight held-out scans each. Changed: contrast inverted, contrast not "
-        "monotone, gamma, bias field, noise; the mean over these. How long each was trained is in its own report. "
-        "A method that learns theta has chosen between two of them by some of these scans, which flatters it a little."
+        "monotone, gamma, bias field, noise; the mean over these. Other changes are no function of intensity: two "
+        "tissues exchanged, lesions, thick slices, a low-pass filter, ghosts; they are no part of the recommendation. "
+        "How long each was trained is in its own report. A method that learns theta has chosen between two of them by "
+        "some of these scans, which flatters it a little."
     )
     return section(
         "Which method for these data?",
         paragraph(sentence),
         *([paragraph(ONE_SCANNER)] if fitting else []),
-        table(["Method", "Dice as they are", "Dice, appearance changed"], rows),
+        table(["Method", "Dice as they are", "Dice, appearance changed", "Dice, other changes"], rows),
         paragraph(explained),
     )
 
@@ -96,7 +106,7 @@ def cross_validated(path: Path) -> dict[str, Scores] | None:
 
     A fold in whose scans nothing is to be found, or was, has no Dice and is left out.
     """
-    own, changed = [], []
+    own, changed, structural = [], [], []
     for fold in folds_of(path):
         appearances = _read(fold / "validation" / "appearances.json").get("dice")
         if not isinstance(appearances, Mapping) or any(name not in appearances for name in APPEARANCES):
@@ -105,7 +115,15 @@ def cross_validated(path: Path) -> dict[str, Scores] | None:
             continue
         own.append(float(appearances[AS_THEY_ARE]))
         changed.append(mean_of_changed(appearances))
-    return {_method(path): Scores(fmean(own), fmean(changed))} if own else None
+        structural += _numbers(_read(fold / "validation" / "appearances.json").get("structural"))
+    others = fmean(structural) if structural else None  # earlier versions have none
+    return {_method(path): Scores(fmean(own), fmean(changed), others)} if own else None
+
+
+def _numbers(values: object) -> list[float]:
+    if not isinstance(values, Mapping):
+        return []
+    return [float(value) for value in values.values() if isinstance(value, int | float) and not isinstance(value, bool)]
 
 
 def _method(path: Path) -> str:

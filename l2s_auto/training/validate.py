@@ -183,10 +183,10 @@ def segment_and_compare(
     and reached, and by how much it rises where its largest piece alone is kept.
     """
     volume = repaired(read_image(case), parts.plan.normalisation)  # before its appearance is changed
-    volume = replace(volume, data=changed(volume.data, appearance))
-    prepared = prepare(volume, parts.plan)
     assert case.label is not None
     reference, _ = read_label_map(case.label)
+    volume = replace(volume, data=changed(volume.data, appearance, spacing=volume.spacing, labels=reference))
+    prepared = prepare(volume, parts.plan)
     return compare(parts, network, prepared.image, prepared.geometry, reference, spacing=volume.spacing)
 
 

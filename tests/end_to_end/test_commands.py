@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from l2s_auto import cli
-from l2s_auto.evaluation.appearance import APPEARANCES
+from l2s_auto.evaluation.appearance import APPEARANCES, STRUCTURAL
 from l2s_auto.training.methods import METHODS
 from tests.end_to_end.conftest import make_scan, save
 
@@ -99,7 +99,7 @@ def test_every_fold_and_no_fold(dataset, tmp_path, monkeypatch):
         appearances = json.loads((fold / "validation" / "appearances.json").read_text())
         metrics = json.loads((fold / "validation" / "metrics.json").read_text())
         assert appearances["dice"]["as they are"] == pytest.approx(metrics["mean"]["dice"])
-        assert set(appearances["dice"]) == set(APPEARANCES)
+        assert set(appearances["dice"]) == set(APPEARANCES) and set(appearances["structural"]) == set(STRUCTURAL)
     assert "Which method for these data?" in (run / "report.html").read_text()
     with monkeypatch.context() as patched:
         # Where nothing is held out, nothing tells whether theta has paid: there is no rival.
