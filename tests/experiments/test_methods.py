@@ -1,17 +1,13 @@
 """Methods side by side: what each sees, what is tested, and what is said."""
 
 import json
-import shlex
 import shutil
 
 import numpy as np
 import pytest
 
 from l2s_auto import cli
-from l2s_auto.commands import parsers
-from l2s_auto.core.composition import uniform
 from l2s_auto.core.errors import UserError
-from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Dataset, Volume
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, CHANGES, STRUCTURAL
 from l2s_auto.experiments.methods import methods
@@ -23,7 +19,6 @@ from l2s_auto.experiments.methods.scoring import scored
 from l2s_auto.experiments.methods.statistics import adjust, compared, of_subjects, summaries
 from l2s_auto.experiments.methods.subset import write_scans, write_subset
 from l2s_auto.experiments.methods.trainings import same_data, some_of
-from l2s_auto.experiments.methods.variants import command_of, recipe_of
 from l2s_auto.io.dataset import find_dataset
 from l2s_auto.io.volumes import write_label_map, write_volume
 
@@ -150,33 +145,6 @@ def test_where_nothing_is_found_nothing_is_recommended():
     assert "*" not in markdown(found, APPEARANCES).replace("*0.000*", "")
 
 
-@pytest.mark.parametrize(
-    ("variant", "options"),
-    [
-        ("supervised", ["--method", "supervised"]),
-        ("learn2synth-random", ["--contrasts", "random", "--home", "0.0"]),
-        ("learn2synth:nonparametric", ["--augmenter", "nonparametric"]),
-    ],
-)
-def test_the_command_trains_what_is_recommended(variant, options, tmp_path):
-    assert shlex.split(command_of(variant, tmp_path / "my data")) == [
-        "l2s_plan_and_train", str(tmp_path / "my data"), *options,
-    ]  # fmt: skip
-    recipe = recipe_of(variant)
-    args = parsers.plan_and_train().parse(["data", *options])
-    assert (args.method, args.augmenter) == (recipe.method.name, recipe.augmenter.name)
-    assert (args.contrasts == "random") == (recipe.families == uniform())
-
-
-def test_the_form_of_the_paper_has_no_command(tmp_path):
-    assert command_of("learn2synth-paper", tmp_path) == ""
-
-
-def test_a_colon_asks_for_a_name():
-    with pytest.raises(UserError, match=r"(?s)no such method.*learn2synth:AUGMENTER"):
-        recipe_of("learn2synth:")
-
-
 def test_methods_are_tied_with_the_best_of_as_many_cases():
     rows = [made_row("a", 0.9, 0.9, cases=8), made_row("a", 0.5, 0.5, cases=2), made_row("b", 0.8, 0.8, cases=8)]
     found = summaries(rows, APPEARANCES, SUBJECTS, first="a")
@@ -224,15 +192,6 @@ def test_the_sentence_is_of_the_largest_number_of_cases():
     assert sentence(summaries(rows, APPEARANCES, SUBJECTS, first="a"), APPEARANCES, subjects=10).startswith(
         "For these data b is recommended"
     )
-
-
-def test_variants():
-    assert recipe_of("learn2synth:nonparametric").augmenter.name == "nonparametric"
-    paper, random = recipe_of("learn2synth-paper", iterations=3), recipe_of("learn2synth-random", iterations=3)
-    assert (
-        paper.families == uniform() and paper.hyper_every == 1 and paper.loss.name == "dice" and paper.iterations == 3
-    )
-    assert random == Recipe(families=uniform(), home=0.0, iterations=3)
 
 
 @pytest.mark.parametrize(
