@@ -13,8 +13,9 @@ import torch
 from l2s_auto import Predictor, cli
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Volume
-from l2s_auto.inference.agreement import agreement, disagreement
+from l2s_auto.inference.agreement import disagreement
 from l2s_auto.inference.aim import Setting
+from l2s_auto.inference.box import agreement
 from l2s_auto.inference.load import load_model
 from l2s_auto.inference.predict import predict
 from tests.inference.tiny_models import Doubting, Threshold, add_dial, blocks, bright, rows, write_run, write_scan
@@ -52,15 +53,14 @@ def cases_of(out) -> dict:
 
 def test_agreement_is_the_mean_dice_of_the_labels_that_are_there():
     random = np.random.default_rng(0)
-    a, b = (random.choice([0, 2, 77, 90_000], size=(5, 6, 7)).astype(np.int32) for _ in range(2))
-    values = (0, 2, 77, 90_000, 5)
-    dice = [2 * ((a == v) & (b == v)).sum() / ((a == v).sum() + (b == v).sum()) for v in (2, 77, 90_000)]
-    assert agreement(a, b, values) == pytest.approx(np.mean(dice)) == agreement(b, a, values)
-    assert agreement(a, a, values) == 1 and agreement(a[::-1], b[::-1], values) == agreement(a, b, values)
+    a, b = (random.choice([0, 1, 3, 4], size=(5, 6, 7)).astype(np.uint8) for _ in range(2))
+    dice = [2 * ((a == k) & (b == k)).sum() / ((a == k).sum() + (b == k).sum()) for k in (1, 3, 4)]
+    assert agreement(a, b, labels=6) == pytest.approx(np.mean(dice)) == agreement(b, a, labels=6)
+    assert agreement(a, a, labels=6) == 1 and agreement(a[::-1], b[::-1], labels=6) == agreement(a, b, labels=6)
     nothing = np.zeros_like(a)
-    assert agreement(nothing, nothing, values) == 1 and agreement(a, nothing, values) == 0
-    half = np.where(a == 77, 0, a)
-    assert agreement(a, half, values) == pytest.approx(2 / 3), "one label of three is in one of them only"
+    assert agreement(nothing, nothing, labels=6) == 1 and agreement(a, nothing, labels=6) == 0
+    half = np.where(a == 3, 0, a)
+    assert agreement(a, half, labels=6) == pytest.approx(2 / 3), "one label of three is in one of them only"
 
 
 def test_the_threshold_decides(doubting, tmp_path):
