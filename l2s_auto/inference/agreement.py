@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 
-from l2s_auto.core.counting import counts_of, number_of
+from l2s_auto.inference.box import Box, Classes, agreement, box_of, count_of_windows, is_complete, look, of_a_look
+from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.load import Model
-from l2s_auto.inference.scan import Scan, Segmented, segment, with_context
+from l2s_auto.inference.scan import Scan, Segmented, require_finite, segment, with_context
+from l2s_auto.inference.sliding_window import Windowing
 
 Progress = Callable[[int, int], None]
-
-
-def agreement(first: np.ndarray, second: np.ndarray, values: Iterable[int]) -> float:
-    """(X, Y, Z) label maps of one grid -> mean Dice over the labels `values`, in [0, 1].
-
-    Labels that neither has are left out; where none is left, both agree: 1.
-    """
-    wanted = [value for value in values if value != 0]
-    known = np.asarray(sorted({0, *wanted}), dtype=np.int64)
-    voxels, same = np.zeros((2, len(known)), dtype=np.int64)
-    for one, other in zip(first, second, strict=True):  # planes, so that little memory is needed
-        a, b = number_of(one, known).ravel(), number_of(other, known).ravel()
-        voxels += counts_of(a, len(known)) + counts_of(b, len(known))
-        same += counts_of(a[a == b], len(known))
-    places = np.searchsorted(known, wanted)
-    dice = [2 * int(same[place]) / int(voxels[place]) for place in places if voxels[place]]
-    return fmean(dice) if dice else 1.0
 
 
 def segment_scan(
@@ -44,44 +29,95 @@ def segment_scan(
     scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> Segmented:
-    """As `segment`; where each scan chooses, by both ends, one after the other, of which the chosen one is returned.
+    """As `segment`; where each scan chooses, by the weights that it chose.
 
-    Reading, preprocessing, and the first network of a cascade are done once for both. Each end sees the same windows:
-    the threshold was measured on complete segmentations, before small pieces are left out.
+    The home weights see the whole scan. The general ones look at the box around what was found, in few windows. Only
+    where both disagree there, the general ones see the whole scan too. Reading, preprocessing, and the first network
+    of a cascade are done once.
     """
+    options: dict[str, Any] = {"device": device, "overlap": overlap, "tta": tta}
     threshold = model.setting.threshold
     if threshold is None:
-        return segment(scan, model, device=device, overlap=overlap, tta=tta, scratch=scratch, progress=progress)
-    scan, model = with_context(scan, model, device=device, overlap=overlap, tta=tta)
-
-    def found_by(networks: tuple[torch.nn.Module, ...], number: int) -> Segmented:
-        return segment(
-            scan,
-            replace(model, networks=networks),
-            device=device,
-            overlap=overlap,
-            tta=tta,
-            scratch=scratch,
-            progress=_half(progress, number),
-        )
-
-    home = found_by(model.networks, 0)
+        return segment(scan, model, **options, scratch=scratch, progress=progress)
+    scan, model = with_context(scan, model, **options)
+    windowing = windowing_of(model.plan, scan.image.shape[1:], **options, abreast=True)
+    passes = _Passes(scan, model, windowing, {**options, "scratch": scratch}, progress)
+    home, classes = passes.complete(model.networks, start=0)
     try:
-        general = found_by(model.general, 1)
+        found, general = passes.compared(classes.values)
     except BaseException:
         home.close()
         raise
-    return choose(home, general, model, threshold)
-
-
-def choose(home: Segmented, general: Segmented, model: Model, threshold: float) -> Segmented:
-    """The one that a scan takes, with the reason; the other one gives its disk back."""
-    found = agreement(home.labels, general.labels, model.plan.label_values)
     if found >= threshold:
-        general.close()
+        if general is not None:
+            general.close()
         return replace(home, agreement=round(found, 4), end="home")
     home.close()
+    del home, classes  # of a large scan they take as much memory as what is to come
+    if general is None:
+        general, _ = passes.complete(model.general, start=passes.windows + passes.of_look)
     return replace(general, agreement=round(found, 4), end="general", notes=(disagreement(found, threshold),))
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """What is done with one scan: complete passes, and a look at a part of it.
+
+    options   of `segment`
+    progress  called with (windows done, all that may come): a pass that turns out not to be needed is jumped over
+    """
+
+    scan: Scan
+    model: Model
+    windowing: Windowing
+    options: dict[str, Any]
+    progress: Progress | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.scan.image.shape[1:]
+
+    @property
+    def windows(self) -> int:
+        """Of a complete pass."""
+        return count_of_windows(self.shape, self.windowing)
+
+    @property
+    def of_look(self) -> int:
+        """Windows of a look, at most. A scan of one window is seen completely instead."""
+        return count_of_windows(self.shape, of_a_look(self.windowing)) if self.windows > 1 else 0
+
+    def complete(self, networks: tuple[torch.nn.Module, ...], *, start: int) -> tuple[Segmented, Classes]:
+        """The segmentation of the whole scan, and its classes on the plan's grid; start: windows that were before."""
+        classes = Classes(self.shape, self.windowing.classes)
+        model = replace(self.model, networks=networks)
+        found = segment(self.scan, model, **self.options, progress=self._from(start), classes=classes)
+        return found, classes
+
+    def compared(self, classes: np.ndarray) -> tuple[float, Segmented | None]:
+        """(*S) classes that the home weights found -> agreement with the general ones, in [0, 1].
+
+        Where a look sees the same windows as a complete pass, it is one, and its segmentation is returned too.
+        """
+        box = box_of(classes, self.windowing.patch, labels=self.windowing.classes)
+        before = self.windows + self.of_look
+        if is_complete(box, self.shape, self.windowing):
+            general, kept = self.complete(self.model.general, start=before)
+        else:
+            general, kept = None, self._look(box, before)
+        return agreement(classes[box], kept.values, labels=self.windowing.classes), general
+
+    def _look(self, box: Box, before: int) -> Classes:
+        sides = [side.stop - side.start for side in box]
+        progress = self._from(before - count_of_windows(sides, of_a_look(self.windowing)))
+        image = torch.from_numpy(np.ascontiguousarray(self.scan.image))
+        kept = look(self.model.general, image, self.windowing, box, progress=progress)
+        require_finite(kept.is_finite, self.model)
+        return kept
+
+    def _from(self, start: int) -> Progress | None:
+        progress, total = self.progress, 2 * self.windows + self.of_look
+        return None if progress is None else lambda done, _: progress(start + done, total)
 
 
 def disagreement(found: float, threshold: float) -> str:
@@ -91,10 +127,3 @@ def disagreement(found: float, threshold: float) -> str:
         f"The two ends of the model disagree on this scan (Dice {found:.{digits}f}, usually above "
         f"{threshold:.{digits}f}): it looks unlike the training scans; the general weights were used."
     )
-
-
-def _half(progress: Progress | None, number: int) -> Progress | None:
-    """Progress of the first (0) or the second (1) of two passes over as many windows."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(number * total + done, 2 * total)

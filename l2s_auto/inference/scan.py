@@ -14,6 +14,7 @@ import torch
 from l2s_auto.core.allocator import release_memory
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.types import Case, Volume
+from l2s_auto.inference.box import Classes
 from l2s_auto.inference.cascade import context_in
 from l2s_auto.inference.ensemble import windowing_of
 from l2s_auto.inference.intensities import Known, checked, known_by
@@ -243,6 +244,7 @@ def segment(
     tta: bool,
     scratch: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    classes: Classes | None = None,
 ) -> Segmented:
     """Run the networks over a scan, and bring what they find to the scan's own grid.
 
@@ -250,6 +252,7 @@ def segment(
     Of a cascade the first networks come first; the second ones are told what they find together.
     tta            also mean over the left-right flip, where the network knows such images
     scratch        folder for probabilities until they are written; None: they are not wanted
+    classes        keeps the class of each voxel on the plan's grid
     """
     options: dict[str, Any] = {"device": device, "overlap": overlap, "tta": tta}
     scan, model = with_context(scan, model, **options)
@@ -260,11 +263,11 @@ def segment(
     given = torch.from_numpy(np.ascontiguousarray(image))
     slabs = sliding_window_slabs(model.networks, given, windowing, axis=axis, progress=progress)
     scores = Scores(len(plan.labels))
-    noted = scores.noting(slabs)
+    noted = scores.noting(slabs if classes is None else classes.noting(slabs, axis=axis))
     posterior = None if scratch is None else Posterior(scan.geometry, len(plan.labels), scratch)
     try:
         labels = restore_slabs(noted if posterior is None else posterior.noting(noted), scan.geometry, plan, axis=axis)
-        _require_finite(scores, model)
+        require_finite(scores.is_finite, model)
     except BaseException:
         if posterior is not None:
             posterior.close()
@@ -284,9 +287,9 @@ def with_context(scan: Scan, model: Model, *, device: torch.device, overlap: flo
     return replace(scan, image=np.concatenate([scan.image, context])), replace(model, low_resolution=None)
 
 
-def _require_finite(scores: Scores, model: Model) -> None:
+def require_finite(is_finite: bool, model: Model) -> None:
     """UserError where the network gave NaN or infinity, of which no segmentation can be made."""
-    if not scores.is_finite:
+    if not is_finite:
         raise UserError.single(
             "The scan cannot be segmented.",
             where=str(model.source),

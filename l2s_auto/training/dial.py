@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from l2s_auto.core.dial import DIAL, ENDS, GENERAL, HOME, Aim, Dial
 from l2s_auto.core.protocols import Network, Params
@@ -16,8 +17,10 @@ from l2s_auto.core.types import Case, TrainState
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE, changed
 from l2s_auto.evaluation.dial import settle, unmeasured
 from l2s_auto.evaluation.overlap import dice
+from l2s_auto.inference.box import Box, agreement, box_of, is_complete
+from l2s_auto.inference.box import look as look_at
 from l2s_auto.inference.ends import between
-from l2s_auto.inference.sliding_window import sliding_window_classes
+from l2s_auto.inference.sliding_window import Windowing, sliding_window_classes
 from l2s_auto.io.json_files import write_json
 from l2s_auto.networks import parameters, save_weights
 from l2s_auto.preprocessing.pipeline import prepare
@@ -138,21 +141,48 @@ def seconds_of_one(parts: Parts, phi: Params, held: Held) -> float:
 def look(
     parts: Parts, networks: dict[float, Network], held: Held, appearance: str
 ) -> Iterator[tuple[float, tuple[float | None, float]]]:
-    """For each point: Dice with the reference (None: undefined), and with the segmentation of the first point; on the
-    plan's grid.
+    """For each point: Dice with the reference (None: undefined), and the agreement with the first point, on the plan's
+    grid.
+
+    The agreement is measured as in prediction (`inference/box.py`). So is that of the first point with itself, so that
+    each point takes as long.
     """
     plan = parts.plan
     volume = repaired(read_image(held.case), plan.normalisation)
     volume = replace(volume, data=changed(volume.data, appearance))
     reference = target_of(plan.generation)[np.asarray(held.stored.enriched)]
-    image = prepare(volume, plan).image
-    first = None
+    image, windowing = shown(parts, prepare(volume, plan).image)
+    general = None
     for a, network in networks.items():
-        found = sliding_window_classes([network], *shown(parts, image)).numpy()
+        found = sliding_window_classes([network], image, windowing).numpy()
+        general = _General(network, image, windowing, found.copy()) if general is None else general
+        agreed = general.agreement(found)
         found[reference == len(plan.labels)] = 0  # nobody labelled what is there
-        first = found if first is None else first
-        agreed = mean_overlap(found, first, len(plan.labels))
-        yield a, (mean_overlap(found, reference, len(plan.labels)), 1.0 if agreed is None else agreed)
+        yield a, (mean_overlap(found, reference, len(plan.labels)), agreed)
+
+
+class _General:
+    """What the general weights find in one scan: everywhere, and in boxes at which they look.
+
+    complete  (*S) their classes
+    """
+
+    def __init__(self, network: Network, image: torch.Tensor, windowing: Windowing, complete: np.ndarray) -> None:
+        self.network, self.image, self.windowing, self.complete = network, image, windowing, complete
+        self.box: Box | None = None
+        self.seen = complete
+
+    def agreement(self, found: np.ndarray) -> float:
+        """(*S) classes of other weights -> agreement with them, as prediction measures it."""
+        box = box_of(found, self.windowing.patch, labels=self.windowing.classes)
+        if box != self.box:  # neighbouring points often have the same
+            self.box, self.seen = box, self._look(box)
+        return agreement(found[box], self.seen, labels=self.windowing.classes)
+
+    def _look(self, box: Box) -> np.ndarray:
+        if is_complete(box, self.complete.shape, self.windowing):
+            return self.complete
+        return look_at([self.network], self.image, self.windowing, box).values
 
 
 def mean_overlap(one: np.ndarray, other: np.ndarray, classes: int) -> float | None:

@@ -13,10 +13,12 @@ import torch
 from l2s_auto import Predictor, cli
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.types import Volume
-from l2s_auto.inference.agreement import agreement, disagreement
+from l2s_auto.inference.agreement import disagreement, segment_scan
 from l2s_auto.inference.aim import Setting
+from l2s_auto.inference.box import agreement
 from l2s_auto.inference.load import load_model
 from l2s_auto.inference.predict import predict
+from l2s_auto.inference.scan import ready_scan
 from tests.inference.tiny_models import Doubting, Threshold, add_dial, blocks, bright, rows, write_run, write_scan
 
 SAID = "looks unlike the training scans; the general weights were used."
@@ -52,15 +54,14 @@ def cases_of(out) -> dict:
 
 def test_agreement_is_the_mean_dice_of_the_labels_that_are_there():
     random = np.random.default_rng(0)
-    a, b = (random.choice([0, 2, 77, 90_000], size=(5, 6, 7)).astype(np.int32) for _ in range(2))
-    values = (0, 2, 77, 90_000, 5)
-    dice = [2 * ((a == v) & (b == v)).sum() / ((a == v).sum() + (b == v).sum()) for v in (2, 77, 90_000)]
-    assert agreement(a, b, values) == pytest.approx(np.mean(dice)) == agreement(b, a, values)
-    assert agreement(a, a, values) == 1 and agreement(a[::-1], b[::-1], values) == agreement(a, b, values)
+    a, b = (random.choice([0, 1, 3, 4], size=(5, 6, 7)).astype(np.uint8) for _ in range(2))
+    dice = [2 * ((a == k) & (b == k)).sum() / ((a == k).sum() + (b == k).sum()) for k in (1, 3, 4)]
+    assert agreement(a, b, labels=6) == pytest.approx(np.mean(dice)) == agreement(b, a, labels=6)
+    assert agreement(a, a, labels=6) == 1 and agreement(a[::-1], b[::-1], labels=6) == agreement(a, b, labels=6)
     nothing = np.zeros_like(a)
-    assert agreement(nothing, nothing, values) == 1 and agreement(a, nothing, values) == 0
-    half = np.where(a == 77, 0, a)
-    assert agreement(a, half, values) == pytest.approx(2 / 3), "one label of three is in one of them only"
+    assert agreement(nothing, nothing, labels=6) == 1 and agreement(a, nothing, labels=6) == 0
+    half = np.where(a == 3, 0, a)
+    assert agreement(a, half, labels=6) == pytest.approx(2 / 3), "one label of three is in one of them only"
 
 
 def test_the_threshold_decides(doubting, tmp_path):
@@ -207,9 +208,61 @@ def test_the_command(mixed, tmp_path, capsys):
     assert ended.value.code == 2
 
 
-def test_ends_that_are_alike_agree(mixed, tmp_path):
+def test_ends_that_are_alike_agree_in_scans_that_a_look_sees_completely(tmp_path):
     run = write_run(tmp_path / "run")
     add_dial(run / "fold_0", aim="each", threshold=1.0, like_home=True)
-    predict(mixed, tmp_path / "out", model=load_model(run), device="cpu")
+    for number, shape in enumerate(((8, 8, 7), (12, 12, 12), (8, 9, 12))):
+        write_scan(tmp_path / "in" / f"case_{number}.nii.gz", blocks(shape))
+    predict(tmp_path / "in", tmp_path / "out", model=load_model(run), device="cpu")
     chosen = [(case["weights"], case["agreement"]) for case in cases_of(tmp_path / "out").values()]
-    assert chosen == [("home", 1.0)] * 4
+    assert chosen == [("home", 1.0)] * 3
+
+
+class Counting(Threshold):
+    """As Threshold, and counts the windows that it sees."""
+
+    windows = 0
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.windows += len(image)
+        return super().forward(image)
+
+
+def passes_over(volume: Volume, doubting, threshold: float) -> tuple[int, int, list[float]]:
+    """Windows that the home weights saw, those that the general ones saw, and the shares of progress."""
+    home, general, shares = Counting(), Counting(), []
+    model = replace(doubting(threshold), networks=(home,), general=(general,))
+    scan = ready_scan(volume, model)
+    options = {"device": torch.device("cpu"), "overlap": 0.5, "tta": False}
+    found = segment_scan(scan, model, **options, progress=lambda done, total: shares.append(done / total))
+    assert found.end == ("home" if threshold <= 1 else "general") and found.agreement == 1
+    return home.windows, general.windows, shares
+
+
+def noisy(shape: tuple[int, int, int], structures: np.ndarray | None = None) -> Volume:
+    """No window of one value; `blocks` (12 x 13 x 14) somewhere in it."""
+    image = np.random.default_rng(0).uniform(0, 0.2, shape).astype(np.float32)
+    if structures is not None:
+        x, y, z = structures.shape
+        image[10 : 10 + x, 9 : 9 + y, 11 : 11 + z] += structures * 0.8
+    return Volume(image[None], np.eye(4))
+
+
+def test_scans_that_agree_take_no_second_complete_pass(doubting):
+    complete, looked, shares = passes_over(noisy((40, 40, 40), blocks()), doubting, 0.0)
+    assert complete == 9**3 and looked <= 3**3
+    assert shares == sorted(shares) and max(shares) < 1
+    complete, looked, shares = passes_over(noisy((40, 40, 40), blocks()), doubting, 1.1)
+    assert looked > complete and shares == sorted(shares) and shares[-1] == 1
+
+
+def test_where_a_label_is_not_found_all_of_the_scan_is_looked_at(doubting):
+    complete, looked, _ = passes_over(noisy((40, 40, 40)), doubting, 0.0)
+    assert complete == 9**3 and looked == 5**3
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 8), (12, 9, 5)])
+def test_few_windows_are_seen_once_by_each_end(doubting, shape):
+    for threshold in (0.0, 1.1):
+        complete, looked, shares = passes_over(noisy(shape), doubting, threshold)
+        assert looked == complete and shares == sorted(shares)
