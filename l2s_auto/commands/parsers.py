@@ -55,8 +55,8 @@ def plan_and_train() -> Parser:
     )
     aim = (
         "scans that the model is for: home (from your scanner, like the training scans), both (like them and others), "
-        "anywhere (of any contrast), or each (decided for each scan: prediction takes 1.1 to 2 times as long). It can be "
-        "changed in l2s_predict without another training (default: %(default)s)"
+        "anywhere (of any contrast), or each (decided for each scan: prediction takes 1.1 to 2 times as long). It can "
+        "be changed in l2s_predict without another training (default: %(default)s)"
     )
     home = (
         "fraction of the training, in [0, 1), for its last phase on scans as they are, which gives the home end of the "
@@ -171,8 +171,8 @@ def predict() -> Parser:
     add("--fast", action="store_true", help="fewer overlapping windows; of a cascade, the first network alone")
     aim = (
         "weights for home (scans like those of the training), anywhere (all others), both (between these two), or "
-        "each (scan by scan: home if both ends give nearly the same segmentation, else anywhere; 1.1 to 2 times the time) "
-        "(default: as trained)"
+        "each (scan by scan: home if both ends give nearly the same segmentation, else anywhere; takes 1.1 to 2 times "
+        "as long) (default: as trained)"
     )
     add("--aim", choices=AIMS, help=aim)
     _add_trust(parser)
