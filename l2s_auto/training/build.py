@@ -11,7 +11,7 @@ import torch
 
 from l2s_auto.augmenters import AugmenterModule, Randomised, build_augmenter, learns_share
 from l2s_auto.core.component import build
-from l2s_auto.core.composition import RANDOM_CURVE, REAL_LIKE, Composition
+from l2s_auto.core.composition import REAL_LIKE, Composition, learned_families
 from l2s_auto.core.digits import relative
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
@@ -31,9 +31,7 @@ from l2s_auto.training.replay import Replay
 from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
 
-#: Of a training that learns theta. A scan is never learned from as it is.
-LEARNED = {REAL_LIKE: 0.6, RANDOM_CURVE: 0.4}
-#: Of the same training: fraction for the last phase, on scans as they are.
+#: Of a training that learns theta: fraction for the last phase, on scans as they are.
 HOME = 0.125
 
 
@@ -73,10 +71,10 @@ class Parts:
 class ImageSource(Protocol):
     """What a method says of the images that the network learns from.
 
-    families  fractions of the families of images, where a recipe has none
+    families  fractions of the families of images, where a recipe has none; None: by the number of labels
     """
 
-    families: Mapping[str, float]
+    families: Mapping[str, float] | None
 
     def augmenter(self) -> AugmenterModule | None:
         """The method's own augmenter, with nothing to learn; None: the recipe's."""
@@ -115,12 +113,13 @@ def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
     return augmenter
 
 
-def composition_for(plan: Plan, recipe: Recipe, families: Mapping[str, float]) -> Composition:
-    """Fractions of the families of images: the recipe's, or else the method's.
+def composition_for(plan: Plan, recipe: Recipe, families: Mapping[str, float] | None) -> Composition:
+    """Fractions of the families of images: the recipe's, or else the method's, or else those of so many labels.
 
     families  the method's
     """
-    chosen = Composition(families if recipe.families is None else recipe.families)
+    known = recipe.families if recipe.families is not None else families
+    chosen = Composition(learned_families(len(plan.labels) - 1) if known is None else known)
     return chosen if plan.generation.priors else chosen.without_scans_statistics()
 
 
@@ -179,7 +178,7 @@ def build_parts(
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
     network = make_network(plan, recipe).to(device)
-    composition, randomised = composition_for(plan, recipe, LEARNED if method is None else method.families), None
+    composition, randomised = composition_for(plan, recipe, None if method is None else method.families), None
     augmenter = None if method is None else method.augmenter()
     if augmenter is None:
         augmenter = make_augmenter(plan, recipe)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from l2s_auto.core.composition import in_words
 from l2s_auto.core.dial import DIAL, ENDS
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case, TrainState
@@ -75,6 +76,7 @@ def train_fold(
     state = first_state(name, parts, phases, limits, run, options, control=bool(check))
     report_threads(state, team, seed=recipe.seed)
     LOGGER.info("Fold %s: %d cases to learn from, %d held out", name, len(learn), len(held_out))
+    LOGGER.info("Training images: %s", told_images(parts, phases))
     if team.leader:
         for place in (run.path, run.fold(name), run.fold(name) / "checkpoint"):
             sweep(place)
@@ -92,6 +94,14 @@ def train_fold(
     )
     cases = [case for case in prepared.dataset.cases if case.id in held_out]
     validate(name, prepared, parts, state, cases, left_out, appearances=options.appearances)
+
+
+def told_images(parts: Parts, phases: Phases) -> str:
+    """What the network learns from, and for how long."""
+    families = in_words(parts.generator.composition.fractions)
+    if not phases.home:
+        return families
+    return f"{families}; then, in the last {100 * phases.home:.3g} % of the training, scans as they are (home phase)"
 
 
 def divide(name: str, prepared: Prepared) -> tuple[set[str], set[str]]:

@@ -17,13 +17,13 @@ from l2s_auto.training.step import StepResult
 
 
 class Method(Protocol):
-    """families      fractions of the families of training images, where a recipe has none
+    """families      fractions of the families of images, where a recipe has none; None: by the number of labels
     needs_images  whether label maps alone are not enough
     hyper_steps   whether some iterations take theta's gradient, which needs memory
     home          fraction of the training for the home phase, where a recipe has none
     """
 
-    families: Mapping[str, float]
+    families: Mapping[str, float] | None
     home: float
 
     needs_images: bool

@@ -18,7 +18,7 @@ SCANS = Composition({ORIGINAL: 1.0})
 class FirstOrder:
     """An update on each batch; the scanner is `Randomised`."""
 
-    families: Mapping[str, float] = uniform()
+    families: Mapping[str, float] | None = uniform()
     needs_images = False
     hyper_steps = False
     home = 0.0
@@ -44,7 +44,7 @@ class Supervised(FirstOrder):
 class Mixed(FirstOrder):
     """Synthetic and real images in one batch, half of each: the joint training that the paper compares with."""
 
-    families: Mapping[str, float] = {**uniform(0.5), ORIGINAL: 0.5}
+    families: Mapping[str, float] | None = {**uniform(0.5), ORIGINAL: 0.5}
     needs_images = True
 
 

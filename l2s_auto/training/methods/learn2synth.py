@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.types import TrainState
-from l2s_auto.training.build import HOME, LEARNED, Parts
+from l2s_auto.training.build import HOME, Parts
 from l2s_auto.training.safeguard import beside
 from l2s_auto.training.step import StepResult, hyper_step, synthetic_step
 
@@ -17,7 +17,7 @@ class Learn2Synth:
     A young network learns fastest from clean images, which would teach theta to remove all noise: hence the warm-up.
     """
 
-    families: Mapping[str, float] = LEARNED
+    families: Mapping[str, float] | None = None
     needs_images = True
     hyper_steps = True
     home = HOME

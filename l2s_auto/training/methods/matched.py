@@ -15,7 +15,7 @@ from l2s_auto.core.types import Batch, TrainState
 from l2s_auto.hypergradients.matching import estimate, flat, note, unflat
 from l2s_auto.hypergradients.precision import full_precision
 from l2s_auto.training.batches import DrawnBatch, augment, draw_batch, draw_pair
-from l2s_auto.training.build import HOME, LEARNED, Parts
+from l2s_auto.training.build import HOME, Parts
 from l2s_auto.training.safeguard import beside
 from l2s_auto.training.step import StepResult, loss_gradients, loss_moments, phi_step, replace_state
 
@@ -46,7 +46,7 @@ class Matched:
     sigma changes images in proportion to sigma² in the mean, and a gradient by sigma would vanish at 0.
     """
 
-    families: Mapping[str, float] = LEARNED
+    families: Mapping[str, float] | None = None
     needs_images = True
     hyper_steps = True
     home = HOME
