@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from l2s_auto.core.composition import as_text
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.core.messages import LogFile, TerminalHandler
 from l2s_auto.core.plan import Fingerprint, Plan
@@ -36,7 +37,11 @@ LOGGER = logging.getLogger("l2s_auto")
 #: What may differ between a training and its resumption; the last only saves memory, as checkpoints do.
 MAY_CHANGE = {"iterations", "time_budget", "micro_batch", "aim"}
 #: Options that ask for what a recipe calls otherwise.
-ASKED_BY = {"families": "--families or --contrasts", "missing_share": "--missing-channels"}
+ASKED_BY = {
+    "families": "--families or --contrasts",
+    "home": "--home",
+    "missing_share": "--missing-channels",
+}
 #: Kind of folder, as its mark tells.
 KIND = "run"
 #: Files that are written into a run folder, and into that of a fold.
@@ -236,7 +241,7 @@ class RunFolder:
                 [
                     Offence(
                         str(self.recipe),
-                        f"{_known_as(name)} = {old[name]}, and {new[name]} is asked for",
+                        f"{_known_as(name)} = {_shown(old[name])}, and {_shown(new[name])} is asked for",
                         "the options that the run was begun with",
                         "Repeat them, or choose another folder with -o.",
                     )
@@ -292,6 +297,14 @@ def _is_log(path: Path) -> bool:
 
 def _known_as(name: str) -> str:
     return f"{name} ({ASKED_BY[name]})" if name in ASKED_BY else name
+
+
+def _shown(value: object) -> str:
+    """An option's value as a user types it."""
+    if value is None:
+        return "the default"
+    fractions = isinstance(value, dict) and bool(value) and all(isinstance(one, float) for one in value.values())
+    return as_text(value) if fractions else str(value)  # type: ignore[arg-type]
 
 
 def _what_matters(recipe: Recipe) -> dict[str, Any]:

@@ -307,5 +307,5 @@ def test_a_run_goes_on_with_other_options_in_no_case(tmp_path):
     with pytest.raises(UserError) as caught:
         run.check(asked, ["0"], [], dataset=tmp_path, resume=True)
     assert [offence.found.split(" = ")[0] for offence in caught.value.offences] == [
-        "method", "families (--families or --contrasts)", "home",
+        "method", "families (--families or --contrasts)", "home (--home)",
     ]  # fmt: skip
