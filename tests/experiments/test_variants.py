@@ -1,5 +1,6 @@
 """What an experiment compares, by name."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from l2s_auto.commands import parsers
 from l2s_auto.core.composition import uniform
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
+from l2s_auto.experiments.methods import methods
 from l2s_auto.experiments.methods.trainings import Work
 from l2s_auto.experiments.methods.variants import command_of, divided, recipe_of
 
@@ -78,3 +80,15 @@ def test_one_training_serves_all_aims_but_the_choice_for_each_scan(tmp_path):
 
     assert trained("learn2synth^home") == trained("learn2synth^anywhere") == trained("learn2synth")
     assert trained("learn2synth^each") not in (trained("learn2synth"), trained("learn2synth^home"))
+
+
+def test_each_aim_has_a_row_and_all_but_one_share_a_training(dataset, tmp_path):
+    names = ["learn2synth", "learn2synth^home", "learn2synth^anywhere", "learn2synth^each"]
+    methods(tmp_path, data=dataset, methods=names, iterations=16, tests=2)
+    result = json.loads((tmp_path / "methods.json").read_text())
+    assert [row["variant"] for row in result["rows"]] == names and not result["missing"]
+    weights = sorted(path.parent.parent.parent.parent.name for path in tmp_path.rglob("weights.safetensors"))
+    assert weights == ["learn2synth", "learn2synth^each"]
+    assert {row["iterations"] for row in result["rows"]} == {16}
+    methods(tmp_path, data=dataset, methods=names[:2], iterations=16, tests=2)
+    assert (tmp_path / "learn2synth^home").is_dir()

@@ -163,6 +163,7 @@ class Work:
     def make_row(self, bench: Bench, recipe: Recipe, *, device: str) -> None:
         """Train, test and write the row, as far as that is not done. Raises Busy where another job is at it."""
         row, aim = known(self.row, bench), divided(self.name)[1]
+        aim = None if aim == "each" else aim  # what its own training is for, as far as that can be had
         if row is not None and not lacks_structural(row, self.trained, bench):
             return
         with ExitStack() as held:
@@ -239,7 +240,7 @@ def run_one(
     """
     make_room()
     bench.tests()
-    fold = "0" if aim == "each" else "all"
+    fold = "0" if recipe.aim == "each" else "all"
     history = trained / "run" / f"fold_{fold}" / "history.jsonl"
     if not (trained / "row.json").exists() or not history.exists():
         run_training(bench, learn, recipe, trained, plan=plan, device=device, fold=fold)
