@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from l2s_auto.core.dial import AIMS, DIAL, ENDS, Aim, Dial
 from l2s_auto.core.errors import Offence, UserError
 from l2s_auto.io.json_files import read_model
+from l2s_auto.report.abilities import aim_of
 
 EACH: Aim = "each"
 #: Keys of the manifest.
@@ -102,7 +103,7 @@ def _as_aim(aim: str) -> Aim:
 
 def _common(dials: Sequence[Dial | None]) -> Aim | None:
     """What all folds were trained for."""
-    aims = {None if dial is None else dial.aim for dial in dials}
+    aims = {None if dial is None else aim_of(dial) for dial in dials}
     return aims.pop() if len(aims) == 1 else None
 
 
@@ -110,7 +111,7 @@ def _as_trained(folders: Sequence[Path], dials: Sequence[Dial | None]) -> Settin
     known = [dial for dial in dials if dial is not None]
     if not known:
         return Setting()
-    aims = ["one end only" if dial is None else dial.aim for dial in dials]
+    aims = ["one end only" if dial is None else aim_of(dial) for dial in dials]
     names = ", ".join(f"{folder.name}: {aim}" for folder, aim in zip(folders, aims, strict=True))
     note = f"The folds were trained for different aims ({names}): each predicts as it was trained."
     return Setting(points=_stored_points(dials), notes=(note,) if len(set(aims)) > 1 else ())
@@ -123,7 +124,8 @@ def _stored_points(dials: Sequence[Dial | None]) -> tuple[float, ...]:
 
 def _stored(dials: Sequence[Dial | None], aim: Aim) -> Setting | None:
     """Where weights.safetensors has the point of the aim in all folds; of a training for each it has that for home."""
-    same = [dial is not None and (dial.aim == aim or (aim == "home" and dial.aim == EACH)) for dial in dials]
+    of = [None if dial is None else aim_of(dial) for dial in dials]
+    same = [one == aim or (aim == "home" and one == EACH) for one in of]
     return Setting(aim, _stored_points(dials)) if aim != EACH and all(same) else None
 
 
@@ -144,7 +146,7 @@ def _point(dial: Dial, aim: Aim) -> float | None:
     """The point of an aim other than each; None: the dial has none for it."""
     if aim == "anywhere":
         return 0.0
-    own = "home" if dial.aim == EACH else dial.aim
+    own = "home" if aim_of(dial) == EACH else aim_of(dial)
     return dial.chosen.get(aim, dial.a if aim == own else None)
 
 
@@ -160,7 +162,7 @@ def _lacking(folders: Sequence[Path], dials: Sequence[Dial | None], aim: Aim) ->
             expected, mend = f"one of {', '.join(has)}", f"Use --aim {has[0]}, or predict without --aim."
             offences.append(Offence(str(folder / DIAL), f"no weights for the aim {aim!r}", expected, mend))
         elif not (folder / ENDS).is_file():
-            own = "home" if dial.aim == EACH else dial.aim
+            own = "home" if aim_of(dial) == EACH else aim_of(dial)
             mend = f"Copy the complete model, or use --aim {own}, which does not need the file."
             offences.append(Offence(str(folder / ENDS), "no such file", "both ends of the model", mend))
     return offences

@@ -243,3 +243,12 @@ def test_the_first_network_of_a_cascade_has_the_same_aim(cascade):
 
 def test_the_options_name_the_aims():
     assert parsers.AIMS == AIMS
+
+
+def test_a_training_for_each_without_a_threshold_predicts_as_for_both(run):
+    add_dial(run / "fold_0", 0.25, aim="each", chosen={"home": 1.0, "both": 0.25}, threshold=None)
+    stored = load_file(run / "fold_0" / "weights.safetensors")
+    model = load_model(run)
+    assert model.setting.aim == "both" and same(weights(model), stored) and not model.general
+    with pytest.raises(UserError, match="cannot predict for that aim"):
+        load_model(run, aim="each")
