@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from l2s_auto.augmenters import Parametric
 from l2s_auto.core.component import Component
 from l2s_auto.core.trust import trusting
+from l2s_auto.inference.aim import Setting
 from l2s_auto.networks import load_weights, parameters
 from l2s_auto.networks.unet import unet
 from l2s_auto.training.build import make_network
@@ -65,7 +66,7 @@ def test_frozen_parameters_are_not_trained(make_parts, tmp_path, method):
 def test_frozen_weights_of_another_model_are_a_start_and_survive_a_resumption(make_parts, tmp_path, monkeypatch):
     parts, chosen, state = make_parts(**FROZEN, seed=1)
     other = make_parts(seed=2)[0].network
-    model = SimpleNamespace(networks=[other])
+    model = SimpleNamespace(setting=Setting(), networks=[other])
     monkeypatch.setattr("l2s_auto.training.transfer.load_model", lambda path, device: model)
     taken, left = transfer_weights(state, parts.network, tmp_path, device="cpu")
     expected = parameters(other)
