@@ -25,11 +25,11 @@ ROUNDING = 1e-6
 #: most of such an image is tissue that nobody labelled.
 FEW_LABELS = {REAL_LIKE: 0.6, RANDOM_CURVE: 0.4}
 MANY_LABELS = {
-    REAL_LIKE: 0.45,
-    RANDOM_CURVE: 0.25,
+    REAL_LIKE: 0.3,
+    RANDOM_CURVE: 0.3,
     REVERSED: 0.1,
-    UNIFORM_TISSUES: 0.15,
-    UNIFORM_LABELS: 0.05,
+    UNIFORM_TISSUES: 0.225,
+    UNIFORM_LABELS: 0.075,
 }
 #: Labels, without the background, from which on there are many.
 MANY = 5
