@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/l2s_demo -o l2s_demo --overwrite
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
