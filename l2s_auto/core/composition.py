@@ -20,9 +20,9 @@ FAMILIES = (*RENDERED, *FROM_SCANS)
 #: Of images with random contrasts: those whose tissues differ whatever their labels, and those whose labels do.
 OF_TISSUES = 0.75
 ROUNDING = 1e-6
-#: Of a training that learns theta, by the number of labels; a scan is never learned from as it is. Measured: random
-#: contrasts help on sequences that are unlike the training's where many labels are known, and cost where few are, since
-#: most of such an image is tissue that nobody labelled.
+#: Of a training that learns theta, by the number of labels; a scan is never learned from as it is. In single
+#: trainings random contrasts helped on sequences unlike the training's in heads with ten labels, and cost at home and
+#: abroad in hippocampi with two (docs/experiments.md).
 FEW_LABELS = {REAL_LIKE: 0.6, RANDOM_CURVE: 0.4}
 MANY_LABELS = {
     REAL_LIKE: 0.3,

@@ -35,8 +35,8 @@ from l2s_auto.training.validate import evenly, network_with, shown
 MOST_TIME = 0.1
 #: Points that are measured, and those where time is short.
 POINTS, FEW_POINTS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)
-#: Validation cases that are looked at, at most, and below which fewer points are measured.
-MOST_CASES, ENOUGH_CASES = 24, 8
+#: Validation cases that are looked at, at most; below which fewer points are measured, and below which none is.
+MOST_CASES, ENOUGH_CASES, FEWEST_CASES = 24, 8, 2
 LOGGER = logging.getLogger("l2s_auto")
 
 #: Point -> case -> appearance -> Dice.
@@ -66,6 +66,12 @@ def choose_point(
     end: nothing is written, and its weights predict.
     """
     if not state.general:
+        if parts.team.leader and aim != "both":
+            LOGGER.warning(
+                "Warning: the training was too short for a home phase: the model has one end, and --aim %s changes "
+                "nothing.",
+                aim,
+            )
         return dict(state.phi)
     general, home = state.general["phi"], state.phi
     dial = measured(parts, general, home, cases, aim=aim, seconds=MOST_TIME * state.seconds, progress=progress)
@@ -100,8 +106,11 @@ def measured(
     if not cases:
         return unmeasured(aim, why="no case with a scan was held out")
     first = cases[0]
-    taken = parts.team.from_leader(lambda: seconds_of_one(parts, general, first))
+    taken = parts.team.from_leader(lambda: seconds_of_one(parts, general, first, most=seconds / 2))
     points, count = affordable(taken, seconds, processes=parts.team.size)
+    if count < FEWEST_CASES:
+        why = f"{FEWEST_CASES} validation cases would take longer than {100 * MOST_TIME:g} % of the training's time"
+        return unmeasured(aim, why=why)
     some = evenly(cases, count)
     networks = {a: network_with(parts, between(general, home, a)) for a in points}
     rows: list[tuple[float, str, str, float | None, float]] = []
@@ -121,21 +130,24 @@ def measured(
 
 
 def affordable(taken: float, seconds: float, *, processes: int) -> tuple[tuple[float, ...], int]:
-    """Points to measure, and the number of cases, two at least; one look at a scan takes `taken` seconds."""
+    """Points to measure, and the number of cases that the time suffices for; a look at a scan takes `taken` seconds."""
     for points in (POINTS, FEW_POINTS):
         count = int(processes * seconds / (taken * len(points) * len(APPEARANCES)))
         if count >= ENOUGH_CASES:
             break
-    return points, max(2, min(count, MOST_CASES))
+    return points, min(count, MOST_CASES)
 
 
-def seconds_of_one(parts: Parts, phi: Params, held: Held) -> float:
-    """What a look at one scan takes."""
-    network = {0.0: network_with(parts, phi)}
-    list(look(parts, network, held, AS_THEY_ARE))  # caches are filled
-    started = time.monotonic()
-    list(look(parts, network, held, AS_THEY_ARE))
-    return max(time.monotonic() - started, 1e-4)
+def seconds_of_one(parts: Parts, phi: Params, held: Held, *, most: float) -> float:
+    """What a look at a scan takes: the second one, since the first fills caches, unless that took more than `most`."""
+    network, taken = {0.0: network_with(parts, phi)}, 0.0
+    for _ in range(2):
+        started = time.monotonic()
+        list(look(parts, network, held, AS_THEY_ARE))
+        taken = max(time.monotonic() - started, 1e-4)
+        if taken > most:
+            break
+    return taken
 
 
 def look(

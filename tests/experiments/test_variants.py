@@ -12,7 +12,7 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.experiments.methods import methods
 from l2s_auto.experiments.methods.trainings import Work
-from l2s_auto.experiments.methods.variants import command_of, divided, recipe_of
+from l2s_auto.experiments.methods.variants import command_of, recipe_of, variant_and_aim
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,10 @@ def test_variants():
 def test_a_variant_may_have_fractions_and_an_aim():
     recipe = recipe_of("mixed@original=0.5,random-curve=0.5", iterations=3)
     assert recipe.method.name == "mixed" and recipe.families == {"original": 0.5, "random-curve": 0.5}
-    assert divided("learn2synth^home") == ("learn2synth", "home") and divided("mixed") == ("mixed", None)
+    assert variant_and_aim("learn2synth^home") == ("learn2synth", "home") and variant_and_aim("mixed") == (
+        "mixed",
+        None,
+    )
     assert recipe_of("learn2synth^each").aim == "each"
     assert "--aim home" in command_of("learn2synth^home", Path("data"))
 

@@ -146,7 +146,7 @@ def test_one_validation_case_is_too_few_to_choose_on(made, held, tmp_path):
 
 @pytest.mark.parametrize(
     ("cases_of_time", "points", "count"),
-    [(1000, POINTS, MOST_CASES), (ENOUGH_CASES, POINTS, ENOUGH_CASES), (3, FEW_POINTS, 5), (0, FEW_POINTS, 2)],
+    [(1000, POINTS, MOST_CASES), (ENOUGH_CASES, POINTS, ENOUGH_CASES), (3, FEW_POINTS, 5), (0.5, FEW_POINTS, 0)],
 )
 @pytest.mark.parametrize("processes", [1, 2])
 def test_fewer_points_and_cases_are_measured_where_time_is_short(cases_of_time, points, count, processes):
@@ -156,15 +156,34 @@ def test_fewer_points_and_cases_are_measured_where_time_is_short(cases_of_time, 
     assert affordable(taken, seconds, processes=processes) == (points, count)
 
 
-@pytest.mark.parametrize(("taken", "points", "count"), [(0.01, POINTS, 4), (6.0, FEW_POINTS, 2)])
+@pytest.mark.parametrize(("taken", "points", "count"), [(0.01, POINTS, 4), (2.0, FEW_POINTS, 2)])
 def test_measuring_takes_its_part_of_the_trainings_time(made, held, tmp_path, monkeypatch, taken, points, count):
     assert MOST_TIME * made[1].seconds == 100
-    monkeypatch.setattr(dial, "seconds_of_one", lambda *_: taken)
+    monkeypatch.setattr(dial, "seconds_of_one", lambda *_, **__: taken)
     seen = []
     choose(made, held, tmp_path, seen=seen)
     found = read_model(tmp_path / DIAL, Dial)
     assert tuple(p.a for p in found.points) == points and found.cases == count
     assert seen == [(number + 1, count) for number in range(count)]
+
+
+def test_where_time_is_too_short_for_two_cases_nothing_is_measured_and_a_sentence_says_so(
+    made, held, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(dial, "seconds_of_one", lambda *_, **__: 6.0)
+    choose(made, held, tmp_path)
+    found = read_model(tmp_path / DIAL, Dial)
+    assert found.a == 0.5 and not found.points
+    assert "2 validation cases would take longer than 10 % of the training's time: a = 0.5 is assumed." in found.note
+
+
+def test_a_training_too_short_for_a_home_phase_says_so_where_an_aim_was_asked_for(made, held, tmp_path, caplog):
+    parts, state = made
+    with caplog.at_level("WARNING", "l2s_auto"):
+        choose((parts, replace(state, general={})), held, tmp_path, aim="both")
+        assert not caplog.text
+        choose((parts, replace(state, general={})), held, tmp_path, aim="home")
+    assert "too short for a home phase: the model has one end, and --aim home changes nothing" in caplog.text
 
 
 def test_the_time_of_a_look_is_that_of_one_scan_at_one_point(made, held, monkeypatch):
@@ -173,13 +192,14 @@ def test_the_time_of_a_look_is_that_of_one_scan_at_one_point(made, held, monkeyp
     monkeypatch.setattr(
         dial, "look", lambda parts, networks, held, appearance: looks.append((len(networks), appearance)) or []
     )
-    assert seconds_of_one(parts, state.phi, held[0]) > 0
+    assert seconds_of_one(parts, state.phi, held[0], most=60.0) > 0
     assert looks == [(1, AS_THEY_ARE)] * 2, "once to warm up"
+    assert seconds_of_one(parts, state.phi, held[0], most=0.0) > 0 and len(looks) == 3, "one is enough where it is slow"
 
 
 def test_the_processes_of_a_team_share_the_cases_and_the_main_one_writes(made, held, tmp_path, monkeypatch):
     parts, state = made
-    monkeypatch.setattr(dial, "seconds_of_one", lambda *_: 0.01)
+    monkeypatch.setattr(dial, "seconds_of_one", lambda *_, **__: 0.01)
     rows = []
     for rank in range(2):
         monkeypatch.setattr(Team, "from_leader", lambda self, make: make())

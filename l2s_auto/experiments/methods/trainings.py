@@ -24,7 +24,7 @@ from l2s_auto.experiments.methods.bench import Bench
 from l2s_auto.experiments.methods.plans import PLANS, make_room, share_plan, told_plan
 from l2s_auto.experiments.methods.scoring import AGAIN, known, lacks_structural, last_line, tested, with_structural
 from l2s_auto.experiments.methods.subset import write_subset
-from l2s_auto.experiments.methods.variants import divided
+from l2s_auto.experiments.methods.variants import variant_and_aim
 from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.io.lock import Busy, only_one
 from l2s_auto.training.run import plan_and_train
@@ -157,12 +157,12 @@ class Work:
         """Folder of the training: for an aim, that of the variant itself. A choice for each scan needs one that holds
         cases out.
         """
-        variant, aim = divided(self.name)
+        variant, aim = variant_and_aim(self.name)
         return self._folder(self.name if aim == "each" else variant)
 
     def make_row(self, bench: Bench, recipe: Recipe, *, device: str) -> None:
         """Train, test and write the row, as far as that is not done. Raises Busy where another job is at it."""
-        row, aim = known(self.row, bench), divided(self.name)[1]
+        row, aim = known(self.row, bench), variant_and_aim(self.name)[1]
         aim = None if aim == "each" else aim  # what its own training is for, as far as that can be had
         if row is not None and not lacks_structural(row, self.trained, bench):
             return

@@ -33,7 +33,7 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
-def divided(variant: str) -> tuple[str, Aim | None]:
+def variant_and_aim(variant: str) -> tuple[str, Aim | None]:
     """The variant that is trained, and what its model is chosen for; None: what it is by itself. UserError."""
     name, mark, aim = variant.partition(AIM_OF)
     if not mark:
@@ -52,7 +52,7 @@ def divided(variant: str) -> tuple[str, Aim | None]:
 
 def recipe_of(variant: str, **options: Any) -> Recipe:
     """The recipe of a variant's name. UserError if there is none, or its parts cannot be."""
-    variant, aim = divided(variant)
+    variant, aim = variant_and_aim(variant)
     if aim is not None:
         options["aim"] = aim
     variant, _, families = variant.partition(FAMILIES_OF)
