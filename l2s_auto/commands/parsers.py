@@ -65,14 +65,14 @@ def plan_and_train() -> Parser:
     add("--home", type=values.share_or_zero, metavar="X", help=home)
     add("--aim", choices=AIMS, default="both", help=aim)
     contrasts = (
-        "of the synthetic images: most like those of the real scans (usual), or all at random, for scans that look "
+        "of the training images: the method's mix (usual), or all at random, for scans that look "
         "unlike any of yours (default: %(default)s)"
     )
     looks = parser.add_mutually_exclusive_group()
     looks.add_argument("--contrasts", choices=("usual", "random"), default="usual", help=contrasts)
     families = (
         "fractions of the families of training images, which sum to 1, e.g. real-like=0.6,random-curve=0.4; families: "
-        f"{', '.join(FAMILIES)} (default: the method's)"
+        f"{', '.join(FAMILIES)} (default: the method's; of learn2synth by the number of labels)"
     )
     looks.add_argument("--families", type=values.families, metavar="F", help=families)
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")
