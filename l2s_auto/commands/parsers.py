@@ -56,14 +56,15 @@ def plan_and_train() -> Parser:
     aim = (
         "scans that the model is for: home (from your scanner, like the training scans), both (like them and others), "
         "anywhere (of any contrast), or each (decided for each scan: prediction takes 1.1 to 2 times as long). It can "
-        "be changed in l2s_predict without another training (default: %(default)s)"
+        "be changed in l2s_predict without another training (default: each, or both where no held-out case shows how "
+        "to decide)"
     )
     home = (
         "fraction of the training, in [0, 1), for its last phase on scans as they are, which gives the home end of the "
         "model (default: the method's); 0: the model has one end"
     )
     add("--home", type=values.share_or_zero, metavar="X", help=home)
-    add("--aim", choices=AIMS, default="both", help=aim)
+    add("--aim", choices=AIMS, help=aim)
     contrasts = (
         "of the training images: the method's mix (usual), or all at random, for scans that look "
         "unlike any of yours (default: %(default)s)"

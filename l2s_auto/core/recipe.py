@@ -36,7 +36,8 @@ class Recipe(BaseModel):
     missing_share  share of the images of several channels that lack some, so that scans may lack them in prediction
     families      name of a family of training images -> its fraction; they sum to 1 (`core.composition`). None = the
                   method's
-    aim           what the weights that predict are chosen for (`core.dial`)
+    aim           what the weights that predict are chosen for (`core.dial`). None = each scan chooses, where held-out
+                  cases show from when on; else both
     home          fraction of the training, in [0, 1), for the last phase, on scans as they are, after which the home
                   weights are saved. None = the method's
     home_rate     learning rate of that phase, as a fraction of the optimiser's
@@ -50,7 +51,7 @@ class Recipe(BaseModel):
     augmenter: Component = Component(name="parametric")
     network: Component = Component(name="unet")
     loss: Component = Component(name="dice+cross-entropy")
-    optimiser: Component = Component(name="adam", options={"rate": 3e-3})
+    optimiser: Component = Component(name="adam", options={"rate": 3e-3, "clip_norm": 1.0})
     outer_optimiser: Component = Component(name="adam", options={"rate": 0.01})
     schedule: Component = Component(name="poly")
     hypergradient: Component = Component(name="finite-difference")
@@ -62,7 +63,7 @@ class Recipe(BaseModel):
     warm_up: float = Field(default=0.3, ge=0, lt=1)
     missing_share: float = Field(default=0.0, ge=0, lt=1)
     families: Families | None = None
-    aim: Aim = "both"
+    aim: Aim | None = None
     home: float | None = Field(default=None, ge=0, lt=1)
     home_rate: float = Field(default=0.3, gt=0, le=10)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)

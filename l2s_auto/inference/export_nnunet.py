@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tempfile
 import zipfile
 from pathlib import Path
 
 from l2s_auto.core.names import path_part
+from l2s_auto.inference.aim import EACH
 from l2s_auto.inference.load import load_model
 from l2s_auto.inference.nnunet import MODEL_FOLDER, NNUNET_MEMBER, write_nnunet
 from l2s_auto.inference.written import check_zip
@@ -17,6 +19,7 @@ from l2s_auto.io.places import replace_folder, require_outside_of_datasets, requ
 
 #: Bytes of the folder's name, at most: other files are named after it.
 LONGEST = 120
+LOGGER = logging.getLogger("l2s_auto")
 
 
 def export_to_nnunet(model_path: Path, target: Path, *, overwrite: bool = False) -> Path:
@@ -31,6 +34,9 @@ def export_to_nnunet(model_path: Path, target: Path, *, overwrite: bool = False)
     else:
         require_replaceable_folder(target, lambda name: bool(NNUNET_MEMBER.fullmatch(name)), overwrite=overwrite)
     model = load_model(model_path)
+    if model.setting.aim == EACH:
+        LOGGER.warning("Note: in nnU-Net a scan cannot choose its weights: the exported ones are those of --aim both.")
+        model = load_model(model_path, aim="both")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export_", dir=target.parent) as temporary:
         folder = write_nnunet(model, Path(temporary) / dataset_folder(model.plan.dataset) / MODEL_FOLDER)

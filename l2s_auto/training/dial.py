@@ -57,7 +57,7 @@ def choose_point(
     cases: Sequence[Held],
     folder: Path,
     *,
-    aim: Aim,
+    aim: Aim | None,
     progress: Callable[[int, int], None],
 ) -> dict:
     """Write ends.safetensors, dial.json and weights.safetensors into the fold's folder -> the weights that predict.
@@ -66,7 +66,7 @@ def choose_point(
     end: nothing is written, and its weights predict.
     """
     if not state.general:
-        if parts.team.leader and aim != "both":
+        if parts.team.leader and aim not in (None, "both"):
             LOGGER.warning(
                 "Warning: the training was too short for a home phase: the model has one end, and --aim %s changes "
                 "nothing.",
@@ -95,7 +95,7 @@ def measured(
     home: Params,
     cases: Sequence[Held],
     *,
-    aim: Aim,
+    aim: Aim | None,
     seconds: float,
     progress: Callable[[int, int], None],
 ) -> Dial:

@@ -8,7 +8,7 @@ from l2s_auto.core.composition import OF_TISSUES, RANDOM_CURVE, RECONTRASTED, Co
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan
 from l2s_auto.synthesis.deform import DeformationRanges
 from l2s_auto.synthesis.families import FROM_SCANS
-from l2s_auto.synthesis.families.random_curve import KNOTS, through_curve
+from l2s_auto.synthesis.families.random_curve import EDGE, FEWEST, MOST, through_curve
 from l2s_auto.synthesis.families.recontrasted import STRONGEST, class_means
 from l2s_auto.synthesis.generator import Generator, Ranges
 from l2s_auto.synthesis.intensity import rescale
@@ -145,28 +145,44 @@ def test_a_mirrored_scan_has_its_pairs_exchanged():
 # A real scan through a random curve
 
 
-def test_evenly_rising_knots_are_the_identity():
+def test_evenly_rising_values_are_the_identity():
     image = torch.rand(2, 3, 5, 6, 7, generator=random())
-    knots = torch.linspace(0, 1, KNOTS).expand(2, 3, KNOTS)
-    torch.testing.assert_close(through_curve(image, knots), image, atol=1e-6, rtol=0)
+    values = torch.linspace(0, 1, MOST).expand(2, 3, MOST)
+    torch.testing.assert_close(through_curve(image, values), image, atol=1e-6, rtol=0)
 
 
-def test_a_curve_is_piecewise_linear_through_its_knots_and_flat_beyond():
-    knots = torch.rand(2, 2, KNOTS, generator=random())
+@pytest.mark.parametrize("knots", range(FEWEST, MOST + 1))
+def test_a_curve_is_piecewise_linear_through_its_knots_and_flat_beyond(knots):
+    values = torch.rand(2, 2, MOST, generator=random())
     image = torch.linspace(-0.3, 1.3, 2001).expand(2, 2, -1)
-    found = through_curve(image, knots)
+    found = through_curve(image, values, knots=torch.full((2, 2, 1), knots))
     for b in range(2):
         for c in range(2):
-            expected = np.interp(image[b, c].numpy(), np.linspace(0, 1, KNOTS), knots[b, c].numpy())
+            expected = np.interp(image[b, c].numpy(), np.linspace(0, 1, knots), values[b, c, :knots].numpy())
             np.testing.assert_allclose(found[b, c].numpy(), expected, atol=1e-5)
 
 
-def test_curves_are_drawn_for_each_image_and_channel_and_are_not_monotone():
-    drawn = FROM_SCANS[RANDOM_CURVE].draw(200, known(channels=2), random())["knots"]
-    assert drawn.shape == (200, 2, KNOTS) and drawn.min() >= 0 and drawn.max() <= 1
-    assert len(drawn.view(-1, KNOTS).unique(dim=0)) == 400
-    rising = (drawn.diff(dim=2) > 0).all(2) | (drawn.diff(dim=2) < 0).all(2)
-    assert rising.float().mean() < 0.05 and drawn.mean().item() == pytest.approx(0.5, abs=0.03)
+def test_where_air_stays_dark_a_curve_rises_from_zero_to_its_first_value():
+    values, edge = torch.rand(1, 3, MOST, generator=random()), torch.tensor([0.1, 0.03, 0.0]).view(1, 3, 1)
+    image = torch.linspace(-0.3, 1.3, 2001).expand(1, 3, -1)
+    found = through_curve(image, values, edge=edge)
+    for c in range(3):
+        start = float(edge[0, c, 0])
+        places, of = np.linspace(start, 1, MOST), values[0, c].numpy()
+        if start:
+            places, of = np.append(0, places), np.append(0, of)
+        np.testing.assert_allclose(found[0, c].numpy(), np.interp(image[0, c].numpy(), places, of), atol=1e-5)
+
+
+def test_curves_are_drawn_for_each_image_and_channel_with_two_to_six_knots_half_of_them_with_dark_air():
+    drawn = FROM_SCANS[RANDOM_CURVE].draw(500, known(channels=2), random())
+    values, knots, edge = drawn["values"], drawn["knots"], drawn["edge"]
+    assert values.shape == (500, 2, MOST) and values.min() >= 0 and values.max() <= 1
+    assert len(values.view(-1, MOST).unique(dim=0)) == 1000 and values.mean().item() == pytest.approx(0.5, abs=0.03)
+    for number in range(FEWEST, MOST + 1):
+        assert (knots == number).float().mean().item() == pytest.approx(0.2, abs=0.04)
+    assert (edge > 0).float().mean().item() == pytest.approx(0.5, abs=0.06)
+    assert EDGE[0] <= edge[edge > 0].min() and edge.max() <= EDGE[1]
 
 
 # A real scan whose classes have new means
