@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation.appearance import APPEARANCES, STRUCTURAL
 from l2s_auto.evaluation.metrics import summarise
 from l2s_auto.io.json_files import write_json
 from l2s_auto.training.build import Parts
-from l2s_auto.training.validate import evenly, network_with, segment_and_compare
+from l2s_auto.training.validate import Choose, evenly, segment_and_compare
 
 #: Held-out scans of a fold that are looked at, at most: each is segmented once for each appearance.
 LOOKED_AT = 8
 
 
 def validate_appearances(
-    parts: Parts, phi: Params, cases: Sequence[Case], folder: Path, *, progress: Callable[[int, int], None]
+    parts: Parts, choose: Choose, cases: Sequence[Case], folder: Path, *, progress: Callable[[int, int], None]
 ) -> None:
     """Write validation/appearances.json below the fold's folder: {"dice": {appearance: mean}, "structural":
     {change: mean}, "cases": [names]}; the second are changes that are no function of intensity alone.
@@ -26,11 +25,10 @@ def validate_appearances(
     The processes of a team share the scans; the leader writes. Nothing is written where there are none.
     """
     seen = evenly([case for case in cases if case.images and case.label is not None], LOOKED_AT)
-    network = network_with(parts, phi)
     mine, results = parts.team.some_of(seen), []
     for number, case in enumerate(mine):
         for appearance in (*APPEARANCES, *STRUCTURAL):
-            scores, _, _ = segment_and_compare(parts, network, case, appearance=appearance)
+            scores, _, _ = segment_and_compare(parts, choose, case, appearance=appearance)
             results.append((appearance, {"case": case.id, "labels": scores}))
         progress(number + 1, len(mine))
     results = parts.team.gather(results)

@@ -29,6 +29,7 @@ from l2s_auto.preprocessing.repair import repaired
 from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.training.build import Parts
+from l2s_auto.training.choosing import Chosen
 from l2s_auto.training.validate import evenly, network_with, shown
 
 #: Fraction of the training's time that the choice may take.
@@ -59,8 +60,8 @@ def choose_point(
     *,
     aim: Aim | None,
     progress: Callable[[int, int], None],
-) -> dict:
-    """Write ends.safetensors, dial.json and weights.safetensors into the fold's folder -> the weights that predict.
+) -> Chosen:
+    """Write ends.safetensors, dial.json and weights.safetensors into the fold's folder -> what predicts.
 
     The processes of a team share the cases; the main one writes. A training without general weights of its own has one
     end: nothing is written, and its weights predict.
@@ -72,7 +73,7 @@ def choose_point(
                 "nothing.",
                 aim,
             )
-        return dict(state.phi)
+        return Chosen(dict(state.phi))
     general, home = state.general["phi"], state.phi
     dial = measured(parts, general, home, cases, aim=aim, seconds=MOST_TIME * state.seconds, progress=progress)
     phi = between(general, home, dial.a)
@@ -86,7 +87,9 @@ def choose_point(
         save_weights(ends, folder / ENDS)
         save_weights({**rest, **phi}, folder / "weights.safetensors")
         write_json(folder / DIAL, dial)
-    return phi
+    if dial.aim == "each" and dial.threshold is not None:
+        return Chosen(phi, general, dial.threshold)
+    return Chosen(phi)
 
 
 def measured(

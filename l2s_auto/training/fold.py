@@ -22,6 +22,7 @@ from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.training.appearances import validate_appearances
 from l2s_auto.training.build import Parts, build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
+from l2s_auto.training.choosing import Chooser
 from l2s_auto.training.dial import Held, choose_point
 from l2s_auto.training.home import Phases, back_to_general, phases_of
 from l2s_auto.training.loop import Limits, train
@@ -162,11 +163,12 @@ def validate(
 
     known = {case.id: case for case in stored}
     held = [Held(case, known[case.id]) for case in cases if case.images and case.label is not None]
-    phi = choose_point(parts, state, held, folder, aim=parts.recipe.aim, progress=bar("Choosing the weights"))
+    chosen = choose_point(parts, state, held, folder, aim=parts.recipe.aim, progress=bar("Choosing the weights"))
+    choose = Chooser(parts, chosen)
     validate_fold(
-        parts, phi, cases, folder, fingerprint=prepared.fingerprint, progress=bar("Validating"), stored=stored
+        parts, choose, cases, folder, fingerprint=prepared.fingerprint, progress=bar("Validating"), stored=stored
     )
     if leader:
         tell_fold(name, folder, cascade=prepared.run.path.name == LOW_RESOLUTION)
     if appearances:
-        validate_appearances(parts, phi, cases, folder, progress=bar("Changing appearances"))
+        validate_appearances(parts, choose, cases, folder, progress=bar("Changing appearances"))

@@ -51,6 +51,8 @@ LOOKED_AT = 12
 #: Voxels of the synthetic images that are drawn for a look, at most: drawing takes longer than a look should.
 VOXELS_DRAWN = 40_000_000
 
+#: (C, *S) image, how windows are run -> the network that segments it.
+Choose = Callable[[torch.Tensor, Windowing], Network]
 #: Value of a label -> the Dice that the network expects of it, and the one that it reaches.
 Expected = dict[int, tuple[float | None, float | None]]
 #: Value of a label -> by how much its Dice rises where its largest piece alone is kept.
@@ -118,7 +120,7 @@ def evenly(cases: Sequence[Any], count: int) -> list[Any]:
 
 def validate_fold(
     parts: Parts,
-    phi: Params,
+    choose: Choose,
     cases: Sequence[Case],
     folder: Path,
     *,
@@ -137,14 +139,13 @@ def validate_fold(
     seen: list[tuple[Expected, Alone]] = []
     notes: list[str] = []
     mine = parts.team.some_of(cases)
-    network = network_with(parts, phi)
     known = {case.id: case for case in stored}
     for number, case in enumerate(mine):
         found = None
         if case.images and case.label is not None:
-            found = segment_and_compare(parts, network, case)
+            found = segment_and_compare(parts, choose, case)
         elif case.label is not None and case.id in known:
-            found = segment_imagined(parts, network, case, known[case.id])
+            found = segment_imagined(parts, choose, case, known[case.id])
         if found is not None and case.label is not None:
             results.append({"case": case.id, TOLERANCE: tolerance_of(case.label), "labels": found[0]})
             seen.append(found[1:])
@@ -177,7 +178,7 @@ def validate_fold(
 
 
 def segment_and_compare(
-    parts: Parts, network: Network, case: Case, *, appearance: str = AS_THEY_ARE
+    parts: Parts, choose: Choose, case: Case, *, appearance: str = AS_THEY_ARE
 ) -> tuple[dict, Expected, Alone]:
     """Metrics of one case in some appearance, on the grid of its label map; of each label the Dice that is expected
     and reached, and by how much it rises where its largest piece alone is kept.
@@ -187,10 +188,10 @@ def segment_and_compare(
     reference, _ = read_label_map(case.label)
     volume = replace(volume, data=changed(volume.data, appearance, spacing=volume.spacing, labels=reference))
     prepared = prepare(volume, parts.plan)
-    return compare(parts, network, prepared.image, prepared.geometry, reference, spacing=volume.spacing)
+    return compare(parts, choose, prepared.image, prepared.geometry, reference, spacing=volume.spacing)
 
 
-def segment_imagined(parts: Parts, network: Network, case: Case, stored: StoredCase) -> tuple[dict, Expected, Alone]:
+def segment_imagined(parts: Parts, choose: Choose, case: Case, stored: StoredCase) -> tuple[dict, Expected, Alone]:
     """The same of a label map without an image: means over synthetic images of it.
 
     What is gained where small pieces are left out is not taken from them: that changes segmentations of real scans,
@@ -200,7 +201,7 @@ def segment_imagined(parts: Parts, network: Network, case: Case, stored: StoredC
     reference, affine = read_label_map(case.label)
     x, y, z = (float(edge) for edge in np.linalg.norm(affine[:3, :3], axis=0))
     found = [
-        compare(parts, network, drawn.image, stored.geometry, reference, spacing=(x, y, z))
+        compare(parts, choose, drawn.image, stored.geometry, reference, spacing=(x, y, z))
         for drawn in imagined(parts, [stored])
     ]
     scores = {
@@ -221,7 +222,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def compare(
     parts: Parts,
-    network: Network,
+    choose: Choose,
     image: np.ndarray,
     geometry: Geometry,
     reference: np.ndarray,
@@ -235,7 +236,7 @@ def compare(
     plan = parts.plan
     seen, windowing = shown(parts, image)
     axis = slab_axis(seen.shape[1:], plan.patch)
-    slabs = sliding_window_slabs([network], seen, windowing, axis=axis)
+    slabs = sliding_window_slabs([choose(seen, windowing)], seen, windowing, axis=axis)
     tally = Scores(len(plan.labels))
     prediction = restore_slabs(tally.noting(slabs), geometry, plan, axis=axis)
     names = {label.value: label.name for label in plan.labels}

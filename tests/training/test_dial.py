@@ -105,7 +105,7 @@ def test_voxels_with_the_ignore_label_count_for_nothing(made, held):
 def test_what_is_written_is_what_predicts(made, held, tmp_path, aim, expected):
     """The home end of these is bad at home too, so that the general one is taken."""
     state = made[1]
-    phi = choose(made, held, tmp_path, aim=aim)
+    phi = choose(made, held, tmp_path, aim=aim).phi
     dial = read_model(tmp_path / DIAL, Dial)
     assert dial.aim == aim and dial.a == dial.chosen[aim] and expected in (None, dial.a)
     assert dial.cases == 4 and [point.a for point in dial.points] == list(POINTS)
@@ -119,7 +119,7 @@ def test_what_is_written_is_what_predicts(made, held, tmp_path, aim, expected):
 
 @pytest.mark.parametrize(("aim", "expected"), [("home", 1.0), ("both", 0.5), ("anywhere", 0.0), ("each", 0.5)])
 def test_without_validation_cases_nothing_is_measured_and_a_sentence_says_so(made, tmp_path, aim, expected):
-    phi = choose(made, [], tmp_path, aim=aim)
+    phi = choose(made, [], tmp_path, aim=aim).phi
     dial = read_model(tmp_path / DIAL, Dial)
     assert dial.a == expected and not dial.points and not dial.reached
     assert f"since no case with a scan was held out: a = {expected:g} is assumed." in dial.note
@@ -131,7 +131,7 @@ def test_without_validation_cases_nothing_is_measured_and_a_sentence_says_so(mad
 
 def test_a_training_with_one_end_has_no_dial(made, held, tmp_path):
     parts, state = made
-    phi = choose((parts, replace(state, general={})), held, tmp_path / "fold")
+    phi = choose((parts, replace(state, general={})), held, tmp_path / "fold").phi
     assert torch.equal(phi["means"], state.phi["means"]) and not (tmp_path / "fold").exists()
 
 
