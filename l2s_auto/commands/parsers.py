@@ -73,7 +73,7 @@ def plan_and_train() -> Parser:
     looks.add_argument("--contrasts", choices=("usual", "random"), default="usual", help=contrasts)
     families = (
         "fractions of the families of training images, which sum to 1, e.g. real-like=0.6,random-curve=0.4; families: "
-        f"{', '.join(FAMILIES)} (default: the method's; of learn2synth by the number of labels)"
+        f"{', '.join(FAMILIES)} (default: the method's)"
     )
     looks.add_argument("--families", type=values.families, metavar="F", help=families)
     add("--augmenter", default="parametric", metavar="NAME", help=f"{augmenters} (default: %(default)s)")

@@ -20,19 +20,8 @@ FAMILIES = (*RENDERED, *FROM_SCANS)
 #: Of images with random contrasts: those whose tissues differ whatever their labels, and those whose labels do.
 OF_TISSUES = 0.75
 ROUNDING = 1e-6
-#: Of a training that learns theta, by the number of labels; a scan is never learned from as it is. In single
-#: trainings random contrasts helped on sequences unlike the training's in heads with ten labels, and cost at home and
-#: abroad in hippocampi with two (docs/experiments.md).
-FEW_LABELS = {REAL_LIKE: 0.6, RANDOM_CURVE: 0.4}
-MANY_LABELS = {
-    REAL_LIKE: 0.3,
-    RANDOM_CURVE: 0.3,
-    REVERSED: 0.1,
-    UNIFORM_TISSUES: 0.225,
-    UNIFORM_LABELS: 0.075,
-}
-#: Labels, without the background, from which on there are many.
-MANY = 5
+#: Of a training that learns theta: a scan is never learned from as it is. What others give: docs/experiments.md.
+LEARNED = {REAL_LIKE: 0.5, RANDOM_CURVE: 0.4, REVERSED: 0.1}
 
 
 @dataclass(frozen=True)
@@ -101,11 +90,6 @@ class Composition:
             {name: kept.get(name, 0.0) + lost * part for name, part in uniform().items()}
             | {name: value for name, value in kept.items() if name not in uniform()}
         )
-
-
-def learned_families(labels: int) -> Mapping[str, float]:
-    """Fractions for a training that learns theta, of so many labels besides the background."""
-    return MANY_LABELS if labels >= MANY else FEW_LABELS
 
 
 def in_words(fractions: Mapping[str, float]) -> str:

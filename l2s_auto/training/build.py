@@ -11,7 +11,7 @@ import torch
 
 from l2s_auto.augmenters import AugmenterModule, Randomised, build_augmenter, learns_share
 from l2s_auto.core.component import build
-from l2s_auto.core.composition import REAL_LIKE, Composition, learned_families
+from l2s_auto.core.composition import LEARNED, REAL_LIKE, Composition
 from l2s_auto.core.digits import relative
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
@@ -71,7 +71,7 @@ class Parts:
 class ImageSource(Protocol):
     """What a method says of the images that the network learns from.
 
-    families  fractions of the families of images, where a recipe has none; None: by the number of labels
+    families  fractions of the families of images, where a recipe has none; None: `LEARNED`
     """
 
     families: Mapping[str, float] | None
@@ -114,12 +114,12 @@ def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
 
 
 def composition_for(plan: Plan, recipe: Recipe, families: Mapping[str, float] | None) -> Composition:
-    """Fractions of the families of images: the recipe's, or else the method's, or else those of so many labels.
+    """Fractions of the families of images: the recipe's, or else the method's, or else `LEARNED`.
 
     families  the method's
     """
     known = recipe.families if recipe.families is not None else families
-    chosen = Composition(learned_families(len(plan.labels) - 1) if known is None else known)
+    chosen = Composition(LEARNED if known is None else known)
     return chosen if plan.generation.priors else chosen.without_scans_statistics()
 
 

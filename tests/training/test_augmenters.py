@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from l2s_auto.core.component import Component
-from l2s_auto.core.composition import FEW_LABELS, Composition, of_shares, uniform
+from l2s_auto.core.composition import LEARNED, Composition, of_shares, uniform
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients import HYPERGRADIENTS
@@ -128,7 +128,7 @@ def test_where_all_rendered_images_are_of_one_kind_theta_changes_all(plan, cases
 
 
 def test_fractions_are_the_recipes_or_else_the_methods(plan):
-    assert composition_for(plan, Recipe(), None) == Composition(FEW_LABELS)
+    assert composition_for(plan, Recipe(), None) == Composition(LEARNED)
     assert composition_for(plan, Recipe(families={"reversed": 1.0}), None) == Composition({"reversed": 1.0})
     old = Recipe.model_validate({"prior_share": 0.4, "reversed_share": 0.2})
     assert composition_for(plan, old, None) == of_shares(0.4, 0.2)
