@@ -103,7 +103,6 @@ def run_one(name: str, seed: int, given) -> dict:
         "iterations": line["iteration"],
         "seconds": line["seconds"],
         "theta": line["theta"],
-        "val_dice_by_theta": line.get("val_dice_by_theta"),
     }
     write_json(folder / "row.json", row)
     return row

@@ -67,7 +67,7 @@ def run_one(problem: Problem, start: tuple[Point, str]) -> dict:
     if place.exists():
         return read_json(place)
     parts, method = parts_from(problem, corner, VARIANTS[variant]), METHODS["learn2synth"]()
-    state = replace_state(initial_state(parts), start={})  # without a rival: what learning does by itself
+    state = initial_state(parts)
     for step in range(given.iterations):
         state = method.step(parts, replace_state(state, step=step), progress=step / given.iterations).state
     row = {

@@ -104,8 +104,6 @@ class TrainState:
     outer_state  state of theta's update rule
     signal       how theta's gradients of different batches agreed
     moments      mean gradients of real and of synthetic images, where theta is found by matching them
-    start        theta as it was at the start
-    rival        phi and inner_state of a training with theta as at the start, near the end; empty: there is none
     general      phi and inner_state before the home phase; empty: it has not started, or there is none
     rng          state of the random generators
     """
@@ -118,7 +116,5 @@ class TrainState:
     outer_state: dict[str, Any]
     signal: dict[str, Any] = field(default_factory=dict)
     moments: dict[str, Any] = field(default_factory=dict)
-    start: dict[str, torch.Tensor] = field(default_factory=dict)
-    rival: dict[str, Any] = field(default_factory=dict)
     general: dict[str, Any] = field(default_factory=dict)
     rng: dict[str, Any] = field(default_factory=dict)

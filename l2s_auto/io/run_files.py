@@ -37,11 +37,11 @@ def parse_line(text: str) -> dict[str, Any] | None:
         return None
     if not isinstance(line, dict) or not _is_count(line.get("iteration")):
         return None
-    seconds, theta, dice = line.get("seconds", 0), line.get("theta"), line.get("val_dice_by_theta")
+    seconds, theta = line.get("seconds", 0), line.get("theta")
     if not _is_number(seconds) or not 0 <= seconds <= MAX_SECONDS:
         return None
     numbers = [line.get(name) for name in ("loss_synth", "loss_real", "val_dice")]
-    if not all(map(_is_figure, numbers)) or not all(value is None or _is_row(value) for value in (theta, dice)):
+    if not all(map(_is_figure, numbers)) or not (theta is None or _is_row(theta)):
         return None
     return line
 

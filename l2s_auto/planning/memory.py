@@ -10,8 +10,8 @@ from l2s_auto.core.plan import Plan, Topology, Voxels
 _PLAIN = 1.2  # peak of a plain step by what it keeps: gradients on their way, work space
 _IMAGE = 450  # bytes a voxel of the batch: images, targets, and what generates them
 _FIXED = 35e6  # bytes: work space of the libraries
-#: Of the weights: their moments, gradients, successors; with v and u in a hyper-step, and the rival's and its moments.
-_COPIES, _COPIES_HYPER = 6, 12
+#: Of the weights: their moments, gradients, successors; with v and u in a hyper-step.
+_COPIES, _COPIES_HYPER = 6, 9
 _KEPT = 3  # tensors kept a convolution: its input, the normalisation's input, the activation's input
 _BYTES = 4  # float32
 

@@ -161,20 +161,7 @@ def training_section(fold: FoldData) -> str:
     ]
     ended = table(["Augmentation (theta)", "At the start", "At the end"], rows) if rows else ""
     curves = picture(png_bytes(theta_and_dice(fold.history)), f"Learning curves of {fold.name}")
-    return section(f"Training, {fold.name}", paragraph(text), curves, ended, _whether_theta_pays(last))
-
-
-def _whether_theta_pays(last: Mapping[str, Any]) -> str:
-    """Which of the training and its rival without learned theta was kept, of the history's last line."""
-    compared = _mapping(last.get("val_dice_by_theta"))
-    learned, start = compared.get("learned"), compared.get("start")
-    if not isinstance(learned, (int, float)) or not isinstance(start, (int, float)):
-        return ""
-    kept = "The model with theta as at the start is kept." if start > learned else "The model that learned it is kept."
-    return paragraph(
-        f"The end of the training was run twice: mean Dice on held-out cases is {number(learned)} with theta as "
-        f"learned and {number(start)} with theta as at the start. {kept}"
-    )
+    return section(f"Training, {fold.name}", paragraph(text), curves, ended)
 
 
 def validation_section(fold: FoldData) -> str:

@@ -216,5 +216,4 @@ def initial_state(parts: Parts) -> TrainState:
         inner_state=parts.rule.init(phi),
         theta=theta,
         outer_state=parts.outer_rule.init(theta),
-        start={name: p.clone() for name, p in theta.items()},
     )

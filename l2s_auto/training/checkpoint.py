@@ -19,7 +19,9 @@ FILE = "state.safetensors"
 #: Separates the keys of nested dicts; names of weights hold dots.
 SEPARATOR = "/"
 #: Parts of the state that may be empty, which checkpoints of earlier versions do not say.
-EMPTY = ("rng", "signal", "moments", "start", "rival", "general", "theta", "inner_state", "outer_state")
+EMPTY = ("rng", "signal", "moments", "general", "theta", "inner_state", "outer_state")
+#: Parts of the state in checkpoints of earlier versions, which are not needed any more.
+DROPPED = ("start", "rival")
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> None:
@@ -55,7 +57,8 @@ def load_checkpoint(folder: Path, device: torch.device) -> TrainState:
                 flat[key] = tensor if key.startswith("rng" + SEPARATOR) else tensor.to(device)
             # Checkpoints of earlier versions do not tell their order.
             flat = {key: flat[key] for key in json.loads(file.metadata().get("order", json.dumps(list(flat))))}
-        return TrainState(**{**{name: {} for name in EMPTY}, **_nest(flat)})
+        state = {name: value for name, value in _nest(flat).items() if name not in DROPPED}
+        return TrainState(**{**{name: {} for name in EMPTY}, **state})
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError.single(
             "The checkpoint cannot be read.",

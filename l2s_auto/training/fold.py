@@ -23,7 +23,7 @@ from l2s_auto.training.appearances import validate_appearances
 from l2s_auto.training.build import Parts, build_parts, initial_state
 from l2s_auto.training.checkpoint import load_checkpoint
 from l2s_auto.training.choosing import Chooser
-from l2s_auto.training.dial import Held, choose_point
+from l2s_auto.training.dial import MOST_TIME, Held, choose_point
 from l2s_auto.training.home import Phases, back_to_general, phases_of
 from l2s_auto.training.loop import Limits, train
 from l2s_auto.training.methods import Method
@@ -32,7 +32,6 @@ from l2s_auto.training.outcome import tell_fold
 from l2s_auto.training.prepare import Prepared
 from l2s_auto.training.run_folder import RunFolder
 from l2s_auto.training.show import progress_to
-from l2s_auto.training.step import replace_state
 from l2s_auto.training.threads import report_threads
 from l2s_auto.training.transfer import restore_frozen, transfer_weights
 from l2s_auto.training.validate import mean_dice, to_check, validate_fold
@@ -70,11 +69,8 @@ def train_fold(
     )
     check = to_check(parts, left_out)
     phases = phases_of(method, recipe, has_images=all(case.image is not None for case in learn))
-    limits = Limits(
-        iterations=recipe.iterations or (None if recipe.time_budget else plan.iterations),
-        time_budget=recipe.time_budget,
-    )
-    state = first_state(name, parts, phases, limits, run, options, control=bool(check))
+    limits = limits_of(parts, phases, checked=bool(check))
+    state = first_state(name, parts, phases, limits, run, options)
     report_threads(state, team, seed=recipe.seed)
     LOGGER.info("Fold %s: %d cases to learn from, %d held out", name, len(learn), len(held_out))
     LOGGER.info("Training images: %s", told_images(parts, phases))
@@ -97,6 +93,16 @@ def train_fold(
     validate(name, prepared, parts, state, cases, left_out, appearances=options.appearances)
 
 
+def limits_of(parts: Parts, phases: Phases, *, checked: bool) -> Limits:
+    """When the training ends; with two ends and cases to check them on, a point is chosen after it."""
+    recipe = parts.recipe
+    return Limits(
+        iterations=recipe.iterations or (None if recipe.time_budget else parts.plan.iterations),
+        time_budget=recipe.time_budget,
+        after=MOST_TIME if phases.home and checked else 0.0,
+    )
+
+
 def told_images(parts: Parts, phases: Phases) -> str:
     """What the network learns from, and for how long."""
     families = in_words(parts.generator.composition.fractions)
@@ -117,20 +123,15 @@ def divide(name: str, prepared: Prepared) -> tuple[set[str], set[str]]:
 
 
 def first_state(
-    name: str, parts: Parts, phases: Phases, limits: Limits, run: RunFolder, options: Options, *, control: bool
+    name: str, parts: Parts, phases: Phases, limits: Limits, run: RunFolder, options: Options
 ) -> TrainState:
-    """What the training starts from: fresh weights, those of another model, or its checkpoint.
-
-    control  whether it can be measured if theta is of use
-    """
+    """What the training starts from: fresh weights, those of another model, or its checkpoint."""
     state = initial_state(parts)
     if options.init is not None:
         taken, left = transfer_weights(state, parts.network, options.init, device=str(options.device))
         LOGGER.info(
             "From %s: %d tensors taken; %d left: %s", options.init, len(taken), len(left), ", ".join(left) or "none"
         )
-    if not control:
-        state = replace_state(state, start={})
     if options.resume and run.resumable(name):
         state = load_checkpoint(run.fold(name) / "checkpoint", options.device)
         if not phases.is_home(limits.progress(state)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,12 +49,8 @@ class History:
         theta: dict[str, float],
         signal: Reading | None,
         val_dice: float | None,
-        compared: Mapping[str, float] | None = None,
     ) -> None:
-        """One line: mean losses since the last line, theta and how its gradients agree; null where there is none.
-
-        compared  at the end, Dice with theta as "learned" and as at the "start"; the better one is val_dice
-        """
+        """One line: mean losses since the last line, theta and how its gradients agree; null where there is none."""
         line = {
             "iteration": iteration,
             "seconds": round(seconds, 3),
@@ -65,8 +60,6 @@ class History:
             "theta_gradient": asdict(signal) if signal else None,
             "val_dice": val_dice,
         }
-        if compared:
-            line["val_dice_by_theta"] = dict(compared)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._synth, self._real = [], []

@@ -15,13 +15,11 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.protocols import Params
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
-from l2s_auto.training.dial import MOST_TIME
 from l2s_auto.training.early import Stages
 from l2s_auto.training.home import Phases, begin_home
 from l2s_auto.training.interrupts import deferred_interrupts
 from l2s_auto.training.progress import Progress
 from l2s_auto.training.remaining_time import Course
-from l2s_auto.training.safeguard import LAST, settled
 from l2s_auto.training.shrink import free, out_of_memory, smaller
 from l2s_auto.training.step import StepResult
 from l2s_auto.training.writer import Writer
@@ -34,13 +32,14 @@ LOGGER = logging.getLogger("l2s_auto")
 
 @dataclass(frozen=True)
 class Limits:
-    """When a training ends, and how often it writes.
+    """When a training ends, how often it writes, and how long what follows takes.
 
     iterations        updates of phi; None = as many as fit the time
     time_budget       seconds; None = no limit
     log_every         iterations a line of the history
     checkpoint_every  seconds
     validations       number of validations over the training, evenly spaced in progress
+    after             fraction of the training's time that the choice of a point takes at most after it
     """
 
     iterations: int | None
@@ -48,6 +47,7 @@ class Limits:
     log_every: int = 10
     checkpoint_every: float = 30.0
     validations: int = 10
+    after: float = 0.0
 
     def __post_init__(self) -> None:
         assert self.iterations or self.time_budget, "a training needs an end"
@@ -72,7 +72,7 @@ def train(
     """
     restore_random(parts, state)
     writer = Writer(parts, folder, first_step=state.step)
-    course = course_of(parts, phases, state, limits)
+    course = course_of(parts, phases, limits)
     seen = Progress(title, course, progress=limits.progress(state), shown=parts.team.leader)
     started = time.monotonic() - state.seconds
     val_dice: float | None = None
@@ -82,9 +82,8 @@ def train(
         state.seconds, stop = parts.team.agree(state.seconds, interrupts.arrived)
         while not stop and (progress := limits.progress(state)) < 1:
             if phases.is_home(progress) and not state.general:
-                before = settled(state, validate)
-                writer.line(before.state, before.dice, before.compared)
-                state = begin_home(parts, before.state)
+                writer.line(state, validate(state.phi))
+                state = begin_home(parts, state)
             of_stage = stages.at(phases.of_method(progress))
             result = step_or_none(of_stage, phases, state, progress)
             if result is None:
@@ -119,15 +118,14 @@ def train(
         writer.line(state, None)
         writer.save(state)
         raise KeyboardInterrupt
-    last = settled(state, validate)
-    writer.line(last.state, last.dice, last.compared)
-    writer.save(last.state)
+    writer.line(state, validate(state.phi))
+    writer.save(state)
     if interrupts.arrived and parts.team.size == 1:  # since the last iteration looked
         raise KeyboardInterrupt
-    return last.state
+    return state
 
 
-def course_of(parts: Parts, phases: Phases, state: TrainState, limits: Limits) -> Course:
+def course_of(parts: Parts, phases: Phases, limits: Limits) -> Course:
     """What is known before a training begins of how long its iterations will take."""
     plan, recipe = parts.plan, parts.recipe
     hyper, method_part = phases.method.hyper_steps, phases.home_from
@@ -137,9 +135,8 @@ def course_of(parts: Parts, phases: Phases, state: TrainState, limits: Limits) -
         early=0.0 if plan.early is None else plan.early.share * method_part,
         hyper_from=recipe.warm_up * method_part if hyper else None,
         hyper_every=recipe.hyper_every,
-        control_from=(1 - LAST) * method_part if hyper and state.start else None,
         home_from=phases.home_from,
-        after=MOST_TIME if phases.home and state.start else 0.0,
+        after=limits.after,
         validations=limits.validations,
     )
 

@@ -1,8 +1,8 @@
 """How long a training still takes, as a range: from what its iterations take once it has warmed up.
 
 Iterations do not all cost the same. A training begins with smaller patches where the plan asks for it, moves theta on
-some iterations later on, and trains a control beside itself at its end. Of what has begun the cost is measured; of what
-is to come it is that of now times a factor that is known within bounds.
+some iterations later on. Of what has begun the cost is measured; of what is to come it is that of now times a factor
+that is known within bounds.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ FEWEST, MOST = 5, 200
 LATER = (0.7, 1.5)
 #: Cost of an iteration that moves theta, by one that does not.
 HYPER_STEP = (3.0, 8.0)
-#: Cost of an iteration with a control beside it, by one without.
-CONTROL = (1.6, 2.2)
 #: Cost of a validation in iterations, before one was measured.
 VALIDATION = (0.0, 20.0)
 #: By how much an estimate is off at least.
 UNSURE = 0.05
 
-#: Whether patches are the smaller ones, whether theta moves, whether a control is trained too.
-Kind = tuple[bool, bool, bool]
+#: Whether patches are the smaller ones, whether theta moves.
+Kind = tuple[bool, bool]
 Range = tuple[float, float]
 
 
@@ -41,8 +39,7 @@ class Course:
     time_budget  seconds in all; None: no limit
     early        until where patches are the smaller ones
     hyper_from   from where theta moves, on every `hyper_every`-th iteration; None: never
-    control_from  from where a control is trained too; None: never
-    home_from    from where neither is done any more
+    home_from    from where neither is done any more, after one more validation; 1: there is no home phase
     after        fraction of the training's time that the choice of a point takes at most after it
     validations  evenly spaced, the last one at the end
     final        cost of the validation after the training, in those during the training
@@ -53,7 +50,6 @@ class Course:
     early: float = 0.0
     hyper_from: float | None = None
     hyper_every: int = 1
-    control_from: float | None = None
     home_from: float = 1.0
     after: float = 0.0
     validations: int = 0
@@ -62,16 +58,11 @@ class Course:
     def kind(self, progress: float) -> Kind:
         home = progress >= self.home_from
         hyper = self.hyper_from is not None and progress >= self.hyper_from and not home
-        control = self.control_from is not None and progress >= self.control_from and not home
-        return progress < self.early, hyper, control
+        return progress < self.early, hyper
 
     def stretches(self, progress: float) -> list[tuple[Kind, float]]:
         """What is left, as stretches of one kind each, and how long they are."""
-        inner = [
-            p
-            for p in (self.early, self.hyper_from, self.control_from, self.home_from)
-            if p is not None and progress < p < 1
-        ]
+        inner = [p for p in (self.early, self.hyper_from, self.home_from) if p is not None and progress < p < 1]
         ends = sorted({progress, *inner, 1.0})
         return [(self.kind(a), b - a) for a, b in itertools.pairwise(ends)]
 
@@ -127,8 +118,9 @@ class RemainingTime:
             least, most = self._cost(kind, known)
             low, high = low + least * share * iterations, high + most * share * iterations
         count = self.course.validations - math.floor(progress * self.course.validations)
+        count += progress < self.course.home_from < 1  # of the general weights
         first, last = self._a_validation(known)
-        return low + count * first, high + (count + (self.course.control_from is not None)) * last
+        return low + count * first, high + count * last
 
     def _cost(self, kind: Kind, known: dict[Kind, Range]) -> Range:
         """Seconds of an iteration of a kind: measured, or from the kind that is most like it."""
@@ -143,11 +135,11 @@ class RemainingTime:
                 low, high = low / most, high / least
         return low, high
 
-    def _factors(self) -> tuple[Range, Range, Range]:
-        """Cost of smaller patches, of moving theta now and then, and of a control, by that without."""
+    def _factors(self) -> tuple[Range, Range]:
+        """Cost of smaller patches, and of moving theta now and then, by that without."""
         every = self.course.hyper_every
         hyper = (1 + (HYPER_STEP[0] - 1) / every, 1 + (HYPER_STEP[1] - 1) / every)
-        return (1 / LATER[1], 1 / LATER[0]), hyper, CONTROL
+        return (1 / LATER[1], 1 / LATER[0]), hyper
 
     def _a_validation(self, known: dict[Kind, Range]) -> Range:
         if self._validations:

@@ -25,7 +25,6 @@ from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import enriched_type
 from l2s_auto.training.build import build_parts, initial_state
 from l2s_auto.training.methods import Method
-from l2s_auto.training.safeguard import LAST, with_rival
 from l2s_auto.training.shrink import out_of_memory
 
 #: Seconds that a process for the trial may take, before it counts as not to be had.
@@ -59,10 +58,9 @@ class Measured:
     hyper: float
 
     def seconds(self, recipe: Recipe, iterations: int) -> float:
-        """Of a whole training, validation apart; one that learns theta has a rival at its end."""
+        """Of a whole training, validation apart."""
         dear = (1 - recipe.warm_up) / recipe.hyper_every
-        plain = self.plain * (1 + LAST if self.hyper > self.plain else 1)
-        return iterations * (plain + max(0.0, self.hyper - self.plain) * dear)
+        return iterations * (self.plain + max(0.0, self.hyper - self.plain) * dear)
 
 
 Outcome = Measured | Exception | None
@@ -161,14 +159,9 @@ def _on_cuda(plan: Plan, recipe: Recipe, method: Method, device: torch.device) -
 def _steps(
     plan: Plan, recipe: Recipe, method: Method, device: torch.device, cases: list[StoredCase]
 ) -> tuple[float, float]:
-    """Seconds of a plain step and of one that looks at theta: the quickest of their kind.
-
-    Where theta is learned, the latter is one of the end, with a rival, which takes memory; its time is taken off.
-    """
+    """Seconds of a plain step and of one that looks at theta: the quickest of their kind."""
     parts = build_parts(plan, recipe, cases, method=method, device=device, autocast=fast_dtype(device))
     state = initial_state(parts)
-    if method.hyper_steps and state.theta:
-        state = with_rival(state)
     taken = {True: math.inf, False: math.inf}
     begun = time.monotonic()
     # Where kernels are loaded, or compiled, as they are first used, the first steps tell nothing of the others.
@@ -180,13 +173,11 @@ def _steps(
             # Iteration 0 and its multiples look at theta, once the warm-up is over.
             before = replace(state, step=recipe.hyper_every if looks else 1)
             started = time.monotonic()
-            progress = max(1 - LAST, 0.5 + recipe.warm_up / 2) if looks else 0.0
-            state = method.step(parts, before, progress=progress).state
+            state = method.step(parts, before, progress=0.5 + recipe.warm_up / 2 if looks else 0.0).state
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             taken[looks] = min(taken[looks], time.monotonic() - started)
-    beside = taken[False] if state.rival else 0.0
-    return taken[False], max(taken[False], taken[True] - beside)
+    return taken[False], taken[True]
 
 
 def made_up_cases(plan: Plan) -> list[StoredCase]:

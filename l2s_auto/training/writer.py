@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -38,8 +37,8 @@ class Writer:
         if self._history:
             self._history.add(result)
 
-    def line(self, state: TrainState, val_dice: float | None, compared: Mapping[str, float] | None = None) -> None:
-        """A line of the history; compared: Dice with theta as learned and as at the start, where both are known."""
+    def line(self, state: TrainState, val_dice: float | None) -> None:
+        """A line of the history."""
         if self._history:
             self._history.write(
                 iteration=state.step,
@@ -47,7 +46,6 @@ class Writer:
                 theta=theta_as_read(self.parts, state),
                 signal=read(state.signal) if state.signal else None,
                 val_dice=val_dice,
-                compared=compared,
             )
 
     def save_from_time_to_time(self, state: TrainState, *, every: float) -> None:

@@ -101,7 +101,7 @@ def test_a_recipe_may_name_what_the_user_trusts(tmp_path):
             '{"iteration": 1, "theta": []}',
             '{"iteration": 1, "theta": {"a": []}}',
         ),
-        *('{"iteration": 1, "val_dice": {}}', '{"iteration": 1, "val_dice_by_theta": 3}', '{"loss_synth": 1}'),
+        *('{"iteration": 1, "val_dice": {}}', '{"loss_synth": 1}'),
         *('{"iteration": 1, "loss_real": 1e308}', '{"iteration": 1, "theta": {"\\u001b[2J": 1}}'),
     ],
 )

@@ -93,7 +93,7 @@ def run(tmp_path) -> Path:
          "val_dice": 0.5}
         for i in range(10, 101, 10)
     ]  # fmt: skip
-    lines[-1]["val_dice_by_theta"] = {"learned": 0.4711, "start": 0.5}
+    lines[-1]["val_dice_by_theta"] = {"learned": 0.4711, "start": 0.5}  # as earlier versions wrote
     (fold / "history.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"iteration": 1', encoding="utf-8")
     write_json(
         fold / "validation" / "metrics.json",
@@ -143,7 +143,12 @@ def test_the_report_holds_the_numbers(run):
     assert text.index("<td>bad</td>") < text.index("<td>good</td>"), "worst cases first"
     assert "l2s_predict" in text and f"'{run}'" in text.replace("&#x27;", "'"), "commands quote paths with spaces"
     assert "damaged lines" in text
-    assert "0.471 with theta as learned" in text and "The model with theta as at the start is kept." in text
+
+
+def test_a_history_of_an_earlier_version_gives_a_report(run):
+    """Its last line has Dice of a control training, of which the report no longer tells."""
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "Training, fold_0" in text and "100 iterations in 10.0 minutes." in text and "0.471" not in text
 
 
 def test_of_small_voxels_the_report_tells_the_surface_dice_within_one(run):

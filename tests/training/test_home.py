@@ -13,6 +13,7 @@ from l2s_auto.core.grid import Early
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.training import batches
 from l2s_auto.training.checkpoint import load_checkpoint, save_checkpoint
+from l2s_auto.training.fold import limits_of
 from l2s_auto.training.home import Phases, back_to_general, begin_home, phases_of
 from l2s_auto.training.loop import Limits, course_of
 from l2s_auto.training.methods import METHODS
@@ -83,7 +84,7 @@ def test_the_home_phase_learns_from_scans_as_they_are_and_from_nothing_else(make
     assert all(ORIGINAL not in row for row in before) and all(set(row) == {ORIGINAL} for row in after)
     theta = [line["theta"] for line in history(tmp_path)]
     assert theta[-1] == theta[-2], "theta is not updated at home"
-    assert end.general and not end.rival
+    assert end.general
 
 
 def test_at_home_phi_goes_on_from_the_general_weights_and_the_rule_starts_again(make_parts):
@@ -223,19 +224,6 @@ def test_an_iteration_at_home_that_gives_nan_is_undone(make_parts, tmp_path, mon
     assert all(value.isfinite().all() for value in [*end.phi.values(), *end.general["phi"].values()])
 
 
-def test_the_better_of_learned_and_initial_theta_is_the_general_end(make_parts, tmp_path):
-    seen = []
-
-    def validate(phi):
-        seen.append(phi)
-        return 0.9 if len(seen) == 2 else 0.5
-
-    end = run(of_home(make_parts(hyper_every=1)), tmp_path, iterations=24, validate=validate, validations=1)
-    assert equal(end.general["phi"], seen[1]) and equal(end.theta, end.start) and not end.rival
-    compared = [line["val_dice_by_theta"] for line in history(tmp_path) if line.get("val_dice_by_theta")]
-    assert compared == [{"learned": 0.5, "start": 0.9}] and len(seen) == 3
-
-
 def test_a_home_phase_without_memory_goes_on_with_fewer_samples(make_parts, tmp_path, monkeypatch, caplog):
     parts, phases, state = of_home(make_parts())
     step = Phases.step
@@ -253,19 +241,18 @@ def test_a_home_phase_without_memory_goes_on_with_fewer_samples(make_parts, tmp_
 # The time that is left
 
 
-def test_at_home_no_iteration_moves_theta_or_has_a_control_beside_it(make_parts):
-    parts, method, state = make_parts()
-    course = course_of(parts, Phases(method, HOME), state, Limits(iterations=100, time_budget=None))
-    assert course.kind(0.74) == (False, True, True) and course.kind(0.75) == (False, False, False)
-    assert course.home_from == 0.75 and course.control_from == pytest.approx(0.675)
-    alone = course_of(parts, Phases(method), state, Limits(iterations=100, time_budget=None))
-    assert alone.kind(0.99) == (False, True, True) and alone.after == 0
+def test_at_home_no_iteration_moves_theta(make_parts):
+    parts, method, _ = make_parts()
+    course = course_of(parts, Phases(method, HOME), Limits(iterations=100, time_budget=None))
+    assert course.kind(0.74) == (False, True) and course.kind(0.75) == (False, False)
+    assert course.home_from == 0.75 and course.after == 0
+    assert course_of(parts, Phases(method), Limits(iterations=100, time_budget=None)).kind(0.99) == (False, True)
 
 
 def test_the_choice_of_the_point_is_a_part_of_the_estimate(make_parts):
-    parts, method, state = make_parts()
-    limits = Limits(iterations=100, time_budget=None, validations=0)
-    course = course_of(parts, Phases(method, HOME), state, limits)
+    parts, method, _ = make_parts(iterations=100)
+    course = course_of(parts, Phases(method, HOME), limits_of(parts, Phases(method, HOME), checked=True))
+    course = replace(course, final=0.0)
 
     def left(course):
         remaining = RemainingTime(course)
@@ -275,5 +262,6 @@ def test_the_choice_of_the_point_is_a_part_of_the_estimate(make_parts):
 
     (low, high), (without_low, without_high) = left(course), left(replace(course, after=0.0))
     assert low == without_low and high == pytest.approx(without_high + 0.1 * (50 + without_high))
-    for given in ((Phases(method), state), (Phases(method, HOME), replace(state, start={}))):
-        assert course_of(parts, *given, limits).after == 0, "one end, or no validation cases: there is no choice"
+    for phases, checked in ((Phases(method), True), (Phases(method, HOME), False)):
+        given = limits_of(parts, phases, checked=checked)
+        assert course_of(parts, phases, given).after == 0, "one end, or no validation cases: there is no choice"

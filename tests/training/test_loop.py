@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,6 +42,13 @@ def history(folder):
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
+def copied(nested):
+    """The same with tensors of their own: a checkpoint holds no tensor twice."""
+    if isinstance(nested, dict):
+        return {name: copied(value) for name, value in nested.items()}
+    return nested.clone() if isinstance(nested, torch.Tensor) else nested
+
+
 def same(one, two):
     return all(torch.equal(one.phi[k], two.phi[k]) for k in one.phi) and all(
         torch.equal(one.theta[k], two.theta[k]) for k in one.theta
@@ -52,6 +60,19 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(make_parts, t
     first, second = (run(make_parts(method), tmp_path / str(i)) for i in range(2))
     assert same(first, second)
     assert not same(first, run(make_parts(method, seed=1), tmp_path / "other"))
+
+
+@pytest.mark.parametrize("method", ["learn2synth", "learn2synth-matched"])
+def test_a_training_is_its_iterations_and_ends_with_theta_as_learned(make_parts, tmp_path, method):
+    """Whatever validation finds, which is done ten times in all."""
+    parts, chosen, state = make_parts(method, hyper_every=1)
+    for step in range(20):
+        state = chosen.step(parts, replace(state, step=step), progress=step / 20).state
+    falling = iter([0.9 - 0.05 * n for n in range(10)])
+    given = make_parts(method, hyper_every=1)
+    end = run(given, tmp_path, iterations=20, validate=lambda phi: next(falling))
+    assert same(end, state) and not same(end, replace(end, theta=given[2].theta)), "theta has moved"
+    assert history(tmp_path)[-1]["val_dice"] == pytest.approx(0.45) and next(falling, None) is None
 
 
 def test_a_resumed_training_is_the_one_that_was_never_stopped(make_parts, tmp_path):
@@ -103,6 +124,23 @@ def test_a_checkpoint_of_an_earlier_version_is_read(make_parts, tmp_path):
     loaded = load_checkpoint(tmp_path, CPU)
     assert same(loaded, state)
     assert "usual" in method.step(parts, loaded, progress=0.0).state.signal
+
+
+@pytest.mark.parametrize("rival", [True, False])
+def test_a_checkpoint_with_a_control_training_goes_on_without_it(make_parts, tmp_path, rival):
+    """Earlier versions kept theta as it was at the start and, near the end, the weights of a training with it."""
+    parts, method, state = make_parts()
+    state = method.step(parts, state, progress=0.0).state
+    state.step, state.rng = 1, {"torch": parts.random.get_state(), "sampler": parts.sampler.state()}
+    weights = {"phi": copied(state.phi), "inner_state": copied(state.inner_state)}
+    earlier = {**state.__dict__, "start": copied(state.theta), "rival": weights if rival else {}}
+    save_checkpoint(SimpleNamespace(**earlier), tmp_path / "checkpoint")
+    loaded = load_checkpoint(tmp_path / "checkpoint", CPU)
+    assert loaded.__dict__.keys() == state.__dict__.keys() and same(loaded, state)
+    fresh, method, _ = make_parts()
+    assert same(run((fresh, method, loaded), tmp_path), run((parts, method, state), tmp_path / "never stopped"))
+    with safe_open(tmp_path / "checkpoint" / FILE, framework="pt") as file:
+        assert not [key for key in file.keys() if key.startswith(("start", "rival"))]  # noqa: SIM118
 
 
 def test_training_goes_on_bit_by_bit_from_every_step(make_parts, tmp_path):

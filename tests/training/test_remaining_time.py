@@ -22,10 +22,11 @@ def run(course, until, *, cost, validation=0.0, first=0.0):
 
 
 def total(course, since, *, cost, validation=0.0):
-    """What is left in truth, validations and the one at the end included."""
+    """What is left in truth, validations, that of the general weights and the one at the end included."""
     n = course.iterations
     steps = sum(cost(step / n, step) for step in range(round(since * n), n))
-    return steps + validation * (course.validations - int(since * course.validations) + 1)
+    count = course.validations - int(since * course.validations) + (since < course.home_from < 1) + 1
+    return steps + validation * count
 
 
 def test_even_iterations_are_told_closely_and_slow_first_ones_do_not_count():
@@ -37,21 +38,20 @@ def test_even_iterations_are_told_closely_and_slow_first_ones_do_not_count():
 
 @pytest.mark.parametrize("until", [0.05, 0.2, 0.4, 0.6, 0.85, 0.95])
 def test_what_is_to_come_is_inside_of_the_range(until):
-    """Smaller patches first, then hyper-steps of five iterations' time, then a control, and validations."""
+    """Smaller patches first, then hyper-steps of five iterations' time, then the home phase, and validations."""
     course = Course(
         iterations=2000,
         time_budget=None,
         early=0.5,
         hyper_from=0.3,
         hyper_every=20,
-        control_from=0.9,
+        home_from=0.9,
         validations=10,
     )
 
     def cost(progress, step):
         plain = 0.1 if progress < 0.5 else 0.12
-        hyper = 5 if progress >= 0.3 and step % 20 == 0 else 1
-        return plain * hyper * (2 if progress >= 0.9 else 1)
+        return plain * (5 if 0.3 <= progress < 0.9 and step % 20 == 0 else 1)
 
     remaining, elapsed = run(course, until, cost=cost, validation=1.5)
     low, high = remaining.left(until, elapsed)

@@ -19,7 +19,6 @@ from l2s_auto.core.errors import UserError
 from l2s_auto.core.interrupts import check_interrupt
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.streams import bar_stream
-from l2s_auto.core.types import TrainState
 from l2s_auto.experiments.folder import make_folder
 from l2s_auto.experiments.recovery.anatomies import Anatomies, load_anatomies
 from l2s_auto.experiments.recovery.presets import EXPONENT_NAMES, PRESETS, Preset
@@ -29,7 +28,6 @@ from l2s_auto.io.json_files import read_json, write_json
 from l2s_auto.networks.device import choose_device
 from l2s_auto.training.build import Parts, initial_state
 from l2s_auto.training.methods import METHODS
-from l2s_auto.training.step import replace_state
 from l2s_auto.training.writer import theta_as_read
 
 #: mm of a voxel: slices and volumes that a CPU trains on in minutes.
@@ -195,7 +193,7 @@ def recover(
 
 def follow(parts: Parts, method: Any, iterations: int, *, title: str) -> list[tuple[int, dict[str, float]]]:
     """Train, and note theta now and then."""
-    state: TrainState = replace_state(initial_state(parts), start={})  # what matters is theta: no rival
+    state = initial_state(parts)
     path = []
     stream = bar_stream()
     interval = 0.5 if stream.isatty() else 30.0

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from l2s_auto.augmenters import AugmenterModule
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import HOME, Parts
-from l2s_auto.training.safeguard import beside
 from l2s_auto.training.step import StepResult, hyper_step, synthetic_step
 
 
@@ -30,10 +29,6 @@ class Learn2Synth:
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         recipe, rate_scale = parts.recipe, parts.schedule(progress)
         looks = progress >= recipe.warm_up and state.step % recipe.hyper_every == 0
-
-        def own(state: TrainState) -> StepResult:
-            if looks:
-                return hyper_step(parts, state, rate_scale=rate_scale, outer_rate_scale=rate_scale)
-            return synthetic_step(parts, state, rate_scale=rate_scale)
-
-        return beside(parts, state, own, progress=progress, rate_scale=rate_scale)
+        if looks:
+            return hyper_step(parts, state, rate_scale=rate_scale, outer_rate_scale=rate_scale)
+        return synthetic_step(parts, state, rate_scale=rate_scale)

@@ -16,7 +16,6 @@ from l2s_auto.hypergradients.matching import estimate, flat, note, unflat
 from l2s_auto.hypergradients.precision import full_precision
 from l2s_auto.training.batches import DrawnBatch, augment, draw_batch, draw_pair
 from l2s_auto.training.build import HOME, Parts
-from l2s_auto.training.safeguard import beside
 from l2s_auto.training.step import StepResult, loss_gradients, loss_moments, phi_step, replace_state
 
 #: Numbers in theta, at most: each costs a first-order pass.
@@ -68,13 +67,6 @@ class Matched:
     def step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         if state.step == 0:
             require_few(state.theta, most=self.most_numbers, augmenter=parts.recipe.augmenter.name)
-
-        def own(state: TrainState) -> StepResult:
-            return self.own_step(parts, state, progress=progress)
-
-        return beside(parts, state, own, progress=progress, rate_scale=parts.schedule(progress))
-
-    def own_step(self, parts: Parts, state: TrainState, *, progress: float) -> StepResult:
         synthetic = draw_batch(parts, state.theta)
         with torch.no_grad():
             image = augment(parts, state.theta, synthetic)
