@@ -27,6 +27,7 @@ from l2s_auto.synthesis.classes import target_of
 from l2s_auto.synthesis.generator import Generator
 from l2s_auto.training.checkpoint import SEPARATOR
 from l2s_auto.training.data import BoxSampler
+from l2s_auto.training.deep_supervision import fresh_heads
 from l2s_auto.training.replay import Replay
 from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
@@ -209,6 +210,8 @@ def build_parts(
 def initial_state(parts: Parts) -> TrainState:
     """The state before the first step. Frozen parameters are neither in phi nor in theta."""
     phi, theta = trainable(parts.network), trainable(parts.augmenter)
+    if phi:  # a network that is frozen has nothing to learn, with heads or without
+        phi |= fresh_heads(parts.network, len(parts.plan.labels), seed=parts.recipe.seed)
     return TrainState(
         step=0,
         seconds=0.0,

@@ -30,6 +30,7 @@ from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.training.build import Parts
 from l2s_auto.training.choosing import Chosen
+from l2s_auto.training.deep_supervision import of_network
 from l2s_auto.training.validate import evenly, network_with, shown
 
 #: Fraction of the training's time that the choice may take.
@@ -73,8 +74,8 @@ def choose_point(
                 "nothing.",
                 aim,
             )
-        return Chosen(dict(state.phi))
-    general, home = state.general["phi"], state.phi
+        return Chosen(of_network(state.phi))
+    general, home = of_network(state.general["phi"]), of_network(state.phi)
     dial = measured(parts, general, home, cases, aim=aim, seconds=MOST_TIME * state.seconds, progress=progress)
     phi = between(general, home, dial.a)
     if parts.team.leader:

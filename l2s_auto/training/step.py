@@ -10,6 +10,8 @@ S_phi is never updated on a real image here; real images move theta and nothing 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +35,7 @@ from l2s_auto.training.batches import (
     draw_real_like_and_others,
 )
 from l2s_auto.training.build import Parts
+from l2s_auto.training.deep_supervision import WEIGHTS, at_resolution, has_heads, logits_of_heads, of_network, watched
 from l2s_auto.training.real_like_fraction import by_fraction, learns_fraction
 
 LOGGER = logging.getLogger("l2s_auto")
@@ -87,24 +90,44 @@ class TwoPasses:
 def network_loss(
     parts: Parts, phi: Params, image: torch.Tensor, target: torch.Tensor, *, fast: bool = True
 ) -> torch.Tensor:
-    """Mean loss of the samples. fast: the network in the device's fast precision, the loss itself in float32."""
-    return parts.loss(network_logits(parts, phi, image, fast=fast), target)
+    """Mean loss of the samples, with deep supervision where phi has heads.
+
+    fast  the network in the device's fast precision, the loss itself in float32
+    """
+    return weighted_loss(parts, all_logits(parts, phi, image, fast=fast), target)
 
 
 def sample_losses(
     parts: Parts, phi: Params, image: torch.Tensor, target: torch.Tensor, *, fast: bool = True
 ) -> torch.Tensor:
     """(B,) the loss of each sample; their mean is `network_loss`."""
-    logits = network_logits(parts, phi, image, fast=fast)
-    return torch.stack([parts.loss(logits[i : i + 1], target[i : i + 1]) for i in range(len(target))])
+    logits = all_logits(parts, phi, image, fast=fast)
+    samples = [slice(i, i + 1) for i in range(len(target))]
+    return torch.stack([weighted_loss(parts, [one[i] for one in logits], target[i]) for i in samples])
+
+
+def weighted_loss(parts: Parts, logits: Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+    """Mean of the losses at full resolution and below, with the weights of deep supervision."""
+    losses = [
+        weight * parts.loss(one, at_resolution(target, one)) for weight, one in zip(WEIGHTS, logits, strict=False)
+    ]
+    return torch.stack(losses).sum() / sum(WEIGHTS[: len(losses)]) if len(losses) > 1 else losses[0]
 
 
 def network_logits(parts: Parts, phi: Params, image: torch.Tensor, *, fast: bool) -> torch.Tensor:
     """(B, K, *S); fast: computed in the device's fast precision where it is right, and given in float32."""
+    return all_logits(parts, of_network(phi), image, fast=fast)[0]
+
+
+def all_logits(parts: Parts, phi: Params, image: torch.Tensor, *, fast: bool) -> list[torch.Tensor]:
+    """`network_logits`, and those of the heads that phi has, from high resolution to low."""
     fast = fast and parts.autocast is not None and right_in_bfloat16(image.shape[2:], image.device, parts.plan.topology)
+    seen: list[torch.Tensor] = []
     with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=fast):
-        logits = call(parts.network, phi, image)
-    return logits.float().contiguous() if fast else logits  # in the usual order, for losses of all kinds
+        with watched(parts.network, seen) if has_heads(phi) else nullcontext():
+            whole = call(parts.network, of_network(phi), image)
+        logits = [whole, *logits_of_heads(phi, seen)]
+    return [one.float().contiguous() for one in logits] if fast else logits  # in the usual order, for all losses
 
 
 def loss_gradients(

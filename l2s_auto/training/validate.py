@@ -44,6 +44,7 @@ from l2s_auto.preprocessing.store import StoredCase
 from l2s_auto.report.verdict import SYNTHETIC
 from l2s_auto.synthesis.classes import target_of
 from l2s_auto.training.build import Parts
+from l2s_auto.training.deep_supervision import of_network
 from l2s_auto.training.imagined import IMAGES, ImaginedCase, imagined
 
 #: Cases that are looked at while training goes on; all of them are at the end.
@@ -65,11 +66,13 @@ def network_with(parts: Parts, phi: Params) -> Network:
     if parts.autocast is not None:
         network = keep_first_block_precise(deepcopy(network))
 
+    own = of_network(phi)
+
     @torch.no_grad()
     def run(image: torch.Tensor) -> torch.Tensor:
         right = right_in_bfloat16(image.shape[2:], parts.device, parts.plan.topology, differentiated=False)
         with torch.autocast(parts.device.type, dtype=parts.autocast, enabled=parts.autocast is not None and right):
-            return call(network, phi, image).float()
+            return call(network, own, image).float()
 
     return run
 

@@ -13,6 +13,7 @@ from l2s_auto.hypergradients.signal import read
 from l2s_auto.networks import parameters, save_weights
 from l2s_auto.training.build import Parts
 from l2s_auto.training.checkpoint import save_checkpoint
+from l2s_auto.training.deep_supervision import of_network
 from l2s_auto.training.history import History
 from l2s_auto.training.step import StepResult
 from l2s_auto.training.threads import THREADS
@@ -64,7 +65,9 @@ class Writer:
             }
             save_checkpoint(state, self.folder / "checkpoint")
             # Frozen weights are no part of the state, yet of what predicts.
-            save_weights({**parameters(self.parts.network), **state.phi}, self.folder / "weights.safetensors")
+            save_weights(
+                {**parameters(self.parts.network), **of_network(state.phi)}, self.folder / "weights.safetensors"
+            )
 
 
 def theta_as_read(parts: Parts, state: TrainState) -> dict[str, float]:

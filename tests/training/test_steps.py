@@ -211,8 +211,10 @@ def test_micro_batches_change_nothing(make_parts, method):
     for _ in range(2):
         whole = chosen.step(parts, whole, progress=0.0).state
         pieces = chosen.step(same, pieces, progress=0.0).state
+    # Matching moves theta by a difference of gradients, of which rounding is a larger part.
+    rtol = 1e-2 if method == "learn2synth-matched" else 1e-3
     for name, value in (whole.phi | whole.theta).items():
-        torch.testing.assert_close((pieces.phi | pieces.theta)[name], value, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close((pieces.phi | pieces.theta)[name], value, rtol=rtol, atol=1e-6)
 
 
 def test_the_mean_of_the_samples_losses_is_the_batchs(make_parts):

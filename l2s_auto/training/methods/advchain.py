@@ -14,8 +14,9 @@ from l2s_auto.synthesis.intensity import rescale
 from l2s_auto.training.adversarial import Chain, Ranges, ascended, disagreement, nearest
 from l2s_auto.training.batches import blanked, draw_plain
 from l2s_auto.training.build import Parts
+from l2s_auto.training.deep_supervision import of_network
 from l2s_auto.training.methods.first_order import Supervised
-from l2s_auto.training.step import StepResult, network_logits, phi_step
+from l2s_auto.training.step import StepResult, all_logits, network_logits, phi_step, weighted_loss
 
 
 class AdvChain(Supervised):
@@ -73,10 +74,10 @@ class AdvChain(Supervised):
     ) -> tuple[torch.Tensor, Params]:
         """The labels' loss, and the gradient by phi of it and the disagreement."""
         probe = leaves(phi)
-        logits = network_logits(parts, probe, batch.image, fast=True)
-        loss = parts.loss(logits, batch.target)
+        logits = all_logits(parts, probe, batch.image, fast=True)
+        loss = weighted_loss(parts, logits, batch.target)
         grads = gradients(loss, probe)
-        expected = logits.detach().softmax(1)
+        expected = logits[0].detach().softmax(1)
         for _ in range(self.ascent):
             probes = leaves(values)
             slope = torch.autograd.grad(
@@ -87,8 +88,9 @@ class AdvChain(Supervised):
             )
             values = ascended(values, dict(zip(values, slope, strict=True)), step=self.step_size)
         probe = leaves(phi)
-        hard = gradients(self.disagreement(parts, probe, batch, expected, chain, values), probe)
-        return loss.detach(), {name: g + self.weight * hard[name] for name, g in grads.items()}
+        own = of_network(probe)
+        hard = gradients(self.disagreement(parts, own, batch, expected, chain, values), own)
+        return loss.detach(), {name: g + self.weight * hard[name] if name in own else g for name, g in grads.items()}
 
     def disagreement(
         self, parts: Parts, phi: Params, batch: Batch, expected: torch.Tensor, chain: Chain, values: Params
