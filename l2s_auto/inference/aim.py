@@ -102,8 +102,10 @@ def _as_aim(aim: str) -> Aim:
 
 
 def _common(dials: Sequence[Dial | None]) -> Aim | None:
-    """What all folds were trained for."""
+    """What all folds were trained for: both, where each scan could choose in some of them."""
     aims = {None if dial is None else aim_of(dial) for dial in dials}
+    if aims == {EACH, "both"}:
+        return "both"
     return aims.pop() if len(aims) == 1 else None
 
 

@@ -29,6 +29,10 @@ def dials_of(folds: Iterable[Path]) -> list[Dial]:
     return [dial for fold in folds if (dial := dial_of(fold)) is not None]
 
 
+#: What is said of a model for each.
+EACH = "Each scan chooses its weights: those for home where both ends of the model agree, else the general ones."
+
+
 def aim_of(dial: Dial) -> Aim:
     """What the weights that predict were chosen for: where `each` is not to be had, both."""
     return "both" if dial.aim == "each" and dial.threshold is None else dial.aim
@@ -85,7 +89,8 @@ def _others(dials: Sequence[Dial], aim: Aim) -> list[str]:
     rest = f" With l2s_predict it would have, on these two kinds of scans: {'; '.join(told)}." if told else ""
     aims = [other for other in AIMS if any(aim_of(dial) == other for dial in dials)]
     differ = f"The folds were chosen for different aims, {' and '.join(aims)}: these figures are for {aim}."
-    return [f"{f'The model was chosen for {aim}.' if len(aims) == 1 else differ}{rest}"]
+    alike = EACH if aim == "each" else f"The model was chosen for {aim}."
+    return [f"{alike if len(aims) == 1 else differ}{rest}"]
 
 
 def _ends(dials: Sequence[Dial]) -> list[str]:

@@ -101,6 +101,16 @@ def test_a_training_for_each_scan_predicts_so(run):
     assert load_model(run, aim="home").setting.points == (1.0,), "as the message says"
 
 
+def test_folds_of_which_scans_choose_in_some_only_predict_for_both(tmp_path):
+    """By itself a training chooses each where validation cases tell when, and else both: so in each fold of several."""
+    run = write_run(tmp_path / "run", folds=("fold_0", "fold_1"))
+    add_dial(run / "fold_0", 1.0, aim="each")
+    add_dial(run / "fold_1", 0.5, threshold=None)
+    model = load_model(run)
+    assert model.setting.aim == "both" and model.setting.points == (0.5, 0.5) and not model.general
+    assert same(weights(model), read_ends(run / "fold_0" / "ends.safetensors").at(0.5))
+
+
 def test_a_model_with_one_end_predicts_as_before_and_has_no_aim(run):
     assert load_model(run).setting.described() == {}
     for aim in AIMS:

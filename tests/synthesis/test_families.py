@@ -174,7 +174,7 @@ def test_where_air_stays_dark_a_curve_rises_from_zero_to_its_first_value():
         np.testing.assert_allclose(found[0, c].numpy(), np.interp(image[0, c].numpy(), places, of), atol=1e-5)
 
 
-def test_curves_are_drawn_for_each_image_and_channel_with_two_to_six_knots_half_of_them_with_dark_air():
+def test_curves_are_drawn_for_each_image_and_channel_with_two_to_six_knots_half_with_dark_air_and_a_quarter_falling():
     drawn = FROM_SCANS[RANDOM_CURVE].draw(500, known(channels=2), random())
     values, knots, edge = drawn["values"], drawn["knots"], drawn["edge"]
     assert values.shape == (500, 2, MOST) and values.min() >= 0 and values.max() <= 1
@@ -182,6 +182,8 @@ def test_curves_are_drawn_for_each_image_and_channel_with_two_to_six_knots_half_
     for number in range(FEWEST, MOST + 1):
         assert (knots == number).float().mean().item() == pytest.approx(0.2, abs=0.04)
     assert (edge > 0).float().mean().item() == pytest.approx(0.5, abs=0.06)
+    falling = (values.diff(dim=2) < 0).all(2)
+    assert falling.float().mean().item() == pytest.approx(0.25, abs=0.05)
     assert EDGE[0] <= edge[edge > 0].min() and edge.max() <= EDGE[1]
 
 

@@ -12,6 +12,8 @@ from l2s_auto.synthesis.intensity import rescale
 
 #: Values of a curve: so many, at evenly spaced intensities. Two give a line, which rises or falls.
 FEWEST, MOST = 2, 6
+#: Fraction of the curves that fall throughout, as between T1- and T2-weighted MRI.
+FALLING = 0.25
 #: Fraction of the curves in which what has no signal stays dark, as air does in every MR sequence.
 DARK_AIR = 0.5
 #: Intensity up to which such a curve rises from 0 in a line: uniform.
@@ -19,7 +21,8 @@ EDGE = (0.03, 0.15)
 
 
 class RandomCurve(FromScan):
-    """Piecewise linear between 2 to 6 knots of which each is U(0, 1): not monotone. One for each image and channel.
+    """Piecewise linear between 2 to 6 knots of which each is U(0, 1): most are not monotone, a quarter falls.
+    One for each image and channel.
 
     The texture of the scan stays, with another strength and sign at each intensity.
     """
@@ -28,9 +31,10 @@ class RandomCurve(FromScan):
         def each(count: int) -> torch.Tensor:
             return uniform(images, known.channels, count, generator=generator)
 
+        values = each(MOST)
         edge = EDGE[0] + (EDGE[1] - EDGE[0]) * each(1)
         return {
-            "values": each(MOST),
+            "values": torch.where(each(1) < FALLING, values.sort(dim=2, descending=True).values, values),
             "knots": (FEWEST + each(1) * (MOST - FEWEST + 1)).long().clamp_max(MOST),
             "edge": torch.where(each(1) < DARK_AIR, edge, 0.0),
         }
