@@ -1,5 +1,7 @@
 """Families of training images that are made of scans, each on its own and through the generator."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from l2s_auto.core.composition import OF_TISSUES, RANDOM_CURVE, RECONTRASTED, Co
 from l2s_auto.core.plan import ClassPrior, EnrichedLabel, GenerationPlan
 from l2s_auto.synthesis.deform import DeformationRanges
 from l2s_auto.synthesis.families import FROM_SCANS
-from l2s_auto.synthesis.families.random_curve import EDGE, FEWEST, MOST, through_curve
+from l2s_auto.synthesis.families.random_curve import FEWEST, MOST, through_curve
 from l2s_auto.synthesis.families.recontrasted import STRONGEST, class_means
 from l2s_auto.synthesis.generator import Generator, Ranges
 from l2s_auto.synthesis.intensity import rescale
@@ -162,29 +164,30 @@ def test_a_curve_is_piecewise_linear_through_its_knots_and_flat_beyond(knots):
             np.testing.assert_allclose(found[b, c].numpy(), expected, atol=1e-5)
 
 
-def test_where_air_stays_dark_a_curve_rises_from_zero_to_its_first_value():
-    values, edge = torch.rand(1, 3, MOST, generator=random()), torch.tensor([0.1, 0.03, 0.0]).view(1, 3, 1)
-    image = torch.linspace(-0.3, 1.3, 2001).expand(1, 3, -1)
-    found = through_curve(image, values, edge=edge)
-    for c in range(3):
-        start = float(edge[0, c, 0])
-        places, of = np.linspace(start, 1, MOST), values[0, c].numpy()
-        if start:
-            places, of = np.append(0, places), np.append(0, of)
-        np.testing.assert_allclose(found[0, c].numpy(), np.interp(image[0, c].numpy(), places, of), atol=1e-5)
+def test_air_is_dark_in_half_of_the_images_whatever_the_curve():
+    """Away from its borders; what is not air is the same with dark air and with bright air."""
+    family, given = FROM_SCANS[RANDOM_CURVE], known(channels=1)
+    given = replace(given, air=torch.arange(len(given.air)) == 0)
+    classes = (torch.arange(36) // 12).view(1, 36, 1, 1).expand(2, 36, 10, 8)
+    scans = torch.tensor([0.0, 0.9, 0.5])[classes][:, None]
+    drawn = family.draw(2, given, random())
+    drawn = {name: value[:1].expand_as(value) for name, value in drawn.items()}
+    drawn["values"] = torch.linspace(1, 0, MOST).expand(2, 1, MOST)
+    found = family(scans, classes, {**drawn, "dark": torch.tensor([True, False]).view(2, 1, 1)}, given)
+    assert found[0, 0, :8].abs().max() < 1e-5 and (found[1, 0, :8] - 1).abs().max() < 1e-5
+    torch.testing.assert_close(found[0, 0, 16:], found[1, 0, 16:])
 
 
 def test_curves_are_drawn_for_each_image_and_channel_with_two_to_six_knots_half_with_dark_air_and_a_quarter_falling():
     drawn = FROM_SCANS[RANDOM_CURVE].draw(500, known(channels=2), random())
-    values, knots, edge = drawn["values"], drawn["knots"], drawn["edge"]
+    values, knots = drawn["values"], drawn["knots"]
     assert values.shape == (500, 2, MOST) and values.min() >= 0 and values.max() <= 1
     assert len(values.view(-1, MOST).unique(dim=0)) == 1000 and values.mean().item() == pytest.approx(0.5, abs=0.03)
     for number in range(FEWEST, MOST + 1):
         assert (knots == number).float().mean().item() == pytest.approx(0.2, abs=0.04)
-    assert (edge > 0).float().mean().item() == pytest.approx(0.5, abs=0.06)
+    assert drawn["dark"].float().mean().item() == pytest.approx(0.5, abs=0.06)
     falling = (values.diff(dim=2) < 0).all(2)
     assert falling.float().mean().item() == pytest.approx(0.25, abs=0.05)
-    assert EDGE[0] <= edge[edge > 0].min() and edge.max() <= EDGE[1]
 
 
 # A real scan whose classes have new means

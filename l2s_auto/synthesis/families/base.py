@@ -9,9 +9,13 @@ from dataclasses import dataclass
 import torch
 
 from l2s_auto.core.constants import constant
+from l2s_auto.core.separable import along_axes
 from l2s_auto.synthesis.drawn import uniform
 from l2s_auto.synthesis.intensity import Mixture, PriorTensors
+from l2s_auto.synthesis.resolution import blurring
 
+#: Standard deviation of the mixing of tissues at boundaries, as in a voxel of a scan, in voxels.
+MIXING = 0.6
 #: Standard deviation of the texture of a class whose contrast is random: U(LEAST_STD, Known.largest_std).
 LEAST_STD = 0.01
 
@@ -58,6 +62,12 @@ class FromScan(ABC):
         self, scans: torch.Tensor, classes: torch.Tensor, drawn: Mapping[str, torch.Tensor], known: Known
     ) -> torch.Tensor:
         """(B, C, *S) scans, (B, *S) their generation classes, what `draw` gave -> (B, C, *S) images."""
+
+
+def mixed(image: torch.Tensor) -> torch.Tensor:
+    """(B, C, *S) values that change at boundaries, mixed there a little."""
+    sigma = constant((MIXING,), image.device, image.dtype).expand(len(image), image.ndim - 2)
+    return along_axes(image, blurring(sigma, tuple(image.shape[2:])))
 
 
 def alike(

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 import torch
 
 from l2s_auto.synthesis.drawn import uniform
-from l2s_auto.synthesis.families.base import FromScan, Known
+from l2s_auto.synthesis.families.base import FromScan, Known, mixed
 from l2s_auto.synthesis.intensity import rescale
 
 #: Values of a curve: so many, at evenly spaced intensities. Two give a line, which rises or falls.
 FEWEST, MOST = 2, 6
 #: Fraction of the curves that fall throughout, as between T1- and T2-weighted MRI.
 FALLING = 0.25
-#: Fraction of the curves in which what has no signal stays dark, as air does in every MR sequence.
+#: Fraction of the images in which what has no signal is dark, as air is in every MR sequence.
 DARK_AIR = 0.5
-#: Intensity up to which such a curve rises from 0 in a line: uniform.
-EDGE = (0.03, 0.15)
 
 
 class RandomCurve(FromScan):
@@ -32,34 +30,29 @@ class RandomCurve(FromScan):
             return uniform(images, known.channels, count, generator=generator)
 
         values = each(MOST)
-        edge = EDGE[0] + (EDGE[1] - EDGE[0]) * each(1)
         return {
             "values": torch.where(each(1) < FALLING, values.sort(dim=2, descending=True).values, values),
             "knots": (FEWEST + each(1) * (MOST - FEWEST + 1)).long().clamp_max(MOST),
-            "edge": torch.where(each(1) < DARK_AIR, edge, 0.0),
+            "dark": each(1) < DARK_AIR,
         }
 
     def __call__(
         self, scans: torch.Tensor, classes: torch.Tensor, drawn: Mapping[str, torch.Tensor], known: Known
     ) -> torch.Tensor:
-        return through_curve(rescale(scans), drawn["values"], knots=drawn["knots"], edge=drawn["edge"])
+        found = through_curve(rescale(scans), drawn["values"], knots=drawn["knots"])
+        air = mixed(known.air[classes][:, None].to(found.dtype))
+        dark = drawn["dark"].view(*drawn["dark"].shape[:2], *[1] * (found.ndim - 2))
+        return torch.where(dark, found * (1 - air), found)
 
 
-def through_curve(
-    image: torch.Tensor, values: torch.Tensor, *, knots: torch.Tensor | None = None, edge: torch.Tensor | None = None
-) -> torch.Tensor:
+def through_curve(image: torch.Tensor, values: torch.Tensor, *, knots: torch.Tensor | None = None) -> torch.Tensor:
     """(B, C, *S) intensities, those below 0 and above 1 taken for 0 and 1, through piecewise linear curves.
 
     values  (B, C, K) of each curve at its knots
-    knots   (B, C, 1) int64, from 2 to K: how many a curve has, at even places of [edge, 1]; None: K
-    edge    (B, C, 1) in [0, 1): below it the curve is a line from 0 at 0; None: 0 everywhere, and no such line
+    knots   (B, C, 1) int64, from 2 to K: how many a curve has, at even places of [0, 1]; None: K
     """
-    intensity = image.flatten(2).clamp(0, 1)
     knots = values.new_full((1, 1, 1), values.shape[2], dtype=torch.int64) if knots is None else knots
-    edge = image.new_zeros(1, 1, 1) if edge is None else edge.to(image.dtype)
-    place = ((intensity - edge) / (1 - edge)).clamp_min(0) * (knots - 1)
+    place = image.flatten(2).clamp(0, 1) * (knots - 1)
     first = torch.minimum(place.long(), knots - 2)
     low, high = values.gather(2, first), values.gather(2, first + 1)
-    found = torch.lerp(low, high, place - first)
-    below = intensity / torch.where(edge > 0, edge, 1.0)
-    return torch.where(intensity < edge, found * below, found).view_as(image)
+    return torch.lerp(low, high, place - first).view_as(image)

@@ -7,17 +7,12 @@ from collections.abc import Mapping
 import torch
 
 from l2s_auto.core.composition import OF_TISSUES
-from l2s_auto.core.constants import constant
-from l2s_auto.core.separable import along_axes
 from l2s_auto.synthesis.drawn import uniform
-from l2s_auto.synthesis.families.base import FromScan, Known, alike
+from l2s_auto.synthesis.families.base import FromScan, Known, alike, mixed
 from l2s_auto.synthesis.intensity import rescale
-from l2s_auto.synthesis.resolution import blurring
 
 #: The variation within a class is multiplied by a factor of this or less, or by its inverse or more, log-uniform.
 STRONGEST = 2.0
-#: Standard deviation of the mixing at boundaries, in voxels.
-MIXING = 0.6
 
 
 class Recontrasted(FromScan):
@@ -43,11 +38,9 @@ class Recontrasted(FromScan):
         image = rescale(scans)
         mean, strength = drawn["mean"].to(image.dtype), drawn["strength"].to(image.dtype)
         index = classes.flatten(1)[:, None].expand(-1, image.shape[1], -1)
-        sigma = constant((MIXING,), image.device, image.dtype).expand(len(image), image.ndim - 2)
-        mix = blurring(sigma, tuple(image.shape[2:]))
 
         def painted(values: torch.Tensor) -> torch.Tensor:
-            return along_axes(values.gather(2, index).view_as(image), mix)
+            return mixed(values.gather(2, index).view_as(image))
 
         within = image - painted(class_means(image, index, mean.shape[2]))
         return painted(mean) + strength.gather(2, index).view_as(image) * within
