@@ -29,7 +29,7 @@ def recipes():
     for estimator in HYPERGRADIENTS:
         yield estimator, Recipe(hypergradient=Component(name=estimator), **shared)
     implicit = Component(name="finite-difference-central", options={"direction": "implicit"})
-    # With seed 0 its linear system enlarges rounding: one process differs by 1.4e-5 between micro-batches, here by 3e-6.
+    # With seed 0 its linear system enlarges rounding: one process with micro-batches differs by 1.4e-5, here by 3e-6.
     yield "implicit", Recipe(hypergradient=implicit, seed=2, **shared)
     share = Component(name="share+parametric")
     yield "share", Recipe(augmenter=share, **shared)
