@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,7 +77,11 @@ def _acquired(place: Path, where: str, *, wait: bool) -> FileLock | None:
 
 def _require_ours(place: Path) -> None:
     """UserError for a file that has the name of a lock and is none: locks are empty."""
-    if not os.path.lexists(place) or (place.is_file() and not place.is_symlink() and place.stat().st_size == 0):
+    try:
+        found = place.lstat()  # one look: another process may take its lock away between two
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(found.st_mode) and found.st_size == 0:
         return
     raise UserError.single(
         "A file has the name of a lock that is to be made.",
