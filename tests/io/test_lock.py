@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -112,6 +113,24 @@ def test_writers_take_turns_though_their_lock_files_come_and_go(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(count, range(64)))
     assert path.read_text(encoding="utf-8") == "64" and [p.name for p in tmp_path.iterdir()] == ["number"]
+
+
+def test_a_lock_file_that_goes_away_while_it_is_looked_at_is_no_failure(tmp_path, monkeypatch):
+    (tmp_path / ".table.csv.lock").touch()
+    looks = []
+    whole = Path.stat
+
+    def once(path, **options):  # what another process's end of its turn does between two looks
+        found = whole(path, **options)
+        if path.name == ".table.csv.lock" and not looks:
+            looks.append(path)
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "stat", once)
+    with only_one_writer(tmp_path / "table.csv"):
+        pass
+    assert looks and not list(tmp_path.iterdir())
 
 
 WRITE = """
