@@ -60,8 +60,8 @@ def plan_and_train() -> Parser:
         "to decide)"
     )
     home = (
-        "fraction of the training, in [0, 1), for its last phase on scans as they are, which gives the home end of the "
-        "model (default: the method's); 0: the model has one end"
+        "fraction of the training, in [0, 1), for its last phase, mostly on scans as they are, which gives the home "
+        "end of the model (default: the method's); 0: the model has one end"
     )
     add("--home", type=values.share_or_zero, metavar="X", help=home)
     add("--aim", choices=AIMS, help=aim)

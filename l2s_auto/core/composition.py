@@ -22,6 +22,8 @@ OF_TISSUES = 0.75
 ROUNDING = 1e-6
 #: Of a training that learns theta: a scan is never learned from as it is. What others give: docs/experiments.md.
 LEARNED = {REAL_LIKE: 0.6, RANDOM_CURVE: 0.4}
+#: Of its home phase. The images with random curves keep what the network has learned of other contrasts.
+AT_HOME = {ORIGINAL: 0.75, RANDOM_CURVE: 0.25}
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ class Recipe(BaseModel):
                   method's
     aim           what the weights that predict are chosen for (`core.dial`). None = each scan chooses, where held-out
                   cases show from when on; else both
-    home          fraction of the training, in [0, 1), for the last phase, on scans as they are, after which the home
-                  weights are saved. None = the method's
+    home          fraction of the training, in [0, 1), for the last phase, mostly on scans as they are, after which the
+                  home weights are saved. None = the method's
     home_rate     learning rate of that phase, as a fraction of the optimiser's
 
     `prior_share` and `reversed_share` of earlier recipes are read as the fractions that they stood for.

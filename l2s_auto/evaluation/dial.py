@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from l2s_auto.core.dial import MIDDLE, Aim, Dial, Point, Reached
+from l2s_auto.core.dial import ASSUMED, Aim, Dial, Point, Reached
 from l2s_auto.evaluation.appearance import AS_THEY_ARE, CHANGES
 from l2s_auto.evaluation.intervals import interval_of, paired_difference
 
@@ -75,11 +75,11 @@ def settle(points: Mapping[float, Table], agreements: Mapping[float, Table], *, 
 
 
 def unmeasured(aim: Aim | None, *, why: str) -> Dial:
-    """Of a training of which nothing tells the better point: the ends, and the middle for both.
+    """Of a training of which nothing tells the better point: the ends, and the one that is assumed for both.
 
     why  a part of a sentence, such as "no case was held out"
     """
-    choice, aim = _Choice({"home": 1.0, "both": MIDDLE, "anywhere": 0.0}), aim or "both"
+    choice, aim = _Choice({"home": 1.0, "both": ASSUMED, "anywhere": 0.0}), aim or "both"
     a = _point_of(aim, choice)
     note = f"The point of the dial was not chosen by measurement, since {why}: a = {a:g} is assumed."
     if aim == "each":
@@ -159,9 +159,9 @@ class _Measured:
 
 
 def _choose(measured: _Measured) -> _Choice:
-    """By the rules of `settle`. Without changed scans the middle is for both; without original ones, 1 for home."""
+    """By the rules of `settle`. Without changed scans `ASSUMED` is for both; without original ones, 1 for home."""
     own, changed = _mean(measured.own), _mean(measured.changed)
-    chosen: dict[Aim, float] = {"home": 1.0, "both": MIDDLE, "anywhere": 0.0}
+    chosen: dict[Aim, float] = {"home": 1.0, "both": ASSUMED, "anywhere": 0.0}
     if np.isfinite(own).all():
         chosen["home"] = measured.a[_best(own, changed, equal=EQUAL_AT_HOME)]
     if np.isfinite(own).all() and np.isfinite(changed).all():

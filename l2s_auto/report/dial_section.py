@@ -28,7 +28,7 @@ EXPLAINED = (
 )
 LEGEND = (
     "A point a of the dial has the weights (1 - a) times general plus a times home. The general weights were learned "
-    "from synthetic images and changed scans, the home weights from the scans as they are in a short last phase."
+    "from synthetic images and changed scans, the home weights mostly from the scans as they are in a last phase."
 )
 
 

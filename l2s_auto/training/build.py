@@ -32,8 +32,8 @@ from l2s_auto.training.replay import Replay
 from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
 
-#: Of a training that learns theta: fraction for the last phase, on scans as they are.
-HOME = 0.125
+#: Of a training that learns theta: fraction for the home phase, at its end.
+HOME = 0.25
 
 
 @dataclass(frozen=True)

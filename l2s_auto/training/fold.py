@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from l2s_auto.core.composition import in_words
+from l2s_auto.core.composition import AT_HOME, in_words
 from l2s_auto.core.dial import DIAL, ENDS
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Case, TrainState
@@ -108,7 +108,7 @@ def told_images(parts: Parts, phases: Phases) -> str:
     families = in_words(parts.generator.composition.fractions)
     if not phases.home:
         return families
-    return f"{families}; then, in the last {100 * phases.home:.3g} % of the training, scans as they are (home phase)"
+    return f"{families}; then, in the last {100 * phases.home:.3g} % of the training, {in_words(AT_HOME)} (home phase)"
 
 
 def divide(name: str, prepared: Prepared) -> tuple[set[str], set[str]]:

@@ -1,4 +1,4 @@
-"""The home phase: the last part of a training, on real scans as they are, from which the home weights come.
+"""The home phase: the last part of a training, mostly on real scans as they are, from which the home weights come.
 
 The weights before it are the general ones. Both are the ends of the model's dial (`core.dial`).
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from l2s_auto.core.composition import AT_HOME, Composition
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import TrainState
 from l2s_auto.training.build import Parts
 from l2s_auto.training.methods import Method
-from l2s_auto.training.methods.first_order import SCANS, plain_step
+from l2s_auto.training.methods.first_order import plain_step
 from l2s_auto.training.step import StepResult, replace_state
+
+HOME_IMAGES = Composition(AT_HOME)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Phases:
         if not self.is_home(progress):
             return self.method.step(parts, state, progress=self.of_method(progress))
         rate_scale = self.rate * parts.schedule((progress - self.home_from) / self.home)
-        return plain_step(parts, state, rate_scale=rate_scale, composition=SCANS)
+        return plain_step(parts, state, rate_scale=rate_scale, composition=HOME_IMAGES)
 
 
 def phases_of(method: Method, recipe: Recipe, *, has_images: bool) -> Phases:

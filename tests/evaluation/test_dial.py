@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from l2s_auto.core.dial import AIMS, MIDDLE, Dial
+from l2s_auto.core.dial import AIMS, ASSUMED, Dial
 from l2s_auto.evaluation.appearance import AS_THEY_ARE, CHANGES
 from l2s_auto.evaluation.dial import GENERAL_AT_HOME, NO_AGREEMENT, settle, unmeasured
 from l2s_auto.evaluation.intervals import interval_of, paired_difference, pooled
@@ -160,7 +160,7 @@ def test_no_interval_leaves_what_dice_can_be():
 
 
 @pytest.mark.parametrize("cases", [0, 1])
-@pytest.mark.parametrize(("aim", "a"), [("home", 1.0), ("both", MIDDLE), ("anywhere", 0.0), ("each", MIDDLE)])
+@pytest.mark.parametrize(("aim", "a"), [("home", 1.0), ("both", ASSUMED), ("anywhere", 0.0), ("each", ASSUMED)])
 def test_with_fewer_than_two_cases_nothing_is_chosen(cases, aim, a):
     dial = settle(table(OWN, CHANGED, cases), agreeing(cases), aim=aim)
     assert dial.a == a and dial.reached == {} and dial.threshold is None and dial.cases == cases
@@ -195,7 +195,7 @@ def test_where_the_general_weights_are_the_best_at_home_each_has_nothing_to_choo
 @pytest.mark.parametrize("aim", AIMS)
 def test_unmeasured_says_why_and_what_is_assumed(aim):
     dial = unmeasured(aim, why="no case was held out")
-    assert dial.chosen == {"home": 1.0, "both": MIDDLE, "anywhere": 0.0}
+    assert dial.chosen == {"home": 1.0, "both": ASSUMED, "anywhere": 0.0}
     assert dial.a == dial.chosen["both" if aim == "each" else aim]
     assert "since no case was held out" in dial.note and ("--aim each cannot be given" in dial.note) == (aim == "each")
 

@@ -92,7 +92,7 @@ def test_few_cases_say_little():
 
 def test_what_was_assumed_is_said():
     text = said(unmeasured("both", why="no case was held out"))
-    assert "since no case was held out: a = 0.5 is assumed" in text and "was not measured" in text
+    assert "since no case was held out: a = 0.75 is assumed" in text and "was not measured" in text
 
 
 def test_folds_are_pooled_by_their_cases():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from l2s_auto.core.dial import DIAL, ENDS, GENERAL, HOME, Dial
+from l2s_auto.core.dial import ASSUMED, DIAL, ENDS, GENERAL, HOME, Dial
 from l2s_auto.core.types import Case
 from l2s_auto.evaluation.appearance import APPEARANCES, AS_THEY_ARE
 from l2s_auto.inference.ends import between
@@ -117,7 +117,7 @@ def test_what_is_written_is_what_predicts(made, held, tmp_path, aim, expected):
     assert torch.equal(phi["means"], between(state.general["phi"], state.phi, dial.a)["means"])
 
 
-@pytest.mark.parametrize(("aim", "expected"), [("home", 1.0), ("both", 0.5), ("anywhere", 0.0), ("each", 0.5)])
+@pytest.mark.parametrize(("aim", "expected"), [("home", 1.0), ("both", ASSUMED), ("anywhere", 0.0), ("each", ASSUMED)])
 def test_without_validation_cases_nothing_is_measured_and_a_sentence_says_so(made, tmp_path, aim, expected):
     phi = choose(made, [], tmp_path, aim=aim).phi
     dial = read_model(tmp_path / DIAL, Dial)
@@ -138,7 +138,7 @@ def test_a_training_with_one_end_has_no_dial(made, held, tmp_path):
 def test_one_validation_case_is_too_few_to_choose_on(made, held, tmp_path):
     choose(made, held[:1], tmp_path)
     dial = read_model(tmp_path / DIAL, Dial)
-    assert dial.a == 0.5 and "it takes 2 validation cases" in dial.note
+    assert dial.a == ASSUMED and "it takes 2 validation cases" in dial.note
 
 
 # How much is measured
@@ -173,8 +173,8 @@ def test_where_time_is_too_short_for_two_cases_nothing_is_measured_and_a_sentenc
     monkeypatch.setattr(dial, "seconds_of_one", lambda *_, **__: 6.0)
     choose(made, held, tmp_path)
     found = read_model(tmp_path / DIAL, Dial)
-    assert found.a == 0.5 and not found.points
-    assert "2 validation cases would take longer than 10 % of the training's time: a = 0.5 is assumed." in found.note
+    assert found.a == ASSUMED and not found.points
+    assert "2 validation cases would take longer than 10 % of the training's time: a = 0.75 is assumed." in found.note
 
 
 def test_a_training_too_short_for_a_home_phase_says_so_where_an_aim_was_asked_for(made, held, tmp_path, caplog):
