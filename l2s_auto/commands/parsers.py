@@ -56,8 +56,7 @@ def plan_and_train() -> Parser:
     aim = (
         "scans that the model is for: home (from your scanner, like the training scans), both (like them and others), "
         "anywhere (of any contrast), or each (decided for each scan: prediction takes 1.1 to 2 times as long). It can "
-        "be changed in l2s_predict without another training (default: each, or both where no held-out case shows how "
-        "to decide)"
+        "be changed in l2s_predict without another training (default: both)"
     )
     home = (
         "fraction of the training, in [0, 1), for its last phase, mostly on scans as they are, which gives the home "

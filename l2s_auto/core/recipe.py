@@ -36,8 +36,7 @@ class Recipe(BaseModel):
     missing_share  share of the images of several channels that lack some, so that scans may lack them in prediction
     families      name of a family of training images -> its fraction; they sum to 1 (`core.composition`). None = the
                   method's
-    aim           what the weights that predict are chosen for (`core.dial`). None = each scan chooses, where held-out
-                  cases show from when on; else both
+    aim           what the weights that predict are chosen for (`core.dial`)
     home          fraction of the training, in [0, 1), for the last phase, mostly on scans as they are, after which the
                   home weights are saved. None = the method's
     home_rate     learning rate of that phase, as a fraction of the optimiser's
@@ -63,7 +62,7 @@ class Recipe(BaseModel):
     warm_up: float = Field(default=0.3, ge=0, lt=1)
     missing_share: float = Field(default=0.0, ge=0, lt=1)
     families: Families | None = None
-    aim: Aim | None = None
+    aim: Aim = "both"
     home: float | None = Field(default=None, ge=0, lt=1)
     home_rate: float = Field(default=0.3, gt=0, le=10)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
@@ -71,7 +70,9 @@ class Recipe(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_earlier_versions(cls, values: Any) -> Any:
-        """Shares become fractions. What had shares had no home phase."""
+        """Shares become fractions, and what had shares had no home phase. An aim of null becomes the default."""
+        if isinstance(values, dict) and "aim" in values and values["aim"] is None:
+            values = {name: value for name, value in values.items() if name != "aim"}
         if not isinstance(values, dict) or not {"prior_share", "reversed_share"} & values.keys():
             return values
         values = dict(values)

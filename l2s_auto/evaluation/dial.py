@@ -29,7 +29,7 @@ NO_AGREEMENT = "the agreement of the two segmentations was not measured on enoug
 GENERAL_AT_HOME = "the general weights are the best at home too, so there is nothing to choose per scan"
 
 
-def settle(points: Mapping[float, Table], agreements: Mapping[float, Table], *, aim: Aim | None) -> Dial:
+def settle(points: Mapping[float, Table], agreements: Mapping[float, Table], *, aim: Aim) -> Dial:
     """Dice on validation cases at points of the dial -> what to choose for each aim, and what that reaches.
 
     points      a -> case -> appearance (`AS_THEY_ARE`, or one of `CHANGES`) -> Dice in [0, 1]; with 0 and 1, or empty
@@ -45,8 +45,6 @@ def settle(points: Mapping[float, Table], agreements: Mapping[float, Table], *, 
                 the lowest agreement, since nothing is known of scans on which the ends agree less, 1, and what lies
                 midway between two neighbouring agreements; of equal ones, the middle of their range
 
-    None        each, where there is a threshold, else both
-
     What an aim reaches is cross-fitted: the cases are in up to FOLDS parts, and each part is measured at what was
     chosen on the others. Below FEWEST cases nothing is chosen or reached, and the note says what was assumed.
     """
@@ -58,7 +56,6 @@ def settle(points: Mapping[float, Table], agreements: Mapping[float, Table], *, 
         why = f"it takes {FEWEST} validation cases with original and changed scans, and there were {cases}"
         return unmeasured(aim, why=why).model_copy(update={"points": known, "cases": cases})
     best = _choose(measured)
-    aim = aim or ("both" if best.threshold is None else "each")
     note = "" if best.threshold is not None else (NO_AGREEMENT if best.chosen["home"] > 0 else GENERAL_AT_HOME)
     return Dial(
         aim=aim,
@@ -74,12 +71,12 @@ def settle(points: Mapping[float, Table], agreements: Mapping[float, Table], *, 
     )
 
 
-def unmeasured(aim: Aim | None, *, why: str) -> Dial:
+def unmeasured(aim: Aim, *, why: str) -> Dial:
     """Of a training of which nothing tells the better point: the ends, and the one that is assumed for both.
 
     why  a part of a sentence, such as "no case was held out"
     """
-    choice, aim = _Choice({"home": 1.0, "both": ASSUMED, "anywhere": 0.0}), aim or "both"
+    choice = _Choice({"home": 1.0, "both": ASSUMED, "anywhere": 0.0})
     a = _point_of(aim, choice)
     note = f"The point of the dial was not chosen by measurement, since {why}: a = {a:g} is assumed."
     if aim == "each":

@@ -103,7 +103,7 @@ def options_of(recipe: Recipe) -> list[str]:
             found += [f"--{part}", name]
     for name in import_paths(recipe):
         found += [OPTION, name]
-    if recipe.aim is not None:
+    if recipe.aim != usual.aim:
         found += ["--aim", recipe.aim]
     if direction := recipe.hypergradient.options.get("direction"):
         found += ["--direction", str(direction)]

@@ -59,7 +59,7 @@ def choose_point(
     cases: Sequence[Held],
     folder: Path,
     *,
-    aim: Aim | None,
+    aim: Aim,
     progress: Callable[[int, int], None],
 ) -> Chosen:
     """Write ends.safetensors, dial.json and weights.safetensors into the fold's folder -> what predicts.
@@ -68,7 +68,7 @@ def choose_point(
     end: nothing is written, and its weights predict.
     """
     if not state.general:
-        if parts.team.leader and aim not in (None, "both"):
+        if parts.team.leader and aim != "both":
             LOGGER.warning(
                 "Warning: the training was too short for a home phase: the model has one end, and --aim %s changes "
                 "nothing.",
@@ -99,7 +99,7 @@ def measured(
     home: Params,
     cases: Sequence[Held],
     *,
-    aim: Aim | None,
+    aim: Aim,
     seconds: float,
     progress: Callable[[int, int], None],
 ) -> Dial:

@@ -157,7 +157,7 @@ def report_disk_use(plan: Plan, run: RunFolder) -> None:
 def require_ends(dataset: Dataset, method: Method, recipe: Recipe) -> None:
     """UserError for an aim that the model could not be chosen for: it has one end only."""
     home = method.home if recipe.home is None else recipe.home
-    if recipe.aim in (None, "both") or (home > 0 and dataset.has_images):
+    if recipe.aim == "both" or (home > 0 and dataset.has_images):
         return
     reason = f"the method {recipe.method.name}" if dataset.has_images else "label maps without images"
     raise UserError.single(

@@ -162,7 +162,7 @@ def test_contrasts_and_families_say_the_same_thing_twice(capsys: pytest.CaptureF
 @pytest.mark.parametrize("aim", AIMS)
 def test_the_aim_is_a_part_of_the_recipe(aim: str, trained: list[dict]) -> None:
     assert cli.plan_and_train(["data", "--aim", aim]) == 0 == cli.plan_and_train(["data"])
-    assert [call["recipe"].aim for call in trained] == [aim, None]
+    assert [call["recipe"].aim for call in trained] == [aim, "both"]
 
 
 def test_a_direction_goes_with_any_estimator(trained: list[dict]) -> None:

@@ -177,3 +177,8 @@ def test_recipes_that_contradict_themselves_are_refused(values, message):
 
 def test_each_family_is_rendered_or_made_of_scans():
     assert set(RENDERED) | set(FROM_SCANS) == set(FAMILIES) and not set(RENDERED) & set(FROM_SCANS)
+
+
+def test_a_recipe_of_earlier_versions_without_an_aim_is_for_both():
+    assert Recipe.model_validate({"aim": None}).aim == Recipe().aim == "both"
+    assert Recipe.model_validate({"aim": "each"}).aim == "each"

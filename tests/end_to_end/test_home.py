@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from l2s_auto import cli
-from l2s_auto.core.dial import DIAL, ENDS, GENERAL, HOME, Dial
+from l2s_auto.core.dial import ASSUMED, DIAL, ENDS, GENERAL, HOME, Dial
 from l2s_auto.inference.ends import between
 from l2s_auto.io.json_files import read_model, write_json
 from tests.end_to_end.test_commands import history, train
@@ -36,7 +36,7 @@ def test_both_ends_are_kept_and_the_point_between_them_predicts(dataset, tmp_pat
     general, home = ends_of(run)
     weights = load_file(run / "fold_0" / "weights.safetensors")
     assert set(weights) == set(general) == set(home) and dial.cases >= 1
-    assert dial.aim == ("both" if dial.threshold is None else "each")
+    assert dial.aim == "both"
     for name, value in between(general, home, dial.a).items():
         torch.testing.assert_close(weights[name], value)
     assert any(not torch.equal(general[name], home[name]) for name in general)
@@ -59,11 +59,11 @@ def test_both_ends_are_kept_and_the_point_between_them_predicts(dataset, tmp_pat
     assert "home (--home) = 0.25, and 0.5 is asked for" in said(capsys)
 
 
-def test_without_validation_cases_the_middle_is_assumed_and_said(dataset, tmp_path, capsys):
+def test_without_validation_cases_a_point_is_assumed_and_said(dataset, tmp_path, capsys):
     run = tmp_path / "run"
     assert train(dataset, run, *LONG, "--fold", "all") == 0
     dial = read_model(run / "fold_all" / DIAL, Dial)
-    assert dial.a == 0.5 and not dial.points and "no case with a scan was held out" in dial.note
+    assert dial.a == ASSUMED and not dial.points and "no case with a scan was held out" in dial.note
 
 
 @pytest.mark.parametrize("method", ["supervised", "synthseg"])

@@ -107,14 +107,6 @@ def test_the_threshold_lies_at_the_end_where_one_of_the_weights_is_always_better
     assert settle(table(OWN, worse_abroad), reversed_agreement, aim="each").threshold == 1.0
 
 
-def test_by_itself_each_scan_chooses_where_it_can_and_else_the_point_is_for_both():
-    dial = settle(table(OWN, CHANGED), agreeing(), aim=None)
-    assert dial == settle(table(OWN, CHANGED), agreeing(), aim="each") and dial.aim == "each"
-    without = settle(table(OWN, CHANGED), {}, aim=None)
-    assert without == settle(table(OWN, CHANGED), {}, aim="both") and without.note == ""
-    assert unmeasured(None, why="no case was held out") == unmeasured("both", why="no case was held out")
-
-
 def test_of_equal_thresholds_the_middle_of_their_range_is_taken():
     agreements = agreeing(own=0.9, changed=0.5)
     for n, case in enumerate(list(agreements[0.75])):  # scans of which both weights make the same

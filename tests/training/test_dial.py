@@ -181,7 +181,7 @@ def test_a_training_too_short_for_a_home_phase_says_so_where_an_aim_was_asked_fo
     parts, state = made
     with caplog.at_level("WARNING", "l2s_auto"):
         choose((parts, replace(state, general={})), held, tmp_path, aim="both")
-        choose((parts, replace(state, general={})), held, tmp_path, aim=None)
+        choose((parts, replace(state, general={})), held, tmp_path, aim="both")
         assert not caplog.text
         choose((parts, replace(state, general={})), held, tmp_path, aim="home")
     assert "too short for a home phase: the model has one end, and --aim home changes nothing" in caplog.text
