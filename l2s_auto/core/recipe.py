@@ -64,7 +64,7 @@ class Recipe(BaseModel):
     families: Families | None = None
     aim: Aim = "both"
     home: float | None = Field(default=None, ge=0, lt=1)
-    home_rate: float = Field(default=0.3, gt=0, le=10)
+    home_rate: float = Field(default=0.5, gt=0, le=10)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
 
     @model_validator(mode="before")

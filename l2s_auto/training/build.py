@@ -11,7 +11,7 @@ import torch
 
 from l2s_auto.augmenters import AugmenterModule, Randomised, build_augmenter, learns_share
 from l2s_auto.core.component import build
-from l2s_auto.core.composition import LEARNED, REAL_LIKE, Composition
+from l2s_auto.core.composition import REAL_LIKE, Composition, learned_from
 from l2s_auto.core.digits import relative
 from l2s_auto.core.errors import UserError
 from l2s_auto.core.plan import Plan
@@ -33,7 +33,7 @@ from l2s_auto.training.schedule import SCHEDULES, Schedule
 from l2s_auto.training.team import ALONE, Team
 
 #: Of a training that learns theta: fraction for the home phase, at its end.
-HOME = 0.25
+HOME = 0.3
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Parts:
 class ImageSource(Protocol):
     """What a method says of the images that the network learns from.
 
-    families  fractions of the families of images, where a recipe has none; None: `LEARNED`
+    families  fractions of the families of images, where a recipe has none; None: `learned_from`
     """
 
     families: Mapping[str, float] | None
@@ -114,13 +114,14 @@ def make_augmenter(plan: Plan, recipe: Recipe) -> AugmenterModule:
     return augmenter
 
 
-def composition_for(plan: Plan, recipe: Recipe, families: Mapping[str, float] | None) -> Composition:
-    """Fractions of the families of images: the recipe's, or else the method's, or else `LEARNED`.
+def composition_for(plan: Plan, recipe: Recipe, families: Mapping[str, float] | None, scans: int) -> Composition:
+    """Fractions of the families of images: the recipe's, or else the method's, or else `learned_from`.
 
     families  the method's
+    scans     how many there are to learn from
     """
     known = recipe.families if recipe.families is not None else families
-    chosen = Composition(LEARNED if known is None else known)
+    chosen = Composition(learned_from(scans) if known is None else known)
     return chosen if plan.generation.priors else chosen.without_scans_statistics()
 
 
@@ -179,7 +180,8 @@ def build_parts(
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
     network = make_network(plan, recipe).to(device)
-    composition, randomised = composition_for(plan, recipe, None if method is None else method.families), None
+    composition = composition_for(plan, recipe, None if method is None else method.families, len(cases))
+    randomised = None
     augmenter = None if method is None else method.augmenter()
     if augmenter is None:
         augmenter = make_augmenter(plan, recipe)

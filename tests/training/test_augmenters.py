@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from l2s_auto.core.component import Component
-from l2s_auto.core.composition import LEARNED, Composition, of_shares, uniform
+from l2s_auto.core.composition import LEARNED, LEARNED_FROM_FEW, MANY_SCANS, Composition, of_shares, uniform
 from l2s_auto.core.recipe import Recipe
 from l2s_auto.core.types import Batch
 from l2s_auto.hypergradients import HYPERGRADIENTS
@@ -128,16 +128,17 @@ def test_where_all_rendered_images_are_of_one_kind_theta_changes_all(plan, cases
 
 
 def test_fractions_are_the_recipes_or_else_the_methods(plan):
-    assert composition_for(plan, Recipe(), None) == Composition(LEARNED)
-    assert composition_for(plan, Recipe(families={"reversed": 1.0}), None) == Composition({"reversed": 1.0})
+    assert composition_for(plan, Recipe(), None, MANY_SCANS) == Composition(LEARNED)
+    assert composition_for(plan, Recipe(), None, MANY_SCANS - 1) == Composition(LEARNED_FROM_FEW)
+    assert composition_for(plan, Recipe(families={"reversed": 1.0}), None, 1) == Composition({"reversed": 1.0})
     old = Recipe.model_validate({"prior_share": 0.4, "reversed_share": 0.2})
-    assert composition_for(plan, old, None) == of_shares(0.4, 0.2)
+    assert composition_for(plan, old, None, 1) == of_shares(0.4, 0.2)
 
 
 def test_label_maps_alone_tell_no_contrast_so_theirs_are_random(plan):
     """What would be like real scans has random contrasts, since no real scan is known."""
     maps = plan.model_copy(update={"generation": plan.generation.model_copy(update={"priors": ()})})
-    found = composition_for(maps, Recipe(families={"real-like": 0.5, "reversed": 0.25, "uniform-labels": 0.25}), {})
+    found = composition_for(maps, Recipe(families={"real-like": 0.5, "reversed": 0.25, "uniform-labels": 0.25}), {}, 1)
     assert found["uniform-tissues"] == pytest.approx(0.5625) and found["uniform-labels"] == pytest.approx(0.4375)
 
 

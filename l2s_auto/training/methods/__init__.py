@@ -17,7 +17,7 @@ from l2s_auto.training.step import StepResult
 
 
 class Method(Protocol):
-    """families      fractions of the families of images, where a recipe has none; None: `core.composition.LEARNED`
+    """families      fractions of the families of images, where a recipe has none; None: `core.composition.learned_from`
     needs_images  whether label maps alone are not enough
     hyper_steps   whether some iterations take theta's gradient, which needs memory
     home          fraction of the training for the home phase, where a recipe has none
