@@ -21,7 +21,7 @@ ENDS = "ends.safetensors"
 #: File of a fold with its `Dial`.
 DIAL = "dial.json"
 GENERAL, HOME = "general/", "home/"
-#: The point for both where nothing was measured: what both worlds of docs/experiments.md would choose.
+#: The point for both where nothing was measured: near the home end, since a home phase forgets little.
 ASSUMED = 0.75
 
 _Dice = Annotated[float, Field(ge=0, le=1)]

@@ -125,6 +125,11 @@ def composition_for(plan: Plan, recipe: Recipe, families: Mapping[str, float] | 
     return chosen if plan.generation.priors else chosen.without_scans_statistics()
 
 
+def count_scans(cases: Sequence[StoredCase]) -> int:
+    """How many cases have an image."""
+    return sum(case.image is not None for case in cases)
+
+
 def make_loss(plan: Plan, recipe: Recipe) -> Loss:
     """The recipe's loss, with the plan's regions, without what nobody labelled."""
     loss: Loss = build(recipe.loss, LOSSES, kind="loss")
@@ -180,7 +185,7 @@ def build_parts(
     torch.manual_seed(recipe.seed)
     random = torch.Generator(device).manual_seed(recipe.seed)
     network = make_network(plan, recipe).to(device)
-    composition = composition_for(plan, recipe, None if method is None else method.families, len(cases))
+    composition = composition_for(plan, recipe, None if method is None else method.families, count_scans(cases))
     randomised = None
     augmenter = None if method is None else method.augmenter()
     if augmenter is None:

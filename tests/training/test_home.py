@@ -85,7 +85,9 @@ def test_the_home_phase_learns_mostly_from_scans_as_they_are_and_what_is_before_
     before, after = seen[:-2], seen[-2:]
     assert all(ORIGINAL not in row for row in before) and all(set(row) <= {ORIGINAL, RANDOM_CURVE} for row in after)
     assert sum(row.count(ORIGINAL) for row in after) >= len(after)
-    theta = [line["theta"] for line in history(tmp_path)]
+    lines = history(tmp_path)
+    assert lines[-1]["loss_real"] is not None and lines[-1]["loss_synth"] is None
+    theta = [line["theta"] for line in lines]
     assert theta[-1] == theta[-2], "theta is not updated at home"
     assert end.general
 

@@ -51,8 +51,11 @@ class Mixed(FirstOrder):
 def plain_step(
     parts: Parts, state: TrainState, *, rate_scale: float, composition: Composition | None = None
 ) -> StepResult:
-    """An update on a batch of the families of a composition; None: the training's. Theta is not updated."""
+    """An update on a batch of the families of a composition; None: the training's. Theta is not updated.
+
+    The loss is that of real scans where no image is rendered from label maps.
+    """
     batch = draw_plain(parts, state.theta, composition=composition)
     state, loss = first_order_update(parts, state, batch, rate_scale=rate_scale)
-    real = (composition or parts.generator.composition)[ORIGINAL] == 1
+    real = (composition or parts.generator.composition).rendered == 0
     return StepResult(state, None if real else loss, loss if real else None)
