@@ -10,8 +10,9 @@ from l2s_auto.core.plan import Plan, Topology, Voxels
 _PLAIN = 1.2  # peak of a plain step by what it keeps: gradients on their way, work space
 _IMAGE = 450  # bytes a voxel of the batch: images, targets, and what generates them
 _FIXED = 35e6  # bytes: work space of the libraries
-#: Of the weights: their moments, gradients, successors; with v and u in a hyper-step.
-_COPIES, _COPIES_HYPER = 6, 9
+#: Of the weights: their moments, gradients, successors; with v and u in a hyper-step; with the general weights and
+#: their moments in the home phase, which has no hyper-steps.
+_COPIES, _COPIES_HYPER, _COPIES_HOME = 6, 9, 9
 _KEPT = 3  # tensors kept a convolution: its input, the normalisation's input, the activation's input
 _BYTES = 4  # float32
 
@@ -74,12 +75,19 @@ class StepMemory:
     part         share of the batch, in (0, 1], that theta's gradient is taken from
     micro_batch  samples in memory at a time; None = the whole batch
     checkpointing  the network computes its activations again instead of keeping them
+    home         the training has a home phase
     """
 
     hyper: float | None = None
     part: float = 1.0
     micro_batch: int | None = None
     checkpointing: bool = False
+    home: bool = False
+
+    @property
+    def copies(self) -> int:
+        """Of the weights: themselves and what is as large as they, at most."""
+        return max(_COPIES if self.hyper is None else _COPIES_HYPER, _COPIES_HOME if self.home else 0)
 
     def multiple(self, batch: int) -> float:
         """Peak of activations as a multiple of what a plain step keeps for one sample.
@@ -104,8 +112,7 @@ def training_memory_gb(
     )
     activations = one * step.multiple(batch)
     images = _IMAGE * math.prod(patch) * batch * channels
-    copies = _COPIES if step.hyper is None else _COPIES_HYPER
-    weights = weight_count(topology, channels=channels + context, classes=classes) * _BYTES * copies
+    weights = weight_count(topology, channels=channels + context, classes=classes) * _BYTES * step.copies
     return (activations + images + weights + _FIXED) / 1e9
 
 

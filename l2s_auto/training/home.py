@@ -50,10 +50,14 @@ class Phases:
         return plain_step(parts, state, rate_scale=rate_scale, composition=HOME_IMAGES)
 
 
+def home_of(method: Method, recipe: Recipe) -> float:
+    """Fraction of the training for the home phase: the recipe's, or else the method's."""
+    return method.home if recipe.home is None else recipe.home
+
+
 def phases_of(method: Method, recipe: Recipe, *, has_images: bool) -> Phases:
-    """The recipe's home phase, or the method's; none without images."""
-    home = method.home if recipe.home is None else recipe.home
-    return Phases(method, home if has_images else 0.0, recipe.home_rate)
+    """The home phase of a training; none without images."""
+    return Phases(method, home_of(method, recipe) if has_images else 0.0, recipe.home_rate)
 
 
 def begin_home(parts: Parts, state: TrainState) -> TrainState:

@@ -15,17 +15,18 @@ from l2s_auto.training.build import make_hypergradient
 LOGGER = logging.getLogger("l2s_auto")
 
 
-def step_memory(recipe: Recipe, *, hyper_steps: bool) -> StepMemory:
+def step_memory(recipe: Recipe, *, hyper_steps: bool, home: bool = False) -> StepMemory:
     """Of the most demanding step; an estimator that does not tell its memory counts as the most demanding one.
 
     hyper_steps  whether the method takes theta's gradient
+    home         whether the training has a home phase, beside which the general weights are kept
     """
     checkpointing = bool(recipe.network.options.get("checkpointing"))
     if not hyper_steps:
-        return StepMemory(micro_batch=recipe.micro_batch, checkpointing=checkpointing)
+        return StepMemory(micro_batch=recipe.micro_batch, checkpointing=checkpointing, home=home)
     most = max(estimator.memory for estimator in HYPERGRADIENTS.values())
     hyper = float(getattr(make_hypergradient(recipe), "memory", most))
-    return StepMemory(hyper, recipe.hyper_part, recipe.micro_batch, checkpointing)
+    return StepMemory(hyper, recipe.hyper_part, recipe.micro_batch, checkpointing, home)
 
 
 #: A plan that is estimated to need this many times what is free is not tried.

@@ -22,6 +22,7 @@ from l2s_auto.planning.planner import determine_normalisation, make_plan
 from l2s_auto.planning.topology import padded
 from l2s_auto.planning.warnings import warnings_of
 from l2s_auto.preprocessing.read import read_for_fingerprint
+from l2s_auto.training.home import home_of
 from l2s_auto.training.memory import check_memory, step_memory
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
@@ -57,8 +58,13 @@ class Planning:
     choices: Choices = field(default_factory=Choices)
 
     @property
+    def home(self) -> float:
+        """Fraction of the training that is its home phase, where there are scans."""
+        return home_of(self.method, self.recipe)
+
+    @property
     def step(self) -> StepMemory:
-        return step_memory(self.recipe, hyper_steps=self.method.hyper_steps)
+        return step_memory(self.recipe, hyper_steps=self.method.hyper_steps, home=self.home > 0)
 
     @property
     def residual(self) -> bool:
@@ -255,7 +261,7 @@ def tried_plan(fingerprint: Fingerprint, planning: Planning, *, allowed: float |
         LOGGER.warning("Warning: the plan could not be tried on the device (%s); its memory is an estimate.", failure)
         return plan_for(allowed)
     first = None if plan.low_resolution is None else take(plan.first_stage)
-    return with_measurement(plan, measured, planning.recipe, first=first)
+    return with_measurement(plan, measured, planning.recipe, first=first, home=planning.home)
 
 
 def largest_that_fits(
@@ -294,16 +300,19 @@ def largest_that_fits(
     return fitting
 
 
-def with_measurement(plan: Plan, measured: Measured, recipe: Recipe, *, first: Measured | None = None) -> Plan:
+def with_measurement(
+    plan: Plan, measured: Measured, recipe: Recipe, *, first: Measured | None = None, home: float = 0.0
+) -> Plan:
     """The plan, which tells what its trial took.
 
     first  what the first network of a cascade took
+    home   fraction of the training that is its home phase
     """
     steps = f"{measured.plain:.2g} s"
     if measured.hyper > 1.1 * measured.plain:
         steps += f", one that looks at theta {measured.hyper:.2g} s"
     iterations = recipe.iterations or plan.iterations
-    seconds = sum(stage.seconds(recipe, iterations) for stage in (measured, first) if stage is not None)
+    seconds = sum(stage.seconds(recipe, iterations, home=home) for stage in (measured, first) if stage is not None)
     length = f"about {seconds / 60:.0f} min" if seconds >= 60 else "less than a minute"
     budget = recipe.time_budget
     if budget is not None and (recipe.iterations is None or seconds > budget):

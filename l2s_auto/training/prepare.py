@@ -24,6 +24,7 @@ from l2s_auto.preprocessing.read import read_image
 from l2s_auto.preprocessing.store import StoredCase, bytes_a_voxel, open_case, store_cases
 from l2s_auto.synthesis.classes import enrich
 from l2s_auto.training.checks import warn_of_unused
+from l2s_auto.training.home import home_of
 from l2s_auto.training.leaks import leaks
 from l2s_auto.training.methods import Method
 from l2s_auto.training.plan_table import plan_table
@@ -156,8 +157,7 @@ def report_disk_use(plan: Plan, run: RunFolder) -> None:
 
 def require_ends(dataset: Dataset, method: Method, recipe: Recipe) -> None:
     """UserError for an aim that the model could not be chosen for: it has one end only."""
-    home = method.home if recipe.home is None else recipe.home
-    if recipe.aim == "both" or (home > 0 and dataset.has_images):
+    if recipe.aim == "both" or (home_of(method, recipe) > 0 and dataset.has_images):
         return
     reason = f"the method {recipe.method.name}" if dataset.has_images else "label maps without images"
     raise UserError.single(

@@ -28,7 +28,7 @@ from l2s_auto.report.commands import Again
 from l2s_auto.report.html import write_report
 from l2s_auto.training.build import build_parts
 from l2s_auto.training.checks import build_method, check_recipe
-from l2s_auto.training.fold import Context, train_fold
+from l2s_auto.training.fold import Context, divide, train_fold
 from l2s_auto.training.methods import Method
 from l2s_auto.training.options import Options
 from l2s_auto.training.outcome import last_words, tell_length
@@ -182,7 +182,9 @@ def choose_workers(workers: int | None, dataset: Dataset) -> int:
 def finish_dry_run(prepared: Prepared, recipe: Recipe, method: Method, options: Options, again: Again) -> Path:
     """A picture of synthetic images and the report, and nothing trained."""
     run = prepared.run
-    parts = build_parts(prepared.plan, recipe, prepared.stored(), method=method, device=options.device)
+    learned_from, _ = divide(prepared.folds[0], prepared)
+    cases = [case for case in prepared.stored() if case.id in learned_from]
+    parts = build_parts(prepared.plan, recipe, cases, method=method, device=options.device)
     LOGGER.info("Preview of synthetic images: %s", write_preview(parts, run.path / "preview.png"))
     LOGGER.info("Report: %s", write_report(run.path, again=again))
     return run.path

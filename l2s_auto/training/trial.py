@@ -57,9 +57,12 @@ class Measured:
     plain: float
     hyper: float
 
-    def seconds(self, recipe: Recipe, iterations: int) -> float:
-        """Of a whole training, validation apart."""
-        dear = (1 - recipe.warm_up) / recipe.hyper_every
+    def seconds(self, recipe: Recipe, iterations: int, *, home: float = 0.0) -> float:
+        """Of a whole training, validation apart.
+
+        home  fraction of it that is its home phase, in which no step looks at theta
+        """
+        dear = (1 - home) * (1 - recipe.warm_up) / recipe.hyper_every
         return iterations * (self.plain + max(0.0, self.hyper - self.plain) * dear)
 
 

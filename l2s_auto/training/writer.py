@@ -56,7 +56,10 @@ class Writer:
             self._last_saved = time.monotonic()
 
     def save(self, state: TrainState) -> None:
-        """Weights that predict, and the checkpoint that a training is resumed from."""
+        """Weights that predict, and the checkpoint that a training is resumed from.
+
+        In the home phase the general weights predict, which are finished, until `training.dial` chooses a point.
+        """
         if self._history:
             state.rng = {
                 "torch": self.parts.random.get_state(),
@@ -65,9 +68,8 @@ class Writer:
             }
             save_checkpoint(state, self.folder / "checkpoint")
             # Frozen weights are no part of the state, yet of what predicts.
-            save_weights(
-                {**parameters(self.parts.network), **of_network(state.phi)}, self.folder / "weights.safetensors"
-            )
+            phi = state.general["phi"] if state.general else state.phi
+            save_weights({**parameters(self.parts.network), **of_network(phi)}, self.folder / "weights.safetensors")
 
 
 def theta_as_read(parts: Parts, state: TrainState) -> dict[str, float]:

@@ -137,6 +137,19 @@ def test_a_dry_run_shows_and_trains_nothing(dataset, tmp_path):
     assert not list((tmp_path / "run").glob("fold_*"))
 
 
+def test_the_preview_is_of_the_cases_that_the_fold_learns_from(dataset, tmp_path, monkeypatch):
+    shown = []
+
+    def preview(parts, path):
+        shown.extend(case.id for case in parts.sampler.cases)
+        return path
+
+    monkeypatch.setattr("l2s_auto.training.run.write_preview", preview)
+    (tmp_path / "splits.json").write_text(json.dumps([{"train": ["scan 0", "scan 1"], "val": ["scan 2"]}]))
+    assert train(dataset, tmp_path / "run", "--dry-run", "--splits", str(tmp_path / "splits.json")) == 0
+    assert shown == ["scan 0", "scan 1"]
+
+
 def test_own_splits(dataset, tmp_path):
     splits = [{"train": ["scan 0", "scan 1"], "val": ["scan 2"]}]
     (tmp_path / "splits.json").write_text(json.dumps(splits))

@@ -55,6 +55,7 @@ def test_grows_with_batch_and_patch_and_by_what_a_hyper_step_takes() -> None:
 
     assert gb(4) > gb(2) > gb(1)
     assert gb(hyper=6.0) > gb(hyper=4.0) > 1.5 * gb(hyper=1.65) > gb()
+    assert gb(home=True) > gb() and gb(hyper=4.0, home=True) == gb(hyper=4.0), "general weights in place of v and u"
     assert gb(4, hyper=4.0, part=0.5) == pytest.approx(gb(4, hyper=2.0))
     assert gb(4, hyper=4.0, micro_batch=1) < gb(4, hyper=4.0, micro_batch=2) < gb(4, hyper=4.0)
     assert gb(hyper=4.0, part=0.5, micro_batch=1) == gb(hyper=4.0, micro_batch=1)

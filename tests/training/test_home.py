@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.composition import ORIGINAL, RANDOM_CURVE
@@ -172,7 +173,9 @@ def test_a_training_that_was_stopped_in_either_phase_ends_as_one_that_was_not(ma
     parts, phases, _ = of_home(make_parts())
     state = load_checkpoint(tmp_path / "stopped" / "checkpoint", CPU)
     assert state.step == step and bool(state.general) == (step > 6)
-    assert (tmp_path / "stopped" / "weights.safetensors").is_file()
+    weights = load_file(tmp_path / "stopped" / "weights.safetensors")
+    finished = state.general["phi"] if state.general else state.phi
+    assert equal({name: weights[name] for name in finished}, finished), "of a home phase that has not ended: general"
     end = run((parts, phases, state), tmp_path / "stopped", iterations=8)
     assert same(end, whole) and equal(end.general["phi"], whole.general["phi"])
 

@@ -23,6 +23,9 @@ def test_the_recipe_says_what_is_kept():
     recipe = Recipe(hyper_part=0.5, micro_batch=1)
     assert step_memory(recipe, hyper_steps=True) == StepMemory(hyper=1.65, part=0.5, micro_batch=1)
     assert step_memory(recipe, hyper_steps=False) == StepMemory(micro_batch=1)
+    assert (
+        step_memory(recipe, hyper_steps=False, home=True).home and step_memory(recipe, hyper_steps=True, home=True).home
+    )
     network = Component(name="unet", options={"checkpointing": True})
     assert step_memory(Recipe(network=network), hyper_steps=False).checkpointing
 

@@ -120,6 +120,7 @@ def test_the_time_of_a_training():
     measured = Measured(1.0, 0.5, 2.5)
     recipe = Recipe(warm_up=0.3, hyper_every=7)
     assert measured.seconds(recipe, 1000) == pytest.approx(500 + 2.0 * 100)
+    assert measured.seconds(recipe, 1000, home=0.25) == pytest.approx(500 + 2.0 * 75), "at home theta is not looked at"
     assert Measured(1.0, 0.5, 0.5).seconds(recipe, 1000) == pytest.approx(500)
 
 

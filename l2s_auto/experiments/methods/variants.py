@@ -17,6 +17,7 @@ from l2s_auto.core.shell import command_line
 from l2s_auto.planning.choices import Choices
 from l2s_auto.report.commands import choices_of, options_of
 from l2s_auto.training.checks import check_recipe
+from l2s_auto.training.home import home_of
 from l2s_auto.training.methods import METHODS
 
 USUAL = ("learn2synth", "synthseg", "supervised", "mixed", "finetuned", "advchain")
@@ -81,7 +82,7 @@ def recipe_of(variant: str, **options: Any) -> Recipe:
     if method in FORMS:
         method, options = "learn2synth", {**FORMS[method], **options}
     recipe = Recipe(method=Component(name=method), **options)
-    if aim is not None and not (METHODS[method]().home if recipe.home is None else recipe.home):
+    if aim is not None and not home_of(METHODS[method](), recipe):
         raise UserError.single(
             "The method gives one end only, so that there is nothing to choose.",
             where="--methods",
