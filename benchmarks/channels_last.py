@@ -1,9 +1,10 @@
-"""Loss and gradients of networks of few features on a CPU, with the channels last in memory and first.
+"""Loss and gradients of networks on a CPU, with the channels last in memory and first.
 
     OMP_NUM_THREADS=1 python benchmarks/channels_last.py --json results.json
 
-`cosine` is that of each gradient with the one in float32. Networks of sixteen features have their channels last here
-alone. Convolutions of 3 x 3 x 3 are those of eight images of 32 x 32 x 32 in bfloat16.
+In bfloat16 where the CPU computes in it, else in float32, as `dtype` tells. `cosine` is that of each gradient with the
+one in float32. In bfloat16, networks of sixteen features have their channels last here alone. Convolutions of
+3 x 3 x 3 are those of eight images of 32 x 32 x 32.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ PLANS = {
 }
 #: Channels in and out.
 CONVOLUTIONS = ((8, 8), (16, 8), (16, 16))
+DTYPE = fast_dtype(torch.device("cpu")) or torch.float32
 
 
 def clocked(function: Callable[[], object], rounds: int = 10) -> float:
@@ -84,10 +86,9 @@ def convolved(channels: int, made: int) -> dict[str, dict[str, float]]:
     found = {}
     for order, layout in (("last", torch.channels_last_3d), ("first", torch.contiguous_format)):
         image, gradient = (
-            torch.randn(8, c, 32, 32, 32, dtype=torch.bfloat16).contiguous(memory_format=layout)
-            for c in (channels, made)
+            torch.randn(8, c, 32, 32, 32, dtype=DTYPE).contiguous(memory_format=layout) for c in (channels, made)
         )
-        weight = torch.randn(made, channels, 3, 3, 3, dtype=torch.bfloat16)
+        weight = torch.randn(made, channels, 3, 3, 3, dtype=DTYPE)
         image.requires_grad_(), weight.requires_grad_()
         result = torch.conv3d(image, weight, padding=1)
         backward = partial(torch.autograd.grad, result, (image, weight), gradient, retain_graph=True)
@@ -99,7 +100,7 @@ def convolved(channels: int, made: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     given = parser(__doc__).parse_args()
-    results: dict[str, object] = {"machine": machine("cpu")}
+    results: dict[str, object] = {"machine": machine("cpu"), "dtype": str(DTYPE).removeprefix("torch.")}
     channels_last.FEW = 16
     for name in PLANS:
         results[name] = measured(name)

@@ -1,34 +1,44 @@
-"""Networks of few features on a CPU: channels last, where a convolution of eight channels is differentiated faster.
+"""Networks on a CPU: channels last, where convolutions are differentiated faster.
 
-PyTorch's convolutions know both orders of a volume in memory; its instance normalisation turns what has the channels
-last around, there and back. Here is one that does not.
+In bfloat16 that is so with few features; where a CPU computes in float32 alone, with any number. PyTorch's convolutions
+know both orders of a volume in memory; its instance normalisation turns what has the channels last around, there and
+back. Here is one that does not.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from l2s_auto.networks.checkpointing import in_transform
+from l2s_auto.networks.device import fast_dtype
 
-#: First-stage features up to which it pays.
+#: First-stage features up to which it pays in bfloat16.
 FEW = 8
 #: Numbers that lie one behind the other and are computed together, about.
 _TOGETHER = 128
 _SPACE = (2, 3, 4)
 
 
-def compute_channels_last(network: nn.Module) -> nn.Module:
-    """Let what is differentiated in fast precision on a CPU be computed with the channels last, where that is faster.
+@cache
+def computes_bfloat16() -> bool:
+    """Whether this CPU computes in bfloat16 natively."""
+    return fast_dtype(torch.device("cpu")) is not None
 
-    Results, but for rounding, weights and their names are as before. What is computed without autocast, as everything
-    is that is differenced or differentiated twice, is computed as ever; without gradients nothing would be gained.
+
+def compute_channels_last(network: nn.Module) -> nn.Module:
+    """Let what is differentiated on a CPU be computed with the channels last, where that is faster.
+
+    Results, but for rounding, weights and their names are as before. On a CPU that computes in bfloat16, what is
+    computed without autocast, as everything is that is differenced or differentiated twice, is computed as ever;
+    so is what is computed without gradients, or is compiled, on each.
     """
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv3d)]
     of_slices = all(1 in convolution.kernel_size for convolution in convolutions)  # in 2D nothing is gained
-    if of_slices or convolutions[0].out_channels > FEW:
+    if of_slices or (convolutions[0].out_channels > FEW and computes_bfloat16()):
         return network
     network.register_forward_pre_hook(_turn)
     for module in network.modules():
@@ -38,9 +48,10 @@ def compute_channels_last(network: nn.Module) -> nn.Module:
 
 
 def _fast(image: torch.Tensor) -> bool:
-    """Whether this is computed with the channels last: in fast precision, with gradients, on a CPU."""
-    on_cpu = image.device.type == "cpu" and image.ndim == 5 and torch.is_autocast_enabled("cpu")
-    return on_cpu and torch.is_grad_enabled() and not in_transform()
+    """Whether this is computed with the channels last: with gradients, on a CPU, as fast as that can be."""
+    if torch.compiler.is_compiling() or image.device.type != "cpu" or image.ndim != 5 or not torch.is_grad_enabled():
+        return False
+    return (torch.is_autocast_enabled("cpu") or not computes_bfloat16()) and not in_transform()
 
 
 def _turn(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -74,14 +85,15 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
         rows, voxels = _rows(image), image[0, 0].numel()
+        made, centred = _room(image, rows)
         mean = _over_voxels(rows.sum(1), image) / voxels
-        centred = rows - _wide(mean, rows)
+        torch.sub(rows, _wide(mean, rows), out=centred)
         variance = _over_voxels(torch.linalg.vector_norm(centred, dim=1).square(), image) / voxels
         inverse = (variance + eps).rsqrt()
         ctx.save_for_backward(image, weight, mean, inverse)
         ctx.eps = eps
         scale, shift = inverse * weight, bias.expand_as(inverse)
-        return _as_volume(torch.addcmul(_wide(shift, rows), centred, _wide(scale, rows)), image)
+        return _filled(made, torch.addcmul(_wide(shift, rows), centred, _wide(scale, rows), out=centred))
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -90,13 +102,14 @@ class _Normalise(torch.autograd.Function):
             return (*_derivatives(image, weight, gradient, ctx.eps), None)
         rows, voxels = _rows(image), image[0, 0].numel()
         given = _rows(gradient.contiguous(memory_format=torch.channels_last_3d))
-        centred = rows - _wide(mean, rows)
+        made, centred = _room(image, rows)
+        torch.sub(rows, _wide(mean, rows), out=centred)
         total = _over_voxels(given.sum(1), image)
         of_weight = _over_voxels((given * centred).sum(1), image) * inverse
         scale = inverse * weight
         constant, multiple = -scale * total / voxels, -scale * inverse * of_weight / voxels
-        made = torch.addcmul(_wide(constant, rows), centred, _wide(multiple, rows)).addcmul_(given, _wide(scale, rows))
-        return _as_volume(made, image), of_weight.sum(0), total.sum(0), None
+        torch.addcmul(_wide(constant, rows), centred, _wide(multiple, rows), out=centred)
+        return _filled(made, centred.addcmul_(given, _wide(scale, rows))), of_weight.sum(0), total.sum(0), None
 
 
 def _derivatives(
@@ -122,10 +135,16 @@ def _rows(image: torch.Tensor) -> torch.Tensor:
     return rows.to(torch.promote_types(image.dtype, torch.float32))
 
 
-def _as_volume(rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A volume of its own, not a view of the rows: the network may add to it in place."""
-    made = torch.empty_like(like)
-    made.permute(0, 2, 3, 4, 1).view(rows.shape).copy_(rows)
+def _room(image: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A volume like the image, and rows to compute in: its own where it is as precise as the given rows."""
+    made = torch.empty_like(image)
+    return made, made.permute(0, 2, 3, 4, 1).view(rows.shape) if made.dtype == rows.dtype else torch.empty_like(rows)
+
+
+def _filled(made: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The volume of `_room`, with what was computed in its rows."""
+    if made.dtype != rows.dtype:
+        made.permute(0, 2, 3, 4, 1).view(rows.shape).copy_(rows)
     return made
 
 

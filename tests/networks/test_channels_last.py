@@ -10,8 +10,20 @@ from torch.nn.functional import instance_norm
 
 from l2s_auto.core.component import Component
 from l2s_auto.core.plan import Topology
-from l2s_auto.networks import build_network, network_for, parameters
+from l2s_auto.networks import build_network, channels_last, network_for, parameters
 from l2s_auto.networks.channels_last import _Norm, _Normalise
+from l2s_auto.networks.device import fast_dtype
+
+
+@pytest.fixture(autouse=True)
+def with_bfloat16(monkeypatch):
+    """Whatever this processor computes in."""
+    monkeypatch.setattr(channels_last, "computes_bfloat16", lambda: True)
+
+
+@pytest.fixture
+def without_bfloat16(with_bfloat16, monkeypatch):
+    monkeypatch.setattr(channels_last, "computes_bfloat16", lambda: False)
 
 
 def topology_of(features=(8, 16, 32), residual=False, kernel=(3, 3, 3)):
@@ -134,22 +146,55 @@ def test_recomputed_activations_have_the_same_gradients():
     assert torch.equal(kept[1], again[1])
 
 
-def orders(network, image):
+def orders(network, image, *, fast=True):
     """Whether what each layer and the network give has its channels last."""
     seen = []
     for module in network.modules():
         if isinstance(module, nn.Conv3d | _Norm):
             module.register_forward_hook(lambda _, given, made: seen.append(made.stride(1) == 1))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
         seen.append(network(image).stride(1) == 1)
     return seen
 
 
+def test_without_bfloat16_all_volumes_have_their_channels_last_in_full_precision(without_bfloat16):
+    for features in ((8, 16, 32), (16, 32, 64)):
+        seen = orders(unet(features), torch.randn(2, 1, 16, 16, 16), fast=False)
+        assert len(seen) > 15 and all(seen[:-2]), "the last, of one voxel, has another way where there is one thread"
+    assert not orders(unet(kernel=(3, 3, 1)), torch.randn(2, 1, 16, 16, 1), fast=False)[0], "slices as ever"
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_without_bfloat16_logits_and_both_derivatives_are_those_of_the_usual_network(without_bfloat16, residual, batch):
+    network = unet((16, 32, 32), residual=residual).double()
+    other, image = plain(network), torch.randn(batch, 1, 16, 16, 16, dtype=torch.float64)
+
+    def derivatives(one):
+        volume = image.clone().requires_grad_()
+        logits = one(volume)
+        grads = torch.autograd.grad(logits.square().mean(), list(one.parameters()), create_graph=True)
+        twice = torch.autograd.grad(sum(g.square().sum() for g in grads), volume)[0]
+        return [logits.detach(), *(g.detach() for g in grads), twice]
+
+    for found, expected in zip(derivatives(network), derivatives(other), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+    with torch.no_grad():
+        assert torch.equal(network(image), other(image)), "without gradients as ever"
+
+
+native = pytest.mark.skipif(
+    fast_dtype(torch.device("cpu")) is None, reason="this CPU has no bfloat16, for which PyTorch orders volumes anew"
+)
+
+
+@native
 def test_volumes_have_their_channels_last_from_the_first_layer_to_the_logits():
     seen = orders(unet(), torch.randn(2, 1, 16, 16, 16))
     assert len(seen) > 15 and all(seen)
 
 
+@native
 def test_so_have_those_of_a_cascade():
     plan = SimpleNamespace(
         input_channels=1, context_channels=2, labels=range(3), topology=topology_of(), low_resolution="a plan"
