@@ -112,11 +112,13 @@ def leave(code: int) -> NoReturn:
     """End the process with an exit code, once all is written and its threads have ended.
 
     Python would go on to take its libraries apart, which is a second of waiting for nothing. A signal ends the waiting.
+    How the command ended has been said; what fails while its threads end changes nothing of that.
     """
     end_at_signal(partial(end_at_once, ""))
     # As the interpreter ends: pools are told to, other threads are waited for, then the functions of atexit run.
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
+    for finish in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        with suppress(Exception):  # such as a pool that broke, and closes while it is told to
+            finish()
     end_workers()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # nobody reads it any more

@@ -17,11 +17,14 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="si
 ROOT = Path(__file__).resolve().parents[2]
 #: A command whose modules load for a while, and swallow a KeyboardInterrupt; then it works, in workers too.
 SCRIPT = """
-import sys, time
+import sys, threading, time
 from l2s_auto.cli import plan_and_train
 from l2s_auto.commands.runner import run_command
 from l2s_auto.commands.start import command
 from l2s_auto.core.interrupts import check_interrupt, loading_done
+
+def fail():
+    raise OSError("handle is closed")
 
 def sleep(path):
     open(path, "w").close()
@@ -42,6 +45,9 @@ def test(arguments=None):
             swallow("ready")
             print("swallowed", flush=True)
         loading_done()
+        if sys.argv[1] == "failing":
+            threading._register_atexit(fail)
+            swallow("ready")
         if sys.argv[1] == "working":
             swallow("ready")
             check_interrupt()
@@ -119,6 +125,13 @@ def test_a_signal_to_all_processes_ends_workers_silently(script, tmp_path, numbe
         time.sleep(0.02)
     _, err = ended(process, number, group=True)
     assert err == "l2s_test: interrupted.\n"
+
+
+def test_threads_that_fail_to_end_say_nothing_more(script):
+    """As those of a pool that the signal broke: what Python calls while they end may find its pipe closed."""
+    process = start(script, "failing")
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    assert ended(process, signal.SIGINT, group=True) == ("", "l2s_test: interrupted.\n")
 
 
 def test_signals_at_any_moment_of_a_prediction(tmp_path):
