@@ -13,6 +13,7 @@ from l2s_auto.core.plan import Topology
 from l2s_auto.networks.channels_last import compute_channels_last
 from l2s_auto.networks.checkpointing import checkpoint_stages
 from l2s_auto.networks.flat import compute_slices_in_2d
+from l2s_auto.networks.single import compute_single_by_onednn
 
 ACTIVATIONS = {"elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "leaky-relu": nn.LeakyReLU, "relu": nn.ReLU}
 #: Network -> the class that it is of, and what that calls the convolutions of its encoder.
@@ -112,6 +113,7 @@ def _finished(network: Any, *, checkpointing: bool) -> Any:
     network.apply(InitWeights_He(1e-2))
     compute_slices_in_2d(network)
     compute_channels_last(network)
+    compute_single_by_onednn(network)
     if checkpointing:
         checkpoint_stages(network)
     return network
