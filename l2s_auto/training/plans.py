@@ -14,7 +14,7 @@ from l2s_auto.core.types import Case, Dataset
 from l2s_auto.io.case_reader import CaseReader
 from l2s_auto.io.json_files import read_model, write_json
 from l2s_auto.io.ownership import replace
-from l2s_auto.networks.device import free_memory_gb
+from l2s_auto.networks.device import fast_dtype, free_memory_gb
 from l2s_auto.planning.choices import Choices
 from l2s_auto.planning.fingerprint import MeasuredCase, content_of, fingerprint_of, measure_case
 from l2s_auto.planning.memory import StepMemory, plan_memory_gb
@@ -243,6 +243,7 @@ def tried_plan(fingerprint: Fingerprint, planning: Planning, *, allowed: float |
             step=planning.step,
             processes=options.team.size,
             residual=planning.residual,
+            bfloat16=fast_dtype(options.device) is not None,
         )
 
     def take(plan: Plan) -> Measured | None:

@@ -28,6 +28,19 @@ def test_hippocampus_like_data(fingerprint_of) -> None:
     assert gpu.topology.features == (32, 64, 128, 256) and gpu.iterations == 20000 and gpu.batch > 2
 
 
+def test_a_cpu_without_bfloat16_has_half_of_the_features_for_volumes(fingerprint_of) -> None:
+    def first(device: str, shape: tuple[int, int, int], bfloat16: bool) -> tuple[int, str]:
+        fingerprint = fingerprint_of(shapes=[shape] * 3, means=MEANS, stds=STDS)
+        plan = make_plan(fingerprint, memory_gb=8, device=device, bfloat16=bfloat16)
+        return plan.topology.features[0], plan.why["topology"]
+
+    volume, slice_ = (35, 50, 36), (64, 80, 1)
+    features, why = first("cpu", volume, False)
+    assert features == 8 and "float32 alone" in why
+    assert first("cpu", volume, True)[0] == first("cpu", slice_, False)[0] == 16
+    assert first("cuda", volume, False)[0] == 32
+
+
 def test_plan_survives_json(fingerprint_of) -> None:
     sample = [0.1, 0.9] * 50
     fingerprint = fingerprint_of(means=MEANS, stds=STDS, sample=sample)
