@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/l2s_demo -o l2s_demo --overwrite
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -50,7 +50,7 @@ setup(
         "isal>=1.6",
         "tqdm>=4.65",
     ],
-    extras_require={"dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.13", "pydicom>=3"]},
+    extras_require={"dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.13", "pydicom>=3"]},
     entry_points={
         "console_scripts": [
             "l2s_plan_and_train=l2s_auto.cli:plan_and_train",

@@ -111,7 +111,7 @@ def test_two_processes_segment_a_folder(dataset, tmp_path):
     process = start(*predict, name="predict")
     said, error = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert said.count("Model: ") == said.count("6 scans segmented") == 1, said
+    assert said.count("Model:") == said.count("6 scans segmented") == 1, said
     assert error.count("1 scan failed") == 1, error
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert sorted(manifest["cases"]) == ["broken", *(f"scan {n}" for n in range(6))]

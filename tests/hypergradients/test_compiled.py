@@ -1,5 +1,8 @@
 """A network of a user's own that is compiled: which estimators go through it, and which one cannot."""
 
+import locale
+from contextlib import suppress
+
 import pytest
 import torch
 
@@ -16,7 +19,17 @@ def hyper_step(name, network, model):
 
 
 @pytest.fixture
-def compiled():
+def utf8():
+    """Of the compiler's own files that are not ASCII, which it reads as the process's locale says."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    with suppress(locale.Error):  # not all systems have it
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)
+
+
+@pytest.fixture
+def compiled(utf8):
     """As torch.compile does it by default, but for the code that it would write."""
     torch._dynamo.reset()
     yield torch.compile(make_network("silu"), backend="aot_eager")
